@@ -1,0 +1,78 @@
+"""Lists the compiled floor. One extension per `src/raudo/_core/*.pyx`; metadata is in pyproject.toml.
+
+RAUDO_BUILD=release|debug|asan|tsan|coverage picks the flags; RAUDO_ONLY=table,memo builds those alone.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError, ExecError, PlatformError
+
+CORE = Path("src/raudo/_core")
+MODE = os.environ.get("RAUDO_BUILD", "release")
+ONLY = set(filter(None, os.environ.get("RAUDO_ONLY", "").split(",")))
+
+# Each folder of csrc/ is linked into exactly one extension: no duplicate code or dispatch state.
+C_FOLDERS = {
+    "kernels": ["csrc", "csrc/distance", "csrc/topk"],
+    "text": ["csrc/hash", "csrc/text"],
+}
+FLAGS = {
+    "release": (["-O3", "-g0", "-fno-plt"], []),
+    "debug": (["-O0", "-g3", "-UNDEBUG"], []),
+    "asan": (
+        ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"],
+        ["-fsanitize=address,undefined"],
+    ),
+    "tsan": (["-O1", "-g", "-fsanitize=thread"], ["-fsanitize=thread"]),
+    "coverage": (["-O0", "-g", "--coverage"], ["--coverage"]),
+}
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": MODE == "debug",
+    "wraparound": False,
+    "initializedcheck": MODE == "debug",
+    "cdivision": True,
+    "embedsignature": True,
+    "linetrace": MODE == "coverage",
+}
+NO_COMPILER = """
+raudo has a compiled core and no working C compiler was found ({error}).
+Install one and try again:  Debian/Ubuntu `apt install gcc python3-dev`,  Fedora `dnf install gcc
+python3-devel`,  macOS `xcode-select --install`.  Or install a prebuilt wheel: `pip install raudo`.
+"""
+
+
+class BuildExt(build_ext):
+    def build_extensions(self):
+        try:
+            super().build_extensions()
+        except (CCompilerError, ExecError, PlatformError, FileNotFoundError) as error:
+            cause = str(error).strip().splitlines()[-1]
+            sys.exit(NO_COMPILER.format(error=cause) if "exit code" not in cause else cause)
+
+
+def extension(pyx: Path) -> Extension:
+    sources = [str(pyx)]
+    for folder in C_FOLDERS.get(pyx.stem, []):
+        sources += sorted(map(str, Path(folder).glob("*.c")))
+    compile_args, link_args = FLAGS[MODE]
+    return Extension(
+        f"raudo._core.{pyx.stem}",
+        sources,
+        include_dirs=["csrc", str(CORE)],
+        depends=sorted(map(str, Path("csrc").rglob("*.[hcd]*"))) + sorted(map(str, CORE.glob("*.pxd"))),
+        extra_compile_args=["-std=c11", "-fvisibility=hidden", *compile_args],
+        extra_link_args=["-s", *link_args] if MODE == "release" and sys.platform == "linux" else link_args,
+    )
+
+
+modules = [extension(pyx) for pyx in sorted(CORE.glob("*.pyx")) if not ONLY or pyx.stem in ONLY]
+setup(
+    ext_modules=cythonize(modules, compiler_directives=DIRECTIVES, nthreads=0),
+    cmdclass={"build_ext": BuildExt},
+)

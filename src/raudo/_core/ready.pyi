@@ -1,0 +1,16 @@
+from collections.abc import Generator
+from typing import Any, Generic, NoReturn, TypeVar
+
+T = TypeVar("T")
+
+class Ready(Generic[T]):
+    """A coroutine that is done already: `await Ready(value)` returns `value` and never suspends.
+
+    Registered as `collections.abc.Coroutine`: `asyncio.create_task`, `gather` and `wait_for` take it.
+    """
+
+    def __init__(self, value: T, /) -> None: ...
+    def __await__(self) -> Generator[Any, Any, T]: ...
+    def send(self, value: object, /) -> NoReturn: ...
+    def throw(self, *error: object) -> NoReturn: ...
+    def close(self) -> None: ...

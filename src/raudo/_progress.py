@@ -1,0 +1,110 @@
+"""Progress of long work: a tqdm bar on a terminal, plain lines elsewhere.
+
+tqdm comes with the `cli` extra; without it the plain lines are used on terminals too.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+__all__ = ["Progress", "open_progress"]
+
+
+class Progress(Protocol):
+    """A running count of one stage of work."""
+
+    def update(self, n: int = 1) -> None: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class _Lines:
+    """Writes a line when a stage starts and ends, and every ten seconds between."""
+
+    def __init__(self, stage: str, total: int | None, unit: str, file: TextIO) -> None:
+        self._stage, self._total, self._unit, self._file = stage, total, unit, file
+        self._done, self._closed = 0, False
+        self._start = self._last = time.monotonic()
+
+    def update(self, n: int = 1) -> None:
+        self._done += n
+        now = time.monotonic()
+        if now - self._last >= 10.0:
+            self._last = now
+            self._say(now)
+
+    def _say(self, now: float, end: str = "") -> None:
+        spent = max(now - self._start, 1e-9)
+        rate = self._done / spent
+        of = f"/{self._total}" if self._total is not None else ""
+        left = ""
+        if not end and self._total is not None and rate:
+            left = f", {(self._total - self._done) / rate:.0f} s left"
+        print(
+            f"{self._stage}: {self._done}{of} {self._unit}, {spent:.1f} s, {rate:.0f}/s{left}{end}",
+            file=self._file,
+            flush=True,
+        )
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._say(time.monotonic(), end=" done")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+
+
+class _Silent:
+    def update(self, n: int = 1) -> None: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def open_progress(
+    stage: str,
+    total: int | None = None,
+    *,
+    unit: str = "items",
+    enabled: bool = True,
+    file: TextIO | None = None,
+) -> Progress:
+    """Start showing one stage of work on `file` (standard error by default)."""
+    if not enabled:
+        return _Silent()
+    out = file if file is not None else sys.stderr
+    if out.isatty():
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            pass
+        else:
+            bar: Progress = tqdm(total=total, desc=stage, unit=f" {unit}", file=out, leave=True)
+            return bar
+    return _Lines(stage, total, unit, out)

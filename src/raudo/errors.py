@@ -1,0 +1,99 @@
+"""Every error that raudo raises on its own account.
+
+    RaudoError
+    ├── TaskTimeout        TimeoutError        a task ran longer than it was allowed to
+    ├── QueueFull          asyncio.QueueFull   a bounded queue refused a task
+    ├── WorkerDied         RuntimeError        a worker process ended under a task
+    ├── RemoteError        RuntimeError        a worker's exception that could not travel as itself
+    ├── RetriesExhausted   RuntimeError        every attempt failed; `__cause__` is the last failure
+    ├── Closed             RuntimeError        used after `close`, `stop` or `shutdown`
+    ├── PoolError          ValueError          released twice, or released what is not the pool's
+    ├── CorruptEntry       ValueError          stored bytes that do not check out
+    ├── ForbiddenType      TypeError           a stored value of a class that may not be loaded
+    ├── TierUnavailable    OSError             a cache level that cannot be opened or written
+    ├── ExportError        OSError             rows that could not be written where they were to go
+    └── MissingExtra       ImportError         an optional dependency that is not installed
+
+Each also inherits the standard class that a caller would catch anyway. A caller's own mistake (a
+wrong argument) is a plain `ValueError` or `TypeError` that names the argument.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+__all__ = [
+    "Closed",
+    "CorruptEntry",
+    "ExportError",
+    "ForbiddenType",
+    "MissingExtra",
+    "PoolError",
+    "QueueFull",
+    "RaudoError",
+    "RemoteError",
+    "RetriesExhausted",
+    "TaskTimeout",
+    "TierUnavailable",
+    "WorkerDied",
+]
+
+
+class RaudoError(Exception):
+    """Root of every error that raudo raises on its own account."""
+
+
+class TaskTimeout(RaudoError, TimeoutError):
+    """A task ran longer than it was allowed to."""
+
+
+class QueueFull(RaudoError, asyncio.QueueFull):
+    """A bounded queue refused a task."""
+
+
+class WorkerDied(RaudoError, RuntimeError):
+    """A worker process ended while it ran a task; the message names the exit code or signal."""
+
+
+class RemoteError(RaudoError, RuntimeError):
+    """Stands for a worker's exception that could not be pickled; carries its type and traceback."""
+
+
+class RetriesExhausted(RaudoError, RuntimeError):
+    """Every attempt failed; `__cause__` is the last failure."""
+
+
+class Closed(RaudoError, RuntimeError):
+    """The object was used after `close`, `stop` or `shutdown`."""
+
+
+class PoolError(RaudoError, ValueError):
+    """An object was released twice, or to a pool that it does not come from."""
+
+
+class CorruptEntry(RaudoError, ValueError):
+    """Stored bytes do not check out."""
+
+
+class ForbiddenType(RaudoError, TypeError):
+    """A value is of a class that may not travel to, or be loaded from, where others could write."""
+
+
+class TierUnavailable(RaudoError, OSError):
+    """A cache level cannot be opened or written."""
+
+
+class ExportError(RaudoError, OSError):
+    """Rows could not be written to where they were to go."""
+
+
+class MissingExtra(RaudoError, ImportError):
+    """An optional dependency is not installed; the message says which extra brings it."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs an optional dependency: pip install 'raudo[{extra}]'")
+        self.feature = feature
+        self.extra = extra
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
+        return type(self), (self.feature, self.extra)

@@ -1,0 +1,78 @@
+"""The only way up from a lower floor: frozen records that are emitted, and whoever subscribed.
+
+A room emits what happened (a tier failed, a worker died); monitoring, a test or a user's own code
+listens. Emitting with no subscriber costs one dictionary look-up.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+__all__ = ["AlertChanged", "TierFailed", "WorkerReplaced", "emit", "subscribe"]
+
+_log = logging.getLogger("raudo.events")
+_lock = threading.Lock()
+_subscribers: dict[type, tuple[Callable[[Any], None], ...]] = {}
+
+E = TypeVar("E")
+
+
+@dataclass(frozen=True, slots=True)
+class TierFailed:
+    """A cache level raised; the call was answered from what is left."""
+
+    cache: str
+    tier: str
+    operation: str
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReplaced:
+    """A worker process ended under a task, or was ended for its timeout; another took its place."""
+
+    pid: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertChanged:
+    """An alert began (`active`) or ended."""
+
+    rule: str
+    metric: str
+    value: float
+    active: bool
+
+
+def subscribe(kind: type[E], listener: Callable[[E], None]) -> Callable[[], None]:
+    """Call `listener` with each event of exactly this kind; return a function that ends it.
+
+    The listener runs in the thread that emits and must not block. What it raises is logged, never
+    passed on. Thread-safe.
+    """
+    with _lock:
+        _subscribers[kind] = (*_subscribers.get(kind, ()), listener)
+
+    def unsubscribe() -> None:
+        with _lock:
+            left = tuple(each for each in _subscribers.get(kind, ()) if each is not listener)
+            if left:
+                _subscribers[kind] = left
+            else:
+                _subscribers.pop(kind, None)
+
+    return unsubscribe
+
+
+def emit(event: object) -> None:
+    """Hand an event to those who subscribed to its kind."""
+    for listener in _subscribers.get(type(event), ()):
+        try:
+            listener(event)
+        except Exception:
+            _log.exception("a listener of %s failed", type(event).__name__)

@@ -1,0 +1,263 @@
+"""Every protocol and record that crosses a wall between rooms.
+
+Seams are `Protocol`s, so that a plug-in needs no base class; data is a frozen, slotted dataclass or
+a `NamedTuple`. Nothing here does work or imports a room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "Blob",
+    "Codec",
+    "EvictReason",
+    "EvictionPolicy",
+    "Exporter",
+    "Format",
+    "Matches",
+    "Outcome",
+    "Sample",
+    "Sampled",
+    "Serializer",
+    "Sink",
+    "Task",
+    "Tier",
+    "TierStats",
+    "Writer",
+]
+
+EvictReason = Literal["capacity", "expired", "replaced", "removed"]
+
+
+# --- cache: table -> policy -------------------------------------------------------------------
+
+
+class EvictionPolicy(Protocol):
+    """Orders slots; owns no keys and no values.
+
+    A slot is the number of an entry, dense from 0 and reused after `on_remove`. The calls come with
+    the table's lock held: they must not block, call back into the cache or keep references.
+    """
+
+    name: ClassVar[str]
+
+    def on_insert(self, slot: int, key_hash: int, weight: int) -> None:
+        """Note a new entry."""
+        ...
+
+    def on_hit(self, slot: int) -> None:
+        """Note that the entry was read or overwritten."""
+        ...
+
+    def on_remove(self, slot: int) -> None:
+        """Forget the entry; it was evicted, expired, replaced by hand or deleted."""
+        ...
+
+    def victim(self) -> int:
+        """Return the slot to drop next, without dropping it; `LookupError` when there is none."""
+        ...
+
+    def admits(self, key_hash: int, victim: int) -> bool:
+        """Say whether the newest entry, of this hash, deserves the victim's place."""
+        ...
+
+
+# --- cache: L1 -> L2 -> L3 -> remote ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A value below L1: bytes, and what is needed to make the value of them again.
+
+    `codec` names the steps that made `payload`, outermost last, joined by `+` (`"pickle"`,
+    `"pickle+lz4"`). `raw_bytes` is the size before compression. `expires_ns` is wall-clock
+    nanoseconds since 1970, 0 for never: it outlives the process. `tags` are the stamps that a tag
+    invalidation compares: `(tag, generation)`.
+    """
+
+    payload: bytes
+    codec: str
+    raw_bytes: int
+    expires_ns: int = 0
+    tags: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TierStats:
+    """What a tier counts; reading it does no I/O."""
+
+    entries: int
+    bytes_used: int
+    hits: int = 0
+    misses: int = 0
+    puts: int = 0
+    evictions: int = 0
+    expirations: int = 0
+    errors: int = 0
+    corrupt: int = 0
+
+
+class Tier(Protocol):
+    """A cache level below L1. Keys are bytes, values are `Blob`s.
+
+    A tier that fails raises an `OSError` (or a `RaudoError`); the cache counts it and goes on. A
+    corrupt record is a miss. An in-process tier also offers `get_nowait`, `put_nowait` and
+    `drop_nowait`, so that a hit never suspends.
+    """
+
+    name: str
+    survives_restart: ClassVar[bool]
+
+    async def get(self, key: bytes) -> Blob | None: ...
+    async def put(self, key: bytes, blob: Blob) -> None: ...
+    async def drop(self, key: bytes) -> bool: ...
+    async def sweep(self, now_ns: int) -> int: ...
+    def stats(self) -> TierStats: ...
+    async def aclose(self) -> None: ...
+
+
+class Serializer(Protocol):
+    """Makes bytes of a value and back. `name` is what a `Blob.codec` starts with."""
+
+    name: ClassVar[str]
+
+    def dumps(self, value: Any) -> bytes: ...
+    def loads(self, data: bytes | memoryview) -> Any: ...
+
+
+class Codec(Protocol):
+    """Makes bytes smaller and back. `name` is what a `Blob.codec` carries after its serializer."""
+
+    name: ClassVar[str]
+
+    def compress(self, data: bytes) -> bytes: ...
+    def decompress(self, data: bytes | memoryview, raw_bytes: int) -> bytes: ...
+
+
+# --- concurrency ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A call to be made: `fn(*args, **kwargs)`."""
+
+    fn: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a task: its value or its error, and what it took. Times are seconds."""
+
+    index: int
+    value: Any = None
+    error: BaseException | None = None
+    attempts: int = 1
+    waited_s: float = 0.0
+    ran_s: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+    def unwrap(self) -> Any:
+        """Return the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+# --- analysis -> similarity -------------------------------------------------------------------
+
+
+class Matches(NamedTuple):
+    """The k nearest of each query, best first.
+
+    `ids` is (q, k) int64, -1 where there are fewer than k; `distances` is (q, k) float32 or
+    float64, in the metric's own sense (smaller is nearer, but for `inner`: larger is nearer), NaN
+    where there is no match.
+    """
+
+    ids: NDArray[np.int64]
+    distances: NDArray[np.floating[Any]]
+
+
+# --- export: rows -> bytes -> location --------------------------------------------------------
+
+
+class Writer(Protocol):
+    """Writes rows of one format to one open binary file."""
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows; called with a few thousand at a time."""
+        ...
+
+    def close(self) -> None:
+        """Write what the format wants last; does not close the file."""
+        ...
+
+
+class Format(Protocol):
+    """A file format that rows can be exported in."""
+
+    name: ClassVar[str]
+    suffix: ClassVar[str]
+
+    def open(self, file: BinaryIO) -> Writer: ...
+
+
+class Sink(Protocol):
+    """A place that exported bytes go to; a file appears whole or not at all."""
+
+    def open(self, path: str) -> BinaryIO:
+        """Return a file that is written aside."""
+        ...
+
+    def commit(self, path: str) -> None:
+        """Put the finished file in its place."""
+        ...
+
+    def abort(self, path: str) -> None:
+        """Drop an unfinished file."""
+        ...
+
+
+# --- rooms -> monitoring ----------------------------------------------------------------------
+
+
+class Sample(NamedTuple):
+    """One measurement, named as Prometheus would (`raudo_cache_hits_total`)."""
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    value: float
+    labels: tuple[tuple[str, str], ...] = ()
+    help: str = ""
+
+
+class Sampled(Protocol):
+    """What a `Monitor` can watch: `samples` is pulled, cheap and thread-safe."""
+
+    def samples(self) -> Iterable[Sample]: ...
+
+
+class Exporter(Protocol):
+    """Sends samples somewhere. `export` gets one coherent snapshot at a time."""
+
+    name: ClassVar[str]
+
+    def export(self, samples: Sequence[Sample]) -> None: ...
+    def close(self) -> None: ...
+
+
+if TYPE_CHECKING:  # the shapes that rooms hand each other, spelled once
+    Rows = Iterable[Mapping[str, Any]]
+    Batches = Iterator[Sequence[Mapping[str, Any]]]
