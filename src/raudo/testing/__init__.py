@@ -1,0 +1,29 @@
+"""What a test of raudo, or of a plug-in for it, needs: a clock to turn by hand and contract suites.
+
+Each suite checks one seam against its protocol in `raudo.types`; the built-in parts pass the same
+suites. They load on first use, so that a test of one seam does not import the rooms of the others.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raudo.testing.clock import FakeClock
+
+__all__ = ["FakeClock"]
+
+_HOME_OF = {"FakeClock": "clock"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        value = getattr(importlib.import_module(f"raudo.testing.{_HOME_OF[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'raudo.testing' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
