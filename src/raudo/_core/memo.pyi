@@ -1,25 +1,43 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
+
+from raudo._core.table import Cache
+
+class CacheInfo(NamedTuple):
+    hits: int
+    misses: int
+    maxsize: int | None
+    currsize: int
 
 class Memo:
-    """A callable that remembers: the compiled body of `raudo.lru_cache` and `cached`.
+    """A callable that remembers: the compiled body of `raudo.lru_cache` and `raudo.cached`.
 
-    Positional calls with one hashable argument use it as the key itself; others make a key of all
-    arguments (with `typed`, and of their types). Binds like a function when it is a class attribute.
+    A call with one positional argument that is not a tuple uses it as the key itself; others make a
+    tuple of all arguments (with `typed`, and of their types), or of what `key` returns. Binds like a
+    function when it is a class attribute. Exceptions are not remembered. Thread-safe; two threads
+    may compute the same result at the same time.
     """
 
     __wrapped__: Callable[..., Any]
-    cache: Any
+    @property
+    def cache(self) -> Cache[Any, Any] | None: ...
     def __init__(
         self,
         fn: Callable[..., Any],
-        cache: Any | None,
+        cache: Cache[Any, Any] | None,
         *,
         typed: bool = False,
         key: Callable[..., Any] | None = None,
     ) -> None:
-        """Remember `fn` in `cache` (a `Cache`); None remembers nothing and counts misses."""
+        """Remember `fn` in `cache`; None remembers nothing and counts misses."""
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __get__(self, instance: object, owner: type | None = None) -> Any: ...
-    def cache_info(self) -> tuple[int, int, int | None, int]: ...
+    def __copy__(self) -> Memo: ...
+    def __deepcopy__(self, memo: object) -> Memo: ...
+    def cache_info(self) -> CacheInfo: ...
     def cache_clear(self) -> None: ...
+    def cache_key(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the key under which the result of such a call is kept in `cache`."""
+
+def tuple_key(args: tuple[Any, ...], kwargs: dict[str, Any], typed: bool) -> tuple[Any, ...]:
+    """Make a key of a call as `functools.lru_cache` does: keyword order counts."""

@@ -1,0 +1,96 @@
+"""The shared table as Cython sees it, and the seam between it and whoever decides what leaves."""
+
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+cdef extern from "table/table.h" nogil:
+    const uint32_t NO_SLOT "RAUDO_NO_SLOT"
+    const uint32_t FAILED "RAUDO_FAILED"
+    const uint32_t MAX_ENTRIES "RAUDO_MAX_ENTRIES"
+    const uint32_t HAS_EXPIRY "RAUDO_HAS_EXPIRY"
+    const int META_SHIFT "RAUDO_META_SHIFT"
+    const uint32_t META_ONE "RAUDO_META_ONE"
+
+    ctypedef struct raudo_entry:
+        void *key
+        void *value
+        uint32_t hash
+        uint32_t meta
+        uint32_t prev
+        uint32_t next
+
+    ctypedef struct raudo_list:
+        uint32_t head
+        uint32_t tail
+        uint32_t length
+
+    ctypedef enum raudo_hit_kind:
+        RAUDO_HIT_NOTHING
+        RAUDO_HIT_MARK
+        RAUDO_HIT_MOVE
+        RAUDO_HIT_STAMP
+        RAUDO_HIT_CALL
+
+    ctypedef struct raudo_table:
+        raudo_entry *entries
+        uint64_t *index
+        uint32_t mask
+        uint32_t bits
+        uint32_t n_live
+        uint32_t n_entries
+        uint32_t n_allocated
+        uint32_t free_head
+        uint32_t hit_kind
+        uint32_t mark_limit
+        raudo_list order
+        uint64_t version
+        uint64_t n_hits
+        uint64_t n_misses
+
+    uint32_t raudo_fold_hash(int64_t hash) noexcept
+    void raudo_index_insert(raudo_table *t, uint32_t hash, uint32_t slot) noexcept
+    void raudo_index_remove(raudo_table *t, uint32_t hash, uint32_t slot) noexcept
+    int raudo_reserve(raudo_table *t, uint64_t limit) noexcept
+    uint32_t raudo_take(raudo_table *t) noexcept
+    void raudo_give_back(raudo_table *t, uint32_t slot) noexcept
+    int raudo_hit(raudo_table *t, uint32_t slot) noexcept
+    void raudo_list_reset(raudo_list *list) noexcept
+    void raudo_list_append(raudo_entry *entries, raudo_list *list, uint32_t slot) noexcept
+    void raudo_list_remove(raudo_entry *entries, raudo_list *list, uint32_t slot) noexcept
+    void raudo_list_move_to_tail(raudo_entry *entries, raudo_list *list, uint32_t slot) noexcept
+
+ctypedef uint32_t slot_t
+
+
+cdef class Policy:
+    """Decides which entry leaves next. Works on the table's entries; sees no key and no value.
+
+    The table calls it between two of its own consistent states and without running user code, so
+    that with the GIL held no lock is needed. One policy serves one table.
+    """
+
+    cdef readonly str name
+    cdef raudo_table *t  # the cache's; NULL before `attach` and after the cache is gone
+    cdef uint32_t hit_kind  # what the table does on a hit by itself; RAUDO_HIT_CALL: calls on_hit
+
+    cdef int attach(self, raudo_table *t, uint64_t maxsize) except -1
+    cdef int on_insert(self, slot_t slot, uint32_t weight) except -1
+    cdef void on_hit(self, slot_t slot) noexcept
+    cdef void on_remove(self, slot_t slot) noexcept  # deleted or expired
+    cdef void on_evict(self, slot_t slot) noexcept  # taken out as the victim
+    cdef slot_t victim(self) except? NO_SLOT  # next to leave; the table is not empty
+    cdef int resize(self, uint64_t maxsize) except -1
+    cdef int reset(self) except -1  # all entries are gone
+    cdef void walk(self, slot_t *out) noexcept  # the n_live slots, next to leave first
+    cdef size_t memory(self) noexcept  # bytes beside the table's own
+
+
+@cython.final
+cdef class PythonPolicy(Policy):
+    cdef readonly object wrapped
+    cdef bint is_calling
+    cdef slot_t newest
+    cdef int check(self, slot_t slot) except -1
+
+
+cdef Policy make_policy(object strategy)
