@@ -4,10 +4,13 @@
     ├── TaskTimeout        TimeoutError        a task ran longer than it was allowed to
     ├── QueueFull          asyncio.QueueFull   a bounded queue refused a task
     ├── WorkerDied         RuntimeError        a worker process ended under a task
+    │   └── InitializerFailed  BrokenExecutor  a worker's initializer raised: the pool is of no use
     ├── RemoteError        RuntimeError        a worker's exception that could not travel as itself
     ├── RetriesExhausted   RuntimeError        every attempt failed; `__cause__` is the last failure
+    ├── CircuitOpen        ConnectionError     a function fails too often and is not called for now
     ├── Closed             RuntimeError        used after `close`, `stop` or `shutdown`
     ├── PoolError          ValueError          released twice, or released what is not the pool's
+    ├── UnknownPool        KeyError            no pool of that name was created
     ├── CorruptEntry       ValueError          stored bytes that do not check out
     ├── ForbiddenType      TypeError           a stored value of a class that may not be loaded
     ├── TierUnavailable    OSError             a cache level that cannot be opened or written
@@ -21,12 +24,15 @@ wrong argument) is a plain `ValueError` or `TypeError` that names the argument.
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import BrokenExecutor
 
 __all__ = [
+    "CircuitOpen",
     "Closed",
     "CorruptEntry",
     "ExportError",
     "ForbiddenType",
+    "InitializerFailed",
     "MissingExtra",
     "PoolError",
     "QueueFull",
@@ -35,6 +41,7 @@ __all__ = [
     "RetriesExhausted",
     "TaskTimeout",
     "TierUnavailable",
+    "UnknownPool",
     "WorkerDied",
 ]
 
@@ -55,6 +62,10 @@ class WorkerDied(RaudoError, RuntimeError):
     """A worker process ended while it ran a task; the message names the exit code or signal."""
 
 
+class InitializerFailed(WorkerDied, BrokenExecutor):
+    """A worker's initializer raised (`__cause__`), so that its pool can run nothing any more."""
+
+
 class RemoteError(RaudoError, RuntimeError):
     """Stands for a worker's exception that could not be pickled; carries its type and traceback."""
 
@@ -63,12 +74,29 @@ class RetriesExhausted(RaudoError, RuntimeError):
     """Every attempt failed; `__cause__` is the last failure."""
 
 
+class CircuitOpen(RaudoError, ConnectionError):
+    """A function failed too often and is not called for another `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[type[CircuitOpen], tuple[str, float]]:
+        return type(self), (str(self), self.retry_after)
+
+
 class Closed(RaudoError, RuntimeError):
     """The object was used after `close`, `stop` or `shutdown`."""
 
 
 class PoolError(RaudoError, ValueError):
     """An object was released twice, or to a pool that it does not come from."""
+
+
+class UnknownPool(RaudoError, KeyError):
+    """No pool of that name was created; the message names those that were."""
+
+    __str__ = Exception.__str__  # KeyError shows the repr of its argument, quotes and all
 
 
 class CorruptEntry(RaudoError, ValueError):
