@@ -27,7 +27,7 @@ typedef struct {
     void *value; /* owned reference */
     uint32_t hash;
     uint32_t meta;
-    uint32_t prev, next; /* the policy's: list links, or stamps; `next` chains free entries */
+    uint32_t prev, next; /* the policy's list; `next` chains free entries */
 } raudo_entry;
 
 typedef struct {
@@ -38,9 +38,8 @@ typedef struct {
 /* What a hit does, so that the common policies cost no call. */
 typedef enum {
     RAUDO_HIT_NOTHING, /* FIFO, TTL */
-    RAUDO_HIT_MARK,    /* SIEVE, S3-FIFO: a saturating counter in meta */
+    RAUDO_HIT_MARK,    /* SIEVE, S3-FIFO, ADAPTIVE: a counter in meta, up to 3 */
     RAUDO_HIT_MOVE,    /* LRU: splice to the tail of `order` */
-    RAUDO_HIT_STAMP,   /* ADAPTIVE: time and count in prev and next */
     RAUDO_HIT_CALL     /* whatever else: Policy.on_hit */
 } raudo_hit_kind;
 
@@ -54,8 +53,8 @@ typedef struct {
     uint32_t n_allocated;
     uint32_t free_head;
     uint32_t hit_kind;
-    uint32_t mark_limit; /* RAUDO_HIT_MARK: the counter's highest value */
-    raudo_list order;    /* the list of LRU, FIFO, SIEVE */
+    uint32_t call_mask;  /* RAUDO_HIT_MARK: entries with one of these bits call Policy.on_hit */
+    raudo_list order;    /* the list of LRU, FIFO and TTL */
     uint64_t version;    /* grows with every insert, removal and rebuild: see raudo_find */
     uint64_t n_hits, n_misses;
 } raudo_table;
@@ -203,8 +202,8 @@ static inline int raudo_hit(raudo_table *t, uint32_t slot) {
     case RAUDO_HIT_NOTHING:
         return 0;
     case RAUDO_HIT_MARK: /* only ever written when it changes: the line stays clean when hot */
-        if ((e->meta >> RAUDO_META_SHIFT & 3u) < t->mark_limit) e->meta += RAUDO_META_ONE;
-        return 0;
+        if ((e->meta >> RAUDO_META_SHIFT & 3u) != 3u) e->meta += RAUDO_META_ONE;
+        return (e->meta & t->call_mask) != 0;
     case RAUDO_HIT_MOVE:
         raudo_list_move_to_tail(t->entries, &t->order, slot);
         return 0;

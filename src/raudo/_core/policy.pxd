@@ -28,7 +28,6 @@ cdef extern from "table/table.h" nogil:
         RAUDO_HIT_NOTHING
         RAUDO_HIT_MARK
         RAUDO_HIT_MOVE
-        RAUDO_HIT_STAMP
         RAUDO_HIT_CALL
 
     ctypedef struct raudo_table:
@@ -41,7 +40,7 @@ cdef extern from "table/table.h" nogil:
         uint32_t n_allocated
         uint32_t free_head
         uint32_t hit_kind
-        uint32_t mark_limit
+        uint32_t call_mask
         raudo_list order
         uint64_t version
         uint64_t n_hits
@@ -58,6 +57,36 @@ cdef extern from "table/table.h" nogil:
     void raudo_list_append(raudo_entry *entries, raudo_list *list, uint32_t slot) noexcept
     void raudo_list_remove(raudo_entry *entries, raudo_list *list, uint32_t slot) noexcept
     void raudo_list_move_to_tail(raudo_entry *entries, raudo_list *list, uint32_t slot) noexcept
+
+cdef extern from "table/two_queue.h" nogil:
+    ctypedef struct raudo_two_queue_rule:
+        uint32_t small_divisor
+        uint32_t promote_at
+        uint32_t ghost_divisor
+        uint32_t has_hand
+        uint32_t clears
+
+    ctypedef struct raudo_two_queue:
+        raudo_two_queue_rule rule
+        raudo_list small
+        raudo_list main
+        uint32_t hand
+
+    ctypedef struct raudo_mini_cache:
+        raudo_table t
+        raudo_two_queue queue
+        uint32_t capacity
+        uint32_t n_hits
+
+    void raudo_two_queue_reset(raudo_two_queue *q) noexcept
+    void raudo_two_queue_insert(raudo_two_queue *q, raudo_table *t, uint32_t slot) noexcept
+    void raudo_two_queue_mark(raudo_entry *e) noexcept
+    void raudo_two_queue_remove(raudo_two_queue *q, raudo_table *t, uint32_t slot) noexcept
+    void raudo_two_queue_evict(raudo_two_queue *q, raudo_table *t, uint32_t slot) noexcept
+    uint32_t raudo_two_queue_victim(raudo_two_queue *q, raudo_table *t) noexcept
+    size_t raudo_two_queue_memory(const raudo_two_queue *q) noexcept
+    void raudo_mini_free(raudo_mini_cache *m) noexcept
+    void raudo_mini_request(raudo_mini_cache *m, uint32_t hash) noexcept
 
 ctypedef uint32_t slot_t
 

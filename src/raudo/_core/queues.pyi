@@ -9,10 +9,13 @@ class Fifo(Policy):
 class Ttl(Fifo):
     """What expires first leaves first."""
 
+class TwoQueue(Policy):
+    """Two queues and marks under some rule."""
+
 @final
-class Sieve(Policy):
+class Sieve(TwoQueue):
     """SIEVE: a queue in which a hand passes over what was used since it last came by."""
 
 @final
-class S3Fifo(Policy):
+class S3Fifo(TwoQueue):
     """S3-FIFO: a small queue for newcomers, a main one, and a ghost of what newcomers left."""
