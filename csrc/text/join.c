@@ -1,0 +1,168 @@
+#include "text/join.h"
+
+#include <math.h>
+
+/* Bounds are loosened by this much, for the rounding of threshold * size: a candidate more, never less. */
+static const double SLACK = 1e-9;
+
+static inline size_t size_of(const raudo_sets *sets, size_t i)
+{
+    return (size_t)(sets->offsets[i + 1] - sets->offsets[i]);
+}
+
+static inline size_t at_least(double bound)
+{
+    double least = ceil(bound - SLACK);
+    return least < 1.0 ? 1 : (size_t)least;
+}
+
+static inline size_t wanted_overlap(size_t n_a, size_t n_b, double threshold)
+{
+    return at_least(threshold / (1.0 + threshold) * (double)(n_a + n_b));
+}
+
+size_t raudo_index_prefix(size_t n, double threshold)
+{
+    return n == 0 ? 0 : n - at_least(2.0 * threshold / (1.0 + threshold) * (double)n) + 1;
+}
+
+size_t raudo_probe_prefix(size_t n, double threshold)
+{
+    return n == 0 ? 0 : n - at_least(threshold * (double)n) + 1;
+}
+
+uint32_t raudo_root(uint32_t *parents, uint32_t i)
+{
+    while (parents[i] != i) {
+        parents[i] = parents[parents[i]];
+        i = parents[i];
+    }
+    return i;
+}
+
+/* The smaller number becomes the root: the forest depends on what is united, not on the order. */
+void raudo_unite(uint32_t *parents, uint32_t a, uint32_t b)
+{
+    a = raudo_root(parents, a);
+    b = raudo_root(parents, b);
+    if (a < b)
+        parents[b] = a;
+    else if (b < a)
+        parents[a] = b;
+}
+
+/* Overlap of two ascending runs; gives up, with 0, once `wanted` is out of reach. */
+static size_t overlap(const uint32_t *a, size_t n_a, const uint32_t *b, size_t n_b, size_t wanted)
+{
+    size_t i = 0, j = 0, shared = 0;
+    while (i < n_a && j < n_b) {
+        uint32_t x = a[i], y = b[j];
+        shared += x == y;
+        i += x <= y;
+        j += y <= x;
+        size_t rest = n_a - i < n_b - j ? n_a - i : n_b - j;
+        if (shared + rest < wanted)
+            return 0;
+    }
+    return shared;
+}
+
+static inline int reaches(size_t shared, size_t n_a, size_t n_b, double threshold)
+{
+    return shared > 0 && (double)shared / (double)(n_a + n_b - shared) >= threshold;
+}
+
+int raudo_are_similar(const raudo_sets *sets, size_t a, size_t b)
+{
+    size_t n_a = size_of(sets, a), n_b = size_of(sets, b);
+    size_t wanted = wanted_overlap(n_a, n_b, sets->threshold);
+    if ((n_a < n_b ? n_a : n_b) < wanted)
+        return 0;
+    size_t shared = overlap(sets->ranks + sets->offsets[a], n_a, sets->ranks + sets->offsets[b], n_b, wanted);
+    return reaches(shared, n_a, n_b, sets->threshold);
+}
+
+void raudo_count_postings(const raudo_sets *sets, int64_t *starts)
+{
+    for (size_t s = 0; s < sets->n_sets; s++) {
+        const uint32_t *ranks = sets->ranks + sets->offsets[s];
+        size_t prefix = raudo_index_prefix(size_of(sets, s), sets->threshold);
+        for (size_t i = 0; i < prefix; i++)
+            starts[ranks[i] + 1]++;
+    }
+}
+
+void raudo_fill_postings(const raudo_sets *sets, int64_t *next, uint32_t *in_sets, uint32_t *places)
+{
+    for (size_t s = 0; s < sets->n_sets; s++) {
+        const uint32_t *ranks = sets->ranks + sets->offsets[s];
+        size_t prefix = raudo_index_prefix(size_of(sets, s), sets->threshold);
+        for (size_t i = 0; i < prefix; i++) {
+            int64_t at = next[ranks[i]]++;
+            in_sets[at] = (uint32_t)s;
+            places[at] = (uint32_t)i;
+        }
+    }
+}
+
+/* First posting of [lo, hi) whose set has at least `least` terms; sets ascend by size. */
+static int64_t skip_smaller(const raudo_sets *sets, const uint32_t *in_sets, int64_t lo, int64_t hi,
+                            size_t least)
+{
+    while (lo < hi) {
+        int64_t middle = lo + (hi - lo) / 2;
+        if (size_of(sets, in_sets[middle]) < least)
+            lo = middle + 1;
+        else
+            hi = middle;
+    }
+    return lo;
+}
+
+void raudo_join(const raudo_sets *sets, const raudo_postings *postings, size_t lo, size_t hi,
+                uint32_t *parents, uint32_t *seen)
+{
+    double threshold = sets->threshold;
+
+    for (size_t x = lo; x < hi; x++) {
+        const uint32_t *terms = sets->ranks + sets->offsets[x];
+        size_t n_x = size_of(sets, x), prefix = raudo_probe_prefix(n_x, threshold);
+        size_t least = n_x == 0 ? 0 : at_least(threshold * (double)n_x);
+        uint32_t mark = (uint32_t)x + 1;
+
+        for (size_t i = 0; i < prefix; i++) {
+            int64_t end = postings->starts[terms[i] + 1];
+            int64_t at = skip_smaller(sets, postings->sets, postings->starts[terms[i]], end, least);
+            for (; at < end && postings->sets[at] < x; at++) {
+                uint32_t y = postings->sets[at];
+                if (seen[y] == mark)
+                    continue;
+                seen[y] = mark;
+                /* This is the first term that both have: what follows bounds the overlap. */
+                size_t n_y = size_of(sets, y), j = postings->places[at];
+                size_t wanted = wanted_overlap(n_x, n_y, threshold);
+                size_t rest = n_x - i < n_y - j ? n_x - i : n_y - j;
+                if (rest < wanted)
+                    continue;
+                if (raudo_root(parents, (uint32_t)x) == raudo_root(parents, y))
+                    continue;
+                const uint32_t *others = sets->ranks + sets->offsets[y];
+                size_t shared = overlap(terms + i, n_x - i, others + j, n_y - j, wanted);
+                if (reaches(shared, n_x, n_y, threshold))
+                    raudo_unite(parents, (uint32_t)x, y);
+            }
+        }
+    }
+}
+
+void raudo_join_buckets(const raudo_sets *sets, const int64_t *starts, const int64_t *members, size_t lo,
+                        size_t hi, uint32_t *parents)
+{
+    for (size_t bucket = lo; bucket < hi; bucket++)
+        for (int64_t i = starts[bucket] + 1; i < starts[bucket + 1]; i++)
+            for (int64_t j = starts[bucket]; j < i; j++) {
+                uint32_t a = (uint32_t)members[i], b = (uint32_t)members[j];
+                if (raudo_root(parents, a) != raudo_root(parents, b) && raudo_are_similar(sets, a, b))
+                    raudo_unite(parents, a, b);
+            }
+}

@@ -1,0 +1,26 @@
+/* Numbers the distinct words of a corpus, counts the documents of each, and weighs documents by them. */
+#ifndef RAUDO_TEXT_VOCABULARY_H
+#define RAUDO_TEXT_VOCABULARY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct raudo_vocabulary raudo_vocabulary;
+
+/* NULL where there is no memory. */
+raudo_vocabulary *raudo_vocabulary_new(void);
+void raudo_vocabulary_free(raudo_vocabulary *vocabulary);
+size_t raudo_vocabulary_size(const raudo_vocabulary *vocabulary);
+
+/* terms[i] becomes the number of words[i], in order of first appearance; 0, or -1 without memory or
+ * past 2^32 - 2 distinct words. */
+int raudo_vocabulary_add(raudo_vocabulary *vocabulary, const uint64_t *words, size_t n, uint32_t *terms);
+
+/* Embed documents [lo, hi) into `out`, (hi - lo, dimensions) of zeros: each word adds
+ * +-(1 + ln count) * idf[term] at one dimension, both chosen by its hash; rows get unit length.
+ * `row` is scratch of `dimensions` doubles. */
+void raudo_embed(const int64_t *offsets, const uint64_t *words, const uint32_t *counts,
+                 const uint32_t *terms, const double *idf, size_t lo, size_t hi, size_t dimensions,
+                 double *row, float *out);
+
+#endif

@@ -1,0 +1,73 @@
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "hash/hash.h" nogil:
+    uint64_t raudo_hash_bytes(const void *data, size_t length, uint64_t seed)
+
+
+cdef extern from "text/words.h" nogil:
+    ctypedef struct raudo_text:
+        const void *data
+        size_t length
+        uint8_t kind
+        uint8_t is_ascii
+        uint8_t lowered
+
+    ctypedef struct raudo_chars:
+        const uint16_t *pages
+        const int32_t *entries
+
+    int32_t RAUDO_CHAR_WORD
+    int32_t RAUDO_CHAR_SPECIAL
+    int32_t RAUDO_CHAR_OWN_WORD
+    int raudo_needs_lower(const raudo_text *text, const raudo_chars *chars)
+    size_t raudo_words(const raudo_text *text, const raudo_chars *chars, uint64_t seed, uint64_t *out)
+
+
+cdef extern from "text/sets.h" nogil:
+    void raudo_sort_hashes(uint64_t *items, size_t n, uint64_t *scratch, uint32_t *heads)
+    size_t raudo_sort_heads(size_t n)
+    size_t raudo_distinct(uint64_t *items, size_t n, uint32_t *counts)
+    size_t raudo_shingle(uint64_t *words, size_t n, size_t width)
+    void raudo_sort_ranks(uint32_t *items, size_t n, uint32_t *scratch, unsigned bits)
+    size_t raudo_overlap(const uint64_t *a, size_t n_a, const uint64_t *b, size_t n_b)
+
+
+cdef extern from "text/vocabulary.h" nogil:
+    ctypedef struct raudo_vocabulary
+    raudo_vocabulary *raudo_vocabulary_new()
+    void raudo_vocabulary_free(raudo_vocabulary *vocabulary)
+    size_t raudo_vocabulary_size(const raudo_vocabulary *vocabulary)
+    int raudo_vocabulary_add(raudo_vocabulary *vocabulary, const uint64_t *words, size_t n, uint32_t *terms)
+    void raudo_embed(const int64_t *offsets, const uint64_t *words, const uint32_t *counts,
+                     const uint32_t *terms, const double *idf, size_t lo, size_t hi, size_t dimensions,
+                     double *row, float *out)
+
+
+cdef extern from "text/minhash.h" nogil:
+    void raudo_minhash(const int64_t *offsets, const uint64_t *words, size_t lo, size_t hi,
+                       const uint32_t *seeds, size_t n_components, uint32_t *out)
+
+
+cdef extern from "text/join.h" nogil:
+    ctypedef struct raudo_sets:
+        const int64_t *offsets
+        const uint32_t *ranks
+        size_t n_sets
+        double threshold
+
+    ctypedef struct raudo_postings:
+        const int64_t *starts
+        const uint32_t *sets
+        const uint32_t *places
+
+    size_t raudo_index_prefix(size_t n, double threshold)
+    size_t raudo_probe_prefix(size_t n, double threshold)
+    void raudo_count_postings(const raudo_sets *sets, int64_t *starts)
+    void raudo_fill_postings(const raudo_sets *sets, int64_t *next, uint32_t *in_sets, uint32_t *places)
+    void raudo_join(const raudo_sets *sets, const raudo_postings *postings, size_t lo, size_t hi,
+                    uint32_t *parents, uint32_t *seen)
+    void raudo_join_buckets(const raudo_sets *sets, const int64_t *starts, const int64_t *members, size_t lo,
+                            size_t hi, uint32_t *parents)
+    uint32_t raudo_root(uint32_t *parents, uint32_t i)
+    void raudo_unite(uint32_t *parents, uint32_t a, uint32_t b)

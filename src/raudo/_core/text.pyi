@@ -1,0 +1,107 @@
+"""Words of documents as 64-bit hashes: cut, count, weigh, sign and compare, without the GIL.
+
+Many documents are one CSR pair: document i is `words[offsets[i]:offsets[i + 1]]`, with offsets (n + 1)
+int64 and words uint64. Arrays must be in C order and of the dtype named; every call is deterministic,
+the number of threads never shows in a result, and all of them may be called from many threads at once.
+A word is what Python's `re` finds as `\\w+` in `text.lower()`; its hash is of its UTF-8 and a seed.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64 = NDArray[np.int64]
+UInt32 = NDArray[np.uint32]
+UInt64 = NDArray[np.uint64]
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+WORD_SEED: int
+HASH_VERSION: int
+
+def tokenise(
+    texts: Iterable[str], *, n_jobs: int = 1, seed: int = ...
+) -> tuple[Int64, UInt64]:
+    """Return (offsets, words): the hash of every word of every text, in order."""
+
+def count_words(
+    texts: Iterable[str], *, n_jobs: int = 1, seed: int = ...
+) -> tuple[Int64, UInt64, UInt32, Int64]:
+    """Return (offsets, words, counts, lengths): each text's distinct words, ascending by hash, how often
+    each occurs, and how many words the text has in all."""
+
+def word_sets(
+    texts: Iterable[str], *, shingle: int = 1, n_jobs: int = 1, seed: int = ...
+) -> tuple[Int64, UInt64]:
+    """Return (offsets, runs): each text's distinct runs of `shingle` words, ascending by hash. A text of
+    fewer words has one run, of all of them."""
+
+def content_keys(texts: Iterable[str]) -> UInt64:
+    """Return (n, 2): 128 bits that tell one text from another, the same in every process."""
+
+def hash_bytes(data: Any, seed: int = 0) -> int:
+    """Hash a bytes-like object in C order to 64 bits; about 10 GB/s."""
+
+def vocabulary(words: UInt64) -> tuple[UInt32, int]:
+    """Number the distinct words by first appearance: (number of each word, how many there are)."""
+
+def embed(
+    offsets: Int64,
+    words: UInt64,
+    counts: UInt32,
+    terms: UInt32,
+    idf: Float64,
+    dimensions: int,
+    *,
+    n_jobs: int = 1,
+) -> Float32:
+    """Return (n, dimensions): words weighted by (1 + ln count) * idf[term], added with a hashed sign at a
+    hashed dimension, each row scaled to unit length; zeros for a text without words."""
+
+def set_keys(offsets: Int64, words: UInt64) -> UInt64:
+    """Return (n, 2): 128 bits that tell one set from another."""
+
+def take_rows(offsets: Int64, values: NDArray[Any], rows: Int64) -> tuple[Int64, NDArray[Any]]:
+    """Gather rows of a CSR pair, of any dtype, into a new one."""
+
+def rank_terms(
+    offsets: Int64, terms: UInt32, rank_of: UInt32, *, n_jobs: int = 1
+) -> UInt32:
+    """Replace terms by `rank_of[term]` and sort them within each document."""
+
+def minhash(offsets: Int64, words: UInt64, seeds: UInt32, *, n_jobs: int = 1) -> UInt32:
+    """Return (n, len(seeds)) MinHash signatures; all ones for an empty set."""
+
+def jaccard_pairs(offsets: Int64, words: UInt64, left: Int64, right: Int64) -> Float64:
+    """Return the exact Jaccard similarity of sets left[i] and right[i]; 0 where both are empty."""
+
+class Forest:
+    """A union-find forest over n things; for one thread at a time."""
+
+    n: int
+    def __init__(self, n: int) -> None: ...
+    def unite(self, left: Int64, right: Int64) -> None:
+        """Put left[i] and right[i] into one tree."""
+    def merge(self, other: Forest) -> None:
+        """Take over what another forest of the same n has united."""
+    def roots(self) -> Int64:
+        """Return the least member of each one's tree."""
+
+class SetJoin:
+    """Similar sets, joined into components, each thread with a `Forest` of its own.
+
+    The sets come smallest first; `ranks` are their members, numbered from rare to frequent, ascending.
+    """
+
+    n: int
+    def __init__(self, offsets: Int64, ranks: UInt32, threshold: float) -> None: ...
+    def build_index(self, n_ranks: int) -> None:
+        """Index the prefixes; needed before `join`, not for `join_buckets`."""
+    def join(self, lo: int, hi: int, forest: Forest) -> None:
+        """Unite each set of [lo, hi) with those before it whose Jaccard reaches the threshold."""
+    def join_buckets(
+        self, starts: Int64, members: Int64, lo: int, hi: int, forest: Forest
+    ) -> None:
+        """Unite similar sets within each bucket b of [lo, hi): members[starts[b]:starts[b + 1]]."""
