@@ -196,7 +196,7 @@ class Matches(NamedTuple):
 class Writer(Protocol):
     """Writes rows of one format to one open binary file."""
 
-    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def write(self, rows: Sequence[Any]) -> None:
         """Append rows; called with a few thousand at a time."""
         ...
 
@@ -206,12 +206,22 @@ class Writer(Protocol):
 
 
 class Format(Protocol):
-    """A file format that rows can be exported in."""
+    """A file format that rows can be exported in.
+
+    A format that compresses inside its files also has `compressions`, a tuple of names, the default
+    first, and takes one as its only argument; the others are called with none.
+    """
 
     name: ClassVar[str]
     suffix: ClassVar[str]
 
-    def open(self, file: BinaryIO) -> Writer: ...
+    def open(self, file: BinaryIO, sample: Sequence[Any]) -> Writer:
+        """Start a file. `sample` is the first few thousand rows, for columns and types; do not
+        write it.
+
+        Every part of one export gets the same sample. `file.seekable()` may be False.
+        """
+        ...
 
 
 class Sink(Protocol):

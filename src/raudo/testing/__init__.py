@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raudo.testing.clock import FakeClock
+    from raudo.testing.sink import FormatContract, SinkContract
 
-__all__ = ["FakeClock"]
+__all__ = ["FakeClock", "FormatContract", "SinkContract"]
 
-_HOME_OF = {"FakeClock": "clock"}
+_HOME_OF = {"FakeClock": "clock", "FormatContract": "sink", "SinkContract": "sink"}
 
 
 def __getattr__(name: str) -> Any:

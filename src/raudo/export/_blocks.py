@@ -1,0 +1,64 @@
+"""Cutting rows of any kind into blocks: a batch for each part.
+
+Everything here is lazy; a block is read when the one before it has been handed on.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+__all__ = ["BATCH_ROWS", "async_blocks", "blocks", "check_rows", "cut"]
+
+BATCH_ROWS = 4096
+"""Rows that a writer is given at a time."""
+
+
+def check_rows(rows: object) -> None:
+    readable = hasattr(rows, "__iter__") or hasattr(rows, "to_batches")
+    if isinstance(rows, str | bytes | Mapping) or not readable:
+        raise TypeError(f"rows is {type(rows).__name__}, wanted an iterable of mappings")
+
+
+def blocks(rows: Iterable[Any], n_parts: int) -> Iterator[Sequence[Any]]:
+    """Yield up to `BATCH_ROWS * n_parts` rows at a time."""
+    block_rows = BATCH_ROWS * n_parts
+    array: Any = rows
+    if hasattr(rows, "dtype") and hasattr(rows, "shape"):  # NumPy's: views, not a list of rows
+        yield from (array[i : i + block_rows] for i in range(0, len(array), block_rows))
+        return
+    iterator = _unpacked(array.to_batches() if hasattr(rows, "to_batches") else rows)
+    while block := list(itertools.islice(iterator, block_rows)):
+        yield block
+
+
+async def async_blocks(
+    rows: AsyncIterable[Any], n_parts: int
+) -> AsyncGenerator[Sequence[Any], None]:
+    """Do as `blocks` does with an async iterable."""
+    block: list[Any] = []
+    async for row in rows:
+        block.append(row)
+        if len(block) == BATCH_ROWS * n_parts:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def cut(block: Sequence[Any], n_parts: int) -> Iterator[Sequence[Any]]:
+    """Split a block evenly, so that a short input fills all parts."""
+    size = -(-len(block) // n_parts)
+    return (block[i : i + size] for i in range(0, len(block), size))
+
+
+def _unpacked(rows: Iterable[Any]) -> Iterator[Any]:
+    """Iterate over rows; where they come as Arrow record batches, over the rows in these."""
+    iterator = iter(rows)
+    for first in iterator:
+        rest = itertools.chain([first], iterator)
+        if hasattr(first, "to_pylist") and hasattr(first, "schema"):
+            return (row for batch in rest for row in batch.to_pylist())
+        return rest
+    return iter(())
