@@ -1,7 +1,8 @@
 """A thread that calls a method of an object every so often, and goes when the object goes.
 
 It keeps its owner alive only during a call, is a daemon, ends at once when stopped or when the
-owner is collected, and after a fork it is known to be gone, so that the owner may start it anew.
+owner is collected, and after a fork it is known to be gone, so that the owner may start it anew. An
+owner with locks of its own renews them in `_after_fork_in_child`.
 """
 
 from __future__ import annotations
@@ -71,6 +72,10 @@ class Ticker:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = None
+        method = self._method()
+        repair = getattr(method and method.__self__, "_after_fork_in_child", None)
+        if repair is not None:
+            repair()
 
 
 def _run(

@@ -37,7 +37,7 @@ class FakeClock:
         return _EPOCH_NS + self._now_ns
 
     def advance(self, seconds: float) -> None:
-        """Move on by `seconds`; a monotonic clock does not go back, so a negative step is an error."""
+        """Move on by `seconds`; a negative step is an error, as a monotonic clock has none."""
         if not (math.isfinite(seconds) and seconds >= 0):
             raise ValueError(f"seconds is {seconds!r}, wanted a finite number >= 0")
         with self._lock:
