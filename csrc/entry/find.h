@@ -8,6 +8,7 @@
 
 #include <Python.h>
 
+#include "entry/clock.h"
 #include "table/table.h"
 
 #if PY_VERSION_HEX >= 0x030C0000
@@ -80,6 +81,50 @@ again:
             if (t->version != version) goto again;
         }
         if (equal) return slot;
+    }
+}
+
+/* What raudo_quick_get returns where the general way must decide. Never dereferenced. */
+#define RAUDO_UNSURE ((PyObject *)(uintptr_t)1)
+
+/* The common get in one straight piece: a new reference on a hit, NULL on a miss, both counted; or
+ * RAUDO_UNSURE, nothing counted, where Python code would have to run or the policy be called. */
+static inline PyObject *raudo_quick_get(raudo_table *t, PyObject *key) {
+    uint32_t hash;
+    if (PyUnicode_CheckExact(key)) {
+        const Py_hash_t h = ((PyASCIIObject *)key)->hash;
+        if (h == -1) return RAUDO_UNSURE;
+        hash = raudo_fold_hash((int64_t)h);
+    } else if (!PyLong_CheckExact(key) || raudo_hash(key, &hash) < 0) {
+        return RAUDO_UNSURE;
+    }
+    if (t->n_live == 0) {
+        t->n_misses++;
+        return NULL;
+    }
+    for (uint32_t i = raudo_home(t, hash);; i = (i + 1) & t->mask) {
+        const uint64_t word = t->index[i];
+        if ((uint32_t)(word >> 32) == hash && word != 0) {
+            const uint32_t slot = (uint32_t)word - 1u;
+            raudo_entry *e = &t->entries[slot];
+            if (e->key != key) {
+                const int equal = raudo_equal_plain((PyObject *)e->key, key);
+                if (equal < 0) return RAUDO_UNSURE;
+                if (!equal) continue;
+            }
+            if (e->meta & (RAUDO_HAS_EXPIRY | t->call_mask)) {
+                if (e->meta & t->call_mask || t->has_timer) return RAUDO_UNSURE;
+                if (raudo_has_passed(t->expiry.at_ns[slot])) return RAUDO_UNSURE;
+            }
+            if (raudo_hit(t, slot)) return RAUDO_UNSURE;
+            t->n_hits++;
+            Py_INCREF((PyObject *)e->value);
+            return (PyObject *)e->value;
+        }
+        if (word == 0) {
+            t->n_misses++;
+            return NULL;
+        }
     }
 }
 

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "table/expiry.h"
+
 #define RAUDO_NO_SLOT UINT32_MAX
 #define RAUDO_FAILED (UINT32_MAX - 1u)
 #define RAUDO_MAX_ENTRIES (1u << 31)
@@ -57,6 +59,8 @@ typedef struct {
     raudo_list order;    /* the list of LRU, FIFO and TTL */
     uint64_t version;    /* grows with every insert, removal and rebuild: see raudo_find */
     uint64_t n_hits, n_misses;
+    raudo_expiry expiry;
+    uint32_t has_timer; /* the user's clock tells the time, not the system's */
 } raudo_table;
 
 static inline uint32_t raudo_fold_hash(int64_t hash) {

@@ -20,6 +20,7 @@ typedef struct {
     uint32_t ghost_divisor; /* remembers entries/divisor * 9/10 newcomers that left; 0: none */
     uint32_t has_hand;      /* the main queue is passed by a hand and keeps its order (SIEVE) */
     uint32_t clears;        /* being passed takes all marks, not one */
+    uint32_t newest_first;  /* the last newcomer leaves, unless it was used: for long loops */
 } raudo_two_queue_rule;
 
 typedef struct {
@@ -89,7 +90,7 @@ static inline uint32_t raudo_two_queue_victim(raudo_two_queue *q, raudo_table *t
         uint32_t slot;
         raudo_entry *e;
         if (q->small.length >= small_share || q->main.length == 0) {
-            slot = q->small.head;
+            slot = q->rule.newest_first ? q->small.tail : q->small.head;
             e = &entries[slot];
             if ((e->meta & RAUDO_MARKS) < q->rule.promote_at * RAUDO_META_ONE) return slot;
             raudo_list_remove(entries, &q->small, slot);

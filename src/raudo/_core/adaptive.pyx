@@ -37,19 +37,22 @@ cdef enum:
     SHORTEST_EPOCH = 200  # sampled requests
     QUIET = 1024  # sampled hits without an eviction after which the sampling rests
 
-cdef tuple NAMES = ("s3fifo", "clock", "sieve", "static")
+cdef uint32_t WARM_UP = 4  # epochs before the first change of rule
+cdef double MARGIN = 0.01  # of hit ratio, by which another must be better
+
+cdef tuple NAMES = ("s3fifo", "clock", "sieve", "newest")
 cdef raudo_two_queue_rule[N_EXPERTS] RULES
 RULES[0] = raudo_two_queue_rule(
-    small_divisor=10, promote_at=2, ghost_divisor=1, has_hand=0, clears=0
+    small_divisor=10, promote_at=2, ghost_divisor=1, has_hand=0, clears=0, newest_first=0
 )
 RULES[1] = raudo_two_queue_rule(
-    small_divisor=0, promote_at=0, ghost_divisor=0, has_hand=0, clears=1
+    small_divisor=0, promote_at=0, ghost_divisor=0, has_hand=0, clears=1, newest_first=0
 )
 RULES[2] = raudo_two_queue_rule(
-    small_divisor=0, promote_at=0, ghost_divisor=0, has_hand=1, clears=1
+    small_divisor=0, promote_at=0, ghost_divisor=0, has_hand=1, clears=1, newest_first=0
 )
-RULES[3] = raudo_two_queue_rule(  # keeps what it has: for loops and scans longer than the cache
-    small_divisor=100, promote_at=1, ghost_divisor=0, has_hand=0, clears=0
+RULES[3] = raudo_two_queue_rule(
+    small_divisor=100, promote_at=1, ghost_divisor=0, has_hand=0, clears=0, newest_first=1
 )
 
 cdef uint32_t SAMPLED = 8 << META_SHIFT
@@ -63,7 +66,7 @@ cdef class Adaptive(TwoQueue):
     cdef double[N_EXPERTS] scores
     cdef uint32_t current
     cdef uint32_t threshold  # hashes scrambled to below it are sampled
-    cdef uint32_t n_requests, epoch, n_quiet
+    cdef uint32_t n_requests, epoch, n_epochs, n_quiet
     cdef readonly uint64_t switches
 
     def __cinit__(self):
@@ -100,7 +103,7 @@ cdef class Adaptive(TwoQueue):
             raudo_mini_free(&self.minis[i])
             self.minis[i].capacity = capacity
             self.scores[i] = 0.0
-        self.n_requests = 0
+        self.n_requests = self.n_epochs = 0
         self.epoch = max(<uint32_t>SHORTEST_EPOCH, capacity)
 
     cdef int reset(self) except -1:
@@ -153,8 +156,11 @@ cdef class Adaptive(TwoQueue):
         for i in range(N_EXPERTS):
             self.scores[i] += 0.3 * (self.minis[i].n_hits / <double>self.epoch - self.scores[i])
             self.minis[i].n_hits = 0
+        self.n_epochs += 1
+        if self.n_epochs < WARM_UP:
+            return
         for i in range(N_EXPERTS):
-            if self.scores[i] > self.scores[best] + (0.002 if best == self.current else 0.0):
+            if self.scores[i] > self.scores[best] + (MARGIN if best == self.current else 0.0):
                 best = i
         if best != self.current:
             self.current = best

@@ -11,6 +11,7 @@ from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from cpython.ref cimport Py_INCREF as INCREF_OBJECT
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from raudo._core.policy cimport raudo_table
 from raudo._core.table cimport Cache
 
 from collections import namedtuple
@@ -44,6 +45,8 @@ cdef extern from *:
 
 cdef extern from "entry/find.h":
     int raudo_hash(PyObject *key, uint32_t *hash) except -1
+    PyObject *RAUDO_UNSURE
+    PyObject *raudo_quick_get(raudo_table *t, PyObject *key) noexcept
 
 CacheInfo = namedtuple("CacheInfo", ("hits", "misses", "maxsize", "currsize"))
 
@@ -166,10 +169,14 @@ cdef PyObject *call_memo(
     else:
         made = key_of_call(self, args, n, names)
         key = <PyObject *>made
-    raudo_hash(key, &hash)
-    value = self.store.lookup_hashed(key, hash)
-    if value != NULL:
+    value = raudo_quick_get(&self.store.t, key)
+    if value != NULL and value != RAUDO_UNSURE:
         return value
+    raudo_hash(key, &hash)
+    if value == RAUDO_UNSURE:
+        value = self.store.lookup_hashed(key, hash)
+        if value != NULL:
+            return value
     value = PyObject_Vectorcall(<PyObject *>self.fn, args, n_flagged, names)
     try:
         self.store.store_hashed(key, value, hash, OWN_TTL)

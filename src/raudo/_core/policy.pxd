@@ -24,6 +24,19 @@ cdef extern from "table/table.h" nogil:
         uint32_t tail
         uint32_t length
 
+    ctypedef struct raudo_expiry_node:
+        int64_t at_ns
+        uint32_t order
+        uint32_t slot
+
+    ctypedef struct raudo_expiry:
+        int64_t *at_ns
+        uint32_t *position
+        raudo_expiry_node *heap
+        uint32_t length
+        uint32_t n_allocated
+        uint32_t order
+
     ctypedef enum raudo_hit_kind:
         RAUDO_HIT_NOTHING
         RAUDO_HIT_MARK
@@ -45,6 +58,8 @@ cdef extern from "table/table.h" nogil:
         uint64_t version
         uint64_t n_hits
         uint64_t n_misses
+        raudo_expiry expiry
+        uint32_t has_timer
 
     uint32_t raudo_fold_hash(int64_t hash) noexcept
     void raudo_index_insert(raudo_table *t, uint32_t hash, uint32_t slot) noexcept
@@ -65,6 +80,7 @@ cdef extern from "table/two_queue.h" nogil:
         uint32_t ghost_divisor
         uint32_t has_hand
         uint32_t clears
+        uint32_t newest_first
 
     ctypedef struct raudo_two_queue:
         raudo_two_queue_rule rule

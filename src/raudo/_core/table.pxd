@@ -1,24 +1,10 @@
 """The one-level cache as other compiled modules may use it."""
 
+cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from raudo._core.policy cimport Policy, raudo_table, slot_t
-
-cdef extern from "table/expiry.h" nogil:
-    ctypedef struct raudo_expiry_node:
-        int64_t at_ns
-        uint32_t order
-        uint32_t slot
-
-    ctypedef struct raudo_expiry:
-        int64_t *at_ns
-        uint32_t *position
-        raudo_expiry_node *heap
-        uint32_t length
-        uint32_t n_allocated
-        uint32_t order
-
 
 # Entries that have left the table and whose owners are yet to be told: settled outside any lock.
 ctypedef struct Gone:
@@ -33,7 +19,6 @@ ctypedef struct Batch:
 
 cdef class Cache:
     cdef raudo_table t
-    cdef raudo_expiry expiry
     cdef uint32_t *weights
     cdef uint32_t n_weights
     cdef uint64_t max_entries  # MAX_ENTRIES where there is no bound
@@ -49,33 +34,55 @@ cdef class Cache:
     cdef object __weakref__
 
     # Borrowed key in; a new reference out, or NULL: a miss, or an error where one is set.
+    @cython.final
     cdef PyObject *lookup(self, PyObject *key) except? NULL
+    @cython.final
     cdef PyObject *lookup_hashed(self, PyObject *key, uint32_t hash) except? NULL
+    @cython.final
     cdef int store(self, PyObject *key, PyObject *value, int64_t ttl_ns) except -1
+    @cython.final
     cdef int store_hashed(
         self, PyObject *key, PyObject *value, uint32_t hash, int64_t ttl_ns
     ) except -1
 
+    @cython.final
     cdef PyObject *glance(self, PyObject *key) except? NULL
+    @cython.final
     cdef PyObject *locate(self, PyObject *key, uint32_t hash, Batch *gone) except? NULL
+    @cython.final
     cdef int place(
         self, PyObject *key, PyObject *value, uint32_t hash, int64_t at_ns, uint32_t weight,
         int64_t now, Batch *gone,
     ) except -1
+    @cython.final
     cdef int admit(
         self, PyObject *key, PyObject *value, uint32_t hash, int64_t at_ns, uint32_t weight
     ) except -1
+    @cython.final
     cdef void forget(self, slot_t slot) noexcept
+    @cython.final
     cdef int take_out(self, slot_t slot, int reason, Batch *gone) noexcept
+    @cython.final
     cdef slot_t choose(self) except? 0xFFFFFFFF
+    @cython.final
     cdef int set_expiry(self, slot_t slot, int64_t at_ns) except -1
+    @cython.final
     cdef bint is_past(self, slot_t slot, int64_t now) noexcept
+    @cython.final
     cdef int64_t read_timer(self) except? -1
+    @cython.final
     cdef int64_t now_for_checks(self) except? -1
+    @cython.final
     cdef uint32_t weigh(self, PyObject *key, PyObject *value) except? 0xFFFFFFFF
+    @cython.final
     cdef int settle(self, Batch *gone) except -1
+    @cython.final
     cdef int enter(self) except -1
+    @cython.final
     cdef int leave(self) except -1
+    @cython.final
     cdef int discard(self, object key, int reason, PyObject **value) except -1
+    @cython.final
     cdef list snapshot(self, int what)
+    @cython.final
     cdef void walk(self, slot_t *order) noexcept

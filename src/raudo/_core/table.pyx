@@ -28,6 +28,8 @@ from raudo._core.policy cimport (
     PythonPolicy,
     make_policy,
     raudo_entry,
+    raudo_expiry,
+    raudo_expiry_node,
     raudo_give_back,
     raudo_hit,
     raudo_index_insert,
@@ -70,6 +72,8 @@ cdef extern from "Python.h":
 cdef extern from "entry/find.h":
     int raudo_hash(PyObject *key, uint32_t *hash) except -1
     uint32_t raudo_find(const raudo_table *t, PyObject *key, uint32_t hash) except? 0xFFFFFFFE
+    PyObject *RAUDO_UNSURE
+    PyObject *raudo_quick_get(raudo_table *t, PyObject *key) noexcept
     int raudo_visit(const raudo_table *t, visitproc visit, void *arg) noexcept
 
 cdef extern from "entry/clock.h":
@@ -158,6 +162,7 @@ cdef class Cache:
         self._weigher = weigher
         self._listener = on_evict
         self._timer = timer
+        self.t.has_timer = timer is not None
         self.loads = {}
         cdef Policy policy = make_policy(strategy)
         policy.attach(&self.t, self.max_entries)
@@ -281,7 +286,7 @@ cdef class Cache:
             weight = self.weigh(key, value)
         if ttl_ns == OWN_TTL:
             ttl_ns = self.ttl_ns
-        if ttl_ns or self.expiry.length:
+        if ttl_ns or self.t.expiry.length:
             now = self.read_timer()
             if ttl_ns:
                 at_ns = now + ttl_ns
@@ -351,10 +356,10 @@ cdef class Cache:
             return DONE
         while (
             swept < SWEEP
-            and self.expiry.length
-            and self.is_past(self.expiry.heap[0].slot, now)
+            and self.t.expiry.length
+            and self.is_past(self.t.expiry.heap[0].slot, now)
         ):
-            self.take_out(self.expiry.heap[0].slot, EXPIRED, gone)
+            self.take_out(self.t.expiry.heap[0].slot, EXPIRED, gone)
             swept += 1
         while (
             self.t.n_live >= self.max_entries
@@ -390,7 +395,7 @@ cdef class Cache:
                 raise MemoryError
             self.weights = grown
             self.n_weights = self.t.n_allocated
-        if at_ns != NEVER and raudo_expiry_reserve(&self.expiry, self.t.n_allocated) < 0:
+        if at_ns != NEVER and raudo_expiry_reserve(&self.t.expiry, self.t.n_allocated) < 0:
             raise MemoryError
         slot = raudo_take(&self.t)
         e = &self.t.entries[slot]
@@ -423,7 +428,7 @@ cdef class Cache:
         """Take the entry off all books but the policy's; its references are the caller's now."""
         cdef raudo_entry *e = &self.t.entries[slot]
         if e.meta & HAS_EXPIRY:
-            raudo_expiry_remove(&self.expiry, slot)
+            raudo_expiry_remove(&self.t.expiry, slot)
         raudo_index_remove(&self.t, e.hash, slot)
         self.total_weight -= 1 if self.weights == NULL else self.weights[slot]
         self.t.n_live -= 1
@@ -451,8 +456,8 @@ cdef class Cache:
         return 0
 
     cdef slot_t choose(self) except? 0xFFFFFFFF:
-        if self.is_soonest_first and self.expiry.length:
-            return self.expiry.heap[0].slot
+        if self.is_soonest_first and self.t.expiry.length:
+            return self.t.expiry.heap[0].slot
         return self._policy.victim()
 
     cdef int settle(self, Batch *gone) except -1:
@@ -610,10 +615,10 @@ cdef class Cache:
                 now = self.now_for_checks()
                 while (
                     gone.n < BATCH
-                    and self.expiry.length
-                    and self.is_past(self.expiry.heap[0].slot, now)
+                    and self.t.expiry.length
+                    and self.is_past(self.t.expiry.heap[0].slot, now)
                 ):
-                    self.take_out(self.expiry.heap[0].slot, EXPIRED, &gone)
+                    self.take_out(self.t.expiry.heap[0].slot, EXPIRED, &gone)
             finally:
                 self.leave()
             if gone.n == 0:
@@ -648,24 +653,24 @@ cdef class Cache:
 
     cdef int64_t now_for_checks(self) except? -1:
         """The time for `is_past`; the system's clock is read there, where it is needed."""
-        if self._timer is None or self.expiry.length == 0:
+        if self._timer is None or self.t.expiry.length == 0:
             return 0
         return self.read_timer()
 
     cdef bint is_past(self, slot_t slot, int64_t now) noexcept:
         if self._timer is None:
-            return raudo_has_passed(self.expiry.at_ns[slot])
-        return now >= self.expiry.at_ns[slot]
+            return raudo_has_passed(self.t.expiry.at_ns[slot])
+        return now >= self.t.expiry.at_ns[slot]
 
     cdef int set_expiry(self, slot_t slot, int64_t at_ns) except -1:
         cdef raudo_entry *e = &self.t.entries[slot]
-        if at_ns != NEVER and raudo_expiry_reserve(&self.expiry, self.t.n_allocated) < 0:
+        if at_ns != NEVER and raudo_expiry_reserve(&self.t.expiry, self.t.n_allocated) < 0:
             raise MemoryError
         if e.meta & HAS_EXPIRY:
-            raudo_expiry_remove(&self.expiry, slot)
+            raudo_expiry_remove(&self.t.expiry, slot)
             e.meta &= ~HAS_EXPIRY
         if at_ns != NEVER:
-            raudo_expiry_add(&self.expiry, slot, at_ns)
+            raudo_expiry_add(&self.t.expiry, slot, at_ns)
             e.meta |= HAS_EXPIRY
         return 0
 
@@ -678,7 +683,7 @@ cdef class Cache:
             raise KeyError(key)
         if not self.t.entries[slot].meta & HAS_EXPIRY:
             return None
-        cdef int64_t left = self.expiry.at_ns[slot] - now
+        cdef int64_t left = self.t.expiry.at_ns[slot] - now
         if left <= 0:
             raise KeyError(key)
         return left / 1e9
@@ -695,7 +700,7 @@ cdef class Cache:
         try:
             slot = raudo_find(&self.t, <PyObject *>key, hash)
             if slot == NO_SLOT or (
-                self.t.entries[slot].meta & HAS_EXPIRY and now >= self.expiry.at_ns[slot]
+                self.t.entries[slot].meta & HAS_EXPIRY and now >= self.t.expiry.at_ns[slot]
             ):
                 return False
             self.set_expiry(slot, now + ttl_ns if ttl_ns else NEVER)
@@ -883,7 +888,7 @@ cdef class Cache:
         if self.t.index != NULL:
             size += (<size_t>self.t.mask + 1) * sizeof(uint64_t)
         size += self.n_weights * sizeof(uint32_t)
-        size += self.expiry.n_allocated * (
+        size += self.t.expiry.n_allocated * (
             sizeof(int64_t) + sizeof(uint32_t) + sizeof(raudo_expiry_node)
         )
         return size + self._policy.memory()
@@ -1056,7 +1061,7 @@ cdef void free_table(Cache cache) noexcept:
     cache.t.index = NULL
     cache.t.mask = cache.t.bits = 0
     raudo_list_reset(&cache.t.order)
-    raudo_expiry_free(&cache.expiry)
+    raudo_expiry_free(&cache.t.expiry)
     free(cache.weights)
     cache.weights = NULL
     cache.n_weights = 0
@@ -1072,11 +1077,13 @@ cdef extern from *:
     """
     #define raudo_get_traverse(type) ((type)->tp_traverse)
     #define raudo_set_traverse(type, fn) ((type)->tp_traverse = (traverseproc)(fn))
+    #define raudo_set_subscript(type, fn) ((type)->tp_as_mapping->mp_subscript = (binaryfunc)(fn))
     #define raudo_set_clear(type, fn) ((type)->tp_clear = (inquiry)(fn))
     """
     traverseproc raudo_get_traverse(PyTypeObject *type) noexcept
     void raudo_set_traverse(PyTypeObject *type, void *fn) noexcept
     void raudo_set_clear(PyTypeObject *type, void *fn) noexcept
+    void raudo_set_subscript(PyTypeObject *type, void *fn) noexcept
 
 
 cdef traverseproc traverse_members = raudo_get_traverse(<PyTypeObject *>Cache)
@@ -1114,10 +1121,21 @@ cdef PyObject *fast_get(
             default = args[1]
     else:
         parse_get(args, n_args, names, &key, &default)
-    value = (<Cache>self).lookup(key)
+    value = raudo_quick_get(&(<Cache>self).t, key)
+    if value == RAUDO_UNSURE:
+        value = (<Cache>self).lookup(key)
     if value == NULL:
         value = default
         Py_INCREF(value)
+    return value
+
+
+cdef PyObject *fast_subscript(PyObject *self, PyObject *key) except NULL:
+    cdef PyObject *value = raudo_quick_get(&(<Cache>self).t, key)
+    if value == RAUDO_UNSURE:
+        value = (<Cache>self).lookup(key)
+    if value == NULL:
+        raise KeyError(<object>key)
     return value
 
 
@@ -1210,5 +1228,6 @@ install(&GET)
 install(&SET)
 raudo_set_traverse(<PyTypeObject *>Cache, <void *>traverse)
 raudo_set_clear(<PyTypeObject *>Cache, <void *>clear_all)
+raudo_set_subscript(<PyTypeObject *>Cache, <void *>fast_subscript)
 PyType_Modified(<PyTypeObject *>Cache)
 MutableMapping.register(Cache)

@@ -97,8 +97,8 @@ class SetJoin:
 
     n: int
     def __init__(self, offsets: Int64, ranks: UInt32, threshold: float) -> None: ...
-    def build_index(self, n_ranks: int) -> None:
-        """Index the prefixes; needed before `join`, not for `join_buckets`."""
+    def build_index(self, n_ranks: int) -> Int64:
+        """Index the prefixes; return how many sets hold each rank in theirs. `join` needs it."""
     def join(self, lo: int, hi: int, forest: Forest) -> None:
         """Unite each set of [lo, hi) with those before it whose Jaccard reaches the threshold."""
     def join_buckets(

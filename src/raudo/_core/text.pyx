@@ -514,6 +514,7 @@ cdef class SetJoin:
         self.postings.sets = &sets[0]
         self.postings.places = &where[0]
         self._held += [starts, in_sets, places]
+        return np.diff(starts)
 
     def join(self, Py_ssize_t lo, Py_ssize_t hi, Forest forest not None):
         with nogil:
