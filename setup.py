@@ -48,6 +48,10 @@ python3-devel`,  macOS `xcode-select --install`.  Or install a prebuilt wheel: `
 
 
 class BuildExt(build_ext):
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
     def build_extensions(self):
         try:
             super().build_extensions()

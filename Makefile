@@ -1,0 +1,60 @@
+# What a contributor types, and what the gate and CI call. PYTHON chooses the interpreter.
+
+PYTHON ?= python
+ASAN_DIR := build/asan
+ASAN_TESTS := $(wildcard tests/core tests/memory/test_pool*.py tests/similarity/test_kernel*.py \
+	tests/analysis/test_text*.py)
+CORE_MODULES = $(patsubst src/raudo/_core/%.pyx,raudo._core.%,$(wildcard src/raudo/_core/*.pyx))
+
+.PHONY: build test test-fast bench bench-check lint floors types c-test asan wheel clean
+
+build:  ## compile what changed, in place
+	$(PYTHON) setup.py -q build_ext --inplace
+
+test: build
+	$(PYTHON) -m pytest
+
+test-fast: build
+	$(PYTHON) -m pytest -m "not slow"
+
+bench: build  ## the comparison runs; quiet machine, please
+	$(PYTHON) -m raudo bench cache
+	$(PYTHON) -m pytest benchmarks --benchmark-only
+
+bench-check: build  ## every benchmark runs, once and small: no figures
+	$(PYTHON) -m pytest benchmarks --benchmark-disable -q
+	$(PYTHON) -m raudo bench cache --quick
+
+lint: floors
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	cython-lint src/raudo/_core
+
+floors:  ## imports go downwards only
+	lint-imports
+
+types:  ## mypy strict, and the stubs of the compiled floor against what it really has
+	$(PYTHON) -m mypy
+	$(PYTHON) -m mypy.stubtest $(CORE_MODULES) --allowlist .ci/stubtest-allowlist.txt
+
+c-test:  ## the C code alone, under ASan and UBSan
+	$(MAKE) -C csrc/test
+
+# A copy of the tree, so that the release build in place stays as it is. Files keep their times, so
+# the second run compiles only what changed.
+asan:
+	mkdir -p $(ASAN_DIR)
+	git ls-files -z --cached --others --exclude-standard \
+		| xargs -0 sh -c 'for f; do [ -e "$$f" ] && printf "%s\0" "$$f"; done' sh \
+		| tar --null -T - -c | tar -x -C $(ASAN_DIR)
+	cd $(ASAN_DIR) && RAUDO_BUILD=asan $(PYTHON) setup.py -q build_ext --inplace
+	cd $(ASAN_DIR) && PYTHONPATH=src PYTHONMALLOC=malloc RAUDO_SANITIZED=1 \
+		LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+		$(PYTHON) -m pytest -q -p no:cacheprovider $(ASAN_TESTS)
+
+wheel:
+	$(PYTHON) -m build --wheel
+
+clean:
+	rm -rf build dist src/raudo/_core/*.c src/raudo/_core/*.so

@@ -1,0 +1,12 @@
+"""What all rooms' tests share: Hypothesis profiles, a data folder of their own, no stray threads."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# `deep` is for a long run by hand: HYPOTHESIS_PROFILE=deep make test
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("deep", settings.get_profile("default"), max_examples=3000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
