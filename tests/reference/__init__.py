@@ -1,0 +1,1 @@
+"""Short pure-Python models: what the compiled structures are held to."""
