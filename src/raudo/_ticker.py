@@ -73,7 +73,8 @@ class Ticker:
         self._stop = threading.Event()
         self._thread = None
         method = self._method()
-        repair = getattr(method and method.__self__, "_after_fork_in_child", None)
+        owner = getattr(method, "__self__", None)
+        repair = getattr(owner, "_after_fork_in_child", None)
         if repair is not None:
             repair()
 

@@ -1,0 +1,252 @@
+"""Paused sections, thresholds that are given back, and the collections of idle moments."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import weakref
+
+import pytest
+
+from raudo.memory import gc_paused
+from raudo.memory.gc import IdleCollector, PauseMeter, Thresholds
+
+
+@pytest.fixture(autouse=True)
+def _gc_as_found():
+    before = gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()
+    yield
+    assert (gc.isenabled(), gc.get_threshold()) == before[:2]
+    if not before[2]:
+        assert gc.get_freeze_count() == 0
+
+
+class Node:
+    pass
+
+
+def cycle():
+    node = Node()
+    node.me = node
+    return weakref.ref(node)
+
+
+def test_paused_sections_nest():
+    with gc_paused():
+        assert not gc.isenabled()
+        with gc_paused():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_collector_that_was_off_stays_off():
+    gc.disable()
+    try:
+        with gc_paused():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_collector_comes_back_after_an_error():
+    with pytest.raises(KeyError), gc_paused():
+        raise KeyError
+    assert gc.isenabled()
+
+
+def test_paused_as_a_decorator():
+    @gc_paused()
+    def load():
+        return gc.isenabled()
+
+    assert load() is False
+    assert load() is False
+    assert gc.isenabled()
+
+
+def test_overlapping_sections_of_threads_end_with_the_last():
+    entered, leave = threading.Event(), threading.Event()
+
+    def work():
+        with gc_paused():
+            entered.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=work)
+    with gc_paused():
+        thread.start()
+        entered.wait(10)
+    assert not gc.isenabled()
+    leave.set()
+    thread.join()
+    assert gc.isenabled()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_forked_child_drops_the_sections_of_other_threads():
+    entered, leave = threading.Event(), threading.Event()
+
+    def work():
+        with gc_paused():
+            entered.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    entered.wait(10)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            with gc_paused():
+                inside = gc.isenabled()
+            os._exit(0 if gc.isenabled() and not inside else 1)
+        _, status = os.waitpid(pid, 0)
+    finally:
+        leave.set()
+        thread.join()
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_forked_child_keeps_its_own_section():
+    with gc_paused():
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if not gc.isenabled() else 1)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_freeze_hides_what_was_loaded():
+    try:
+        with gc_paused(freeze=True):
+            data = [[] for _ in range(1000)]
+        assert gc.get_freeze_count() >= 1000
+    finally:
+        gc.unfreeze()
+    assert len(data) == 1000
+
+
+# --- thresholds -------------------------------------------------------------------------------
+
+
+def test_thresholds_are_given_back():
+    found = gc.get_threshold()
+    mine = Thresholds()
+    mine.set(1234)
+    assert gc.get_threshold() == (1234, *found[1:])
+    mine.set(1234, 25, 1_000_000)
+    assert gc.get_threshold() == (1234, 25, 1_000_000)
+    mine.restore()
+    assert gc.get_threshold() == found
+    mine.restore()
+    assert gc.get_threshold() == found
+
+
+@pytest.mark.parametrize("first_to_end", [0, 1])
+def test_several_wishes_end_in_any_order(first_to_end):
+    found = gc.get_threshold()
+    wishes = [Thresholds(), Thresholds()]
+    wishes[0].set(1111)
+    wishes[1].set(2222)
+    assert gc.get_threshold()[0] == 2222
+    wishes[first_to_end].restore()
+    assert gc.get_threshold()[0] == [2222, 1111][first_to_end]
+    wishes[1 - first_to_end].restore()
+    assert gc.get_threshold() == found
+
+
+def test_thresholds_set_by_others_are_left_alone():
+    found = gc.get_threshold()
+    mine = Thresholds()
+    mine.set(1234)
+    gc.set_threshold(777, 7, 7)
+    mine.restore()
+    assert gc.get_threshold() == (777, 7, 7)
+    gc.set_threshold(*found)
+
+
+def test_pause_meter_measures_only_while_it_is_on():
+    meter = PauseMeter()
+    meter.start()
+    meter.start()
+    try:
+        gc.collect()
+        seconds = meter.seconds
+        assert 0 < meter.longest <= seconds
+    finally:
+        meter.stop()
+    gc.collect()
+    assert meter.seconds == seconds
+    assert meter not in gc.callbacks
+
+
+# --- idle moments -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def collector():
+    collector = IdleCollector()
+    yield collector
+    collector.undo()
+
+
+def test_first_idle_moment_collects_everything(collector):
+    gc.collect()
+    ref = cycle()
+    done = collector.idle(None)
+    assert ref() is None
+    assert done["generation"] == 2
+    assert done["frozen"] == gc.get_freeze_count() > 0
+
+
+def test_later_idle_moments_are_short(collector):
+    collector.idle(None)
+    ref = cycle()
+    data = [[] for _ in range(100)]
+    done = collector.idle(None)
+    assert ref() is None
+    assert done["generation"] == 1
+    assert done["frozen"] >= len(data)
+
+
+def test_cycle_that_dies_frozen_is_found_when_enough_was_frozen(collector):
+    collector.idle(None)
+    node = Node()
+    node.me = node
+    ref = weakref.ref(node)
+    collector.idle(None)
+    del node
+    collector.idle(None)
+    assert ref() is not None
+    data = [[] for _ in range(gc.get_freeze_count())]
+    collector.idle(None)  # freezes data
+    assert collector.idle(None)["generation"] == 2
+    assert ref() is None
+    del data
+
+
+def test_full_collection_waits_for_a_budget_but_not_for_ever(collector):
+    collector.idle(None)
+    data = [[] for _ in range(gc.get_freeze_count() // 2)]
+    assert collector.idle(0.0)["generation"] == 1
+    assert collector.idle(0.0)["generation"] == 1
+    data.append([[] for _ in range(2 * gc.get_freeze_count())])
+    assert collector.idle(0.0)["generation"] == 1
+    assert collector.idle(0.0)["generation"] == 2
+
+
+def test_first_idle_moment_with_a_budget_is_short(collector):
+    assert collector.idle(0.001)["generation"] == 1
+
+
+def test_freeze_collects_first(collector):
+    gc.collect()
+    ref = cycle()
+    assert collector.freeze() == gc.get_freeze_count() > 0
+    assert ref() is None
+    collector.undo()
+    assert gc.get_freeze_count() == 0
