@@ -1,0 +1,109 @@
+"""Timing loops of calls fairly: interleaved rounds, no collector, the loop itself taken off.
+
+Each timed pass is one `for` loop in a function of its own, over a list that exists beforehand, so
+that all subjects pay the same for the loop; the cost of the same loop around `pass` is subtracted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+__all__ = ["LOOPS", "Timing", "describe_machine", "empty_loop", "quiet", "summary"]
+
+Loop = Callable[[Any, Sequence[Any]], None]
+
+
+def _call(fn: Any, keys: Sequence[Any]) -> None:
+    for key in keys:
+        fn(key)
+
+
+def _getitem(cache: Any, keys: Sequence[Any]) -> None:
+    for key in keys:
+        cache[key]
+
+
+def _setitem(cache: Any, keys: Sequence[Any]) -> None:
+    for key in keys:
+        cache[key] = key
+
+
+def _set(fn: Any, keys: Sequence[Any]) -> None:
+    for key in keys:
+        fn(key, key)
+
+
+def _nothing(_: Any, keys: Sequence[Any]) -> None:
+    for _key in keys:
+        pass
+
+
+LOOPS: dict[str, Loop] = {"call": _call, "getitem": _getitem, "setitem": _setitem, "set": _set}
+
+
+def timed(loop: Loop, subject: Any, keys: Sequence[Any]) -> float:
+    """Return nanoseconds a key for one pass, the loop included."""
+    start = time.perf_counter_ns()
+    loop(subject, keys)
+    return (time.perf_counter_ns() - start) / len(keys)
+
+
+def empty_loop(keys: Sequence[Any]) -> float:
+    """Return nanoseconds a key of the loop itself: the median of nine passes."""
+    return statistics.median(timed(_nothing, None, keys) for _ in range(9))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Collect once, then keep the cyclic collector away from what is timed."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
+
+
+class Timing(dict[tuple[str, str], list[float]]):
+    """Nanoseconds a call, gross, by (operation, subject), one figure a round."""
+
+    def note(
+        self, operation: str, name: str, loop: Loop, subject: Any, keys: Sequence[Any]
+    ) -> None:
+        self.setdefault((operation, name), []).append(timed(loop, subject, keys))
+
+
+def summary(rounds: Sequence[float], loop_ns: float) -> dict[str, float]:
+    """Return median, quartiles and the best round, the loop taken off."""
+    quartiles = statistics.quantiles(rounds, n=4) if len(rounds) > 1 else [rounds[0]] * 3
+    found = {"median": statistics.median(rounds), "low": quartiles[0], "high": quartiles[2]}
+    found["best"] = min(rounds)
+    return {name: round(max(value - loop_ns, 0.0), 2) for name, value in found.items()}
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what a reader needs to judge the figures."""
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
+        model = next(
+            (line.split(":", 1)[1].strip() for line in file if "model name" in line), model
+        )
+    return {
+        "cpu": model,
+        "cpus": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "compiler": platform.python_compiler(),
+    }
