@@ -42,9 +42,16 @@ class Crew(Generic[T]):
 
     Args:
         serve: What each thread runs: it calls `take` until that returns None.
+        idle_timeout: Seconds after which a thread without work leaves; None for never.
     """
 
-    def __init__(self, max_workers: int, name: str, serve: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        max_workers: int,
+        name: str,
+        serve: Callable[[], None],
+        idle_timeout: float | None = None,
+    ) -> None:
         self.lock = threading.Lock()
         self._work = threading.Condition(self.lock)
         self.queue: deque[T] = deque()
@@ -55,6 +62,7 @@ class Crew(Generic[T]):
         self._n_started = 0
         self._name = name
         self._serve = serve
+        self._idle_timeout = idle_timeout
         self.closed = False
         self.broken: WorkerDied | None = None
         lifetime.register(self)
@@ -110,17 +118,18 @@ class Crew(Generic[T]):
     def take(self) -> T | None:
         """Wait for a task; None when the calling thread is to leave."""
         with self.lock:
+            in_time = True
             while True:
                 surplus = len(self.threads) > self.max_workers
                 if self.queue and not surplus:
                     return self.queue.popleft()
-                if surplus or self.closed:
+                if surplus or self.closed or not in_time:
                     # Not counted from here on, so that the next surplus thread counts right.
                     self.threads.discard(threading.current_thread())
                     return None
                 self.n_idle += 1
                 try:
-                    self._work.wait()
+                    in_time = self._work.wait(self._idle_timeout)
                 finally:
                     self.n_idle -= 1
 

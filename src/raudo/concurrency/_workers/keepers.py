@@ -24,16 +24,23 @@ from raudo.concurrency._workers.main_module import find_main
 from raudo.concurrency._workers.pickling import dumps, name_of, needs_main
 from raudo.errors import InitializerFailed, TaskTimeout, WorkerDied
 
-__all__ = ["Keepers", "ProcessTask"]
+__all__ = ["Keepers", "Observe", "ProcessTask", "Unpicklable"]
 
 _MAX_DEATHS_AT_START = 3  # in a row; then the pool is of no use
 _LEAVE_SECONDS = 5.0  # a worker that was told to leave and has not by then is killed
 
 
+Observe = Callable[[Any, float, float], object]
+
+
+class Unpicklable(TypeError):
+    """A task cannot go to another process; it has not begun."""
+
+
 class ProcessTask:
     """A call for a worker process, and its future."""
 
-    __slots__ = ("args", "fn", "future", "kwargs", "timeout")
+    __slots__ = ("args", "fn", "future", "kwargs", "observe", "timeout")
 
     def __init__(
         self,
@@ -41,15 +48,18 @@ class ProcessTask:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         timeout: float | None,
+        future: Future[Any] | None,
+        observe: Observe | None,
     ) -> None:
-        self.future: Future[Any] = Future()
+        self.future: Future[Any] = Future() if future is None else future
         self.fn, self.args, self.kwargs, self.timeout = fn, args, kwargs, timeout
+        self.observe = observe
 
     def encode(self) -> wire.Encoded:
         try:
             return wire.encode((self.fn, self.args, dict(self.kwargs)), dumps)
         except Exception as cause:  # whatever a user's __reduce__ raises
-            raise TypeError(
+            raise Unpicklable(
                 f"the task {name_of(self.fn)} or its arguments cannot be pickled, and so cannot go "
                 f"to a worker process: {cause}"
             ) from cause
@@ -90,8 +100,9 @@ class Keepers(Crew[ProcessTask]):
         start_method: str,
         initializer: Callable[..., object] | None,
         initargs: tuple[Any, ...],
+        idle_timeout: float | None = None,
     ) -> None:
-        super().__init__(max_workers, "raudo-process", self._keep)
+        super().__init__(max_workers, "raudo-process", self._keep, idle_timeout)
         self._start_method = start_method
         self._initializer = None if initializer is None else (initializer, initargs)
         self._workers: set[_Worker] = set()
@@ -113,8 +124,8 @@ class Keepers(Crew[ProcessTask]):
         """Run one task; return the worker that may run the next."""
         try:
             message = task.encode()
-        except TypeError as error:
-            task.future.set_exception(error)
+        except Unpicklable as unpicklable:
+            task.future.set_exception(unpicklable)
             return kept
         try:
             if kept is not None and kept.channel.is_hung_up():
@@ -127,17 +138,17 @@ class Keepers(Crew[ProcessTask]):
             return None
         with self.lock:
             kept.future = task.future
-        error: BaseException
         try:
             reply = kept.exchange(wire.TASK, message, task.timeout)
         except TimeoutError:
             self._release(kept)
             kept.child.kill()
             self._end(kept, "a task's timeout")
-            error = TaskTimeout(
-                f"{name_of(task.fn)} ran longer than {task.timeout:g} s; its worker was killed"
+            task.future.set_exception(
+                TaskTimeout(
+                    f"{name_of(task.fn)} ran longer than {task.timeout:g} s; its worker was killed"
+                )
             )
-            task.future.set_exception(error)
             return None
         except wire.ChannelClosed:
             self._release(kept)
@@ -148,7 +159,9 @@ class Keepers(Crew[ProcessTask]):
             task.future.set_exception(decode_error(reply.payload))
             return kept
         try:
-            value = reply.load()
+            value, wall_s, cpu_s = reply.load()
+            if task.observe is not None:
+                task.observe(value, wall_s, cpu_s)
         except BaseException as error:  # whatever a user's __setstate__ raises
             task.future.set_exception(error)
         else:
@@ -190,7 +203,7 @@ class Keepers(Crew[ProcessTask]):
         except wire.ChannelClosed:
             died = self._died(started, "starting")
             self._n_deaths_at_start += 1
-            if self._n_deaths_at_start >= _MAX_DEATHS_AT_START:
+            if self._n_deaths_at_start >= _MAX_DEATHS_AT_START and isinstance(died, WorkerDied):
                 self.fail_all(died)
             raise died from None
         self._n_deaths_at_start = 0

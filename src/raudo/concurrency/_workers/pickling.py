@@ -6,6 +6,7 @@ functions of a notebook) goes by value through cloudpickle where that is install
 
 from __future__ import annotations
 
+import importlib
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,7 @@ def needs_main(payload: bytes) -> bool:
 
 def _dumps_by_value(value: object, buffer_callback: Callable[[Any], Any] | None) -> bytes | None:
     try:
-        import cloudpickle
+        cloudpickle = importlib.import_module("cloudpickle")
     except ImportError:
         return None
     data: bytes = cloudpickle.dumps(value, protocol=5, buffer_callback=buffer_callback)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from raudo.concurrency._workers import launch
-from raudo.concurrency._workers.keepers import Keepers, ProcessTask
+from raudo.concurrency._workers.keepers import Keepers, Observe, ProcessTask
 
 __all__ = ["ProcessWorkers"]
 
@@ -31,9 +31,10 @@ class ProcessWorkers:
             while other threads hold locks).
         initializer: Called as `initializer(*initargs)` in each new worker. When it raises, queued
             and later tasks fail with `InitializerFailed`.
+        idle_timeout: Seconds after which a worker without work leaves; None for never.
 
-    Functions, arguments and results are pickled (large arrays go through shared memory); lambdas and
-    closures need cloudpickle to be installed. Workers start when tasks find no idle one.
+    Functions, arguments and results are pickled (large arrays go through shared memory); lambdas
+    and closures need cloudpickle to be installed. Workers start when tasks find no idle one.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class ProcessWorkers:
         start_method: str | None = None,
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
+        idle_timeout: float | None = None,
     ) -> None:
         if start_method is None:
             start_method = launch.default_start_method()
@@ -51,7 +53,9 @@ class ProcessWorkers:
             raise ValueError(f"start_method must be one of {known} or None, not {start_method!r}")
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer must be callable, not {type(initializer).__name__}")
-        self._keepers = Keepers(max_workers, start_method, initializer, tuple(initargs))
+        self._keepers = Keepers(
+            max_workers, start_method, initializer, tuple(initargs), idle_timeout
+        )
         self._end = weakref.finalize(self, self._keepers.end)
         self._end.atexit = False
 
@@ -86,20 +90,25 @@ class ProcessWorkers:
         kwargs: Mapping[str, Any] = _NO_KWARGS,
         *,
         timeout: float | None = None,
+        future: Future[Any] | None = None,
+        observe: Observe | None = None,
     ) -> Future[Any]:
         """Run `fn(*args, **kwargs)` in a worker process.
+
+        `future` is what to use, and return, instead of a new one. `observe(value, wall_s, cpu_s)`
+        is called before the result is set, with what the call took in the worker.
 
         What the future may raise besides the task's own exception (which carries the worker's
         traceback as `__cause__`): `TaskTimeout` when the task ran longer than `timeout` seconds,
         `WorkerDied` when its process ended under it, `RemoteError` for an exception that cannot
-        travel as itself, `TypeError` for arguments or a result that cannot be pickled, and
+        travel as itself, `Unpicklable` (a TypeError) for arguments that cannot be pickled, `TypeError` for a result, and
         `CancelledError` after `cancel_running`.
 
         Raises:
             Closed: After `close`.
             InitializerFailed: A worker's initializer raised.
         """
-        task = ProcessTask(fn, args, kwargs, timeout)
+        task = ProcessTask(fn, args, kwargs, timeout, future, observe)
         self._keepers.add(task)
         return task.future
 
@@ -110,6 +119,10 @@ class ProcessWorkers:
     def resize(self, max_workers: int) -> None:
         """Change the most processes; surplus workers leave as soon as they are idle."""
         self._keepers.resize(max_workers)
+
+    def cancel_queued(self) -> None:
+        """Cancel the tasks that no worker has begun."""
+        self._keepers.cancel_queued()
 
     def close(self, wait: bool = True, cancel: bool = False) -> None:
         """Accept no more tasks; finish the queued ones, or with `cancel` cancel and kill them all.

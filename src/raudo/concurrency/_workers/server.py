@@ -8,11 +8,13 @@ ended, its exit status (4 bytes, negative for a signal). The server ends when it
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import socket
 import struct
+from collections.abc import Callable
 from typing import NoReturn
 
 __all__ = ["PID", "STATUS", "main"]
@@ -63,10 +65,8 @@ def main(control_fd: int) -> NoReturn:
 
 
 def _report(fd: int, content: bytes) -> None:
-    try:
+    with contextlib.suppress(BrokenPipeError):  # nobody waits for this worker any more
         os.write(fd, content)
-    except BrokenPipeError:
-        pass  # nobody waits for this worker any more
 
 
 def _report_ended(reports: dict[int, int]) -> None:
@@ -79,7 +79,7 @@ def _report_ended(reports: dict[int, int]) -> None:
         os.close(fd)
 
 
-def _die_with_server():  # type: ignore[no-untyped-def]
+def _die_with_server() -> Callable[[], object]:
     """Return a function that has the kernel kill the calling worker when this server ends.
 
     A worker notices the end of the program by itself unless a task keeps the GIL.

@@ -50,6 +50,7 @@ class ThreadWorkers:
         name: Prefix of the threads' names.
         initializer: Called as `initializer(*initargs)` in each new thread. When it raises, queued
             and later tasks fail with `InitializerFailed`.
+        idle_timeout: Seconds after which a thread without work leaves; None for never.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class ThreadWorkers:
         name: str = "raudo",
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
+        idle_timeout: float | None = None,
     ) -> None:
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer must be callable, not {type(initializer).__name__}")
@@ -77,7 +79,7 @@ class ThreadWorkers:
                 task.run()
                 del task  # an idle thread keeps nothing of its last task alive
 
-        crew: Crew[_Task] = Crew(max_workers, name, serve)
+        crew: Crew[_Task] = Crew(max_workers, name, serve, idle_timeout)
         self._crew = crew
         self._end = weakref.finalize(self, self._crew.end)
         self._end.atexit = False
@@ -107,20 +109,29 @@ class ThreadWorkers:
         fn: Callable[..., Any],
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] = _NO_KWARGS,
+        *,
+        future: Future[Any] | None = None,
     ) -> Future[Any]:
         """Run `fn(*args, **kwargs)` on a thread, in a copy of the caller's context.
+
+        `future` is what to use, and return, instead of a new one.
 
         Raises:
             Closed: After `close`.
             InitializerFailed: A thread's initializer raised.
         """
-        future: Future[Any] = Future()
+        if future is None:
+            future = Future()
         self._crew.add(_Task(future, copy_context(), fn, args, kwargs))
         return future
 
     def resize(self, max_workers: int) -> None:
         """Change the most threads; surplus ones leave as soon as they are idle."""
         self._crew.resize(max_workers)
+
+    def cancel_queued(self) -> None:
+        """Cancel the tasks that no thread has begun."""
+        self._crew.cancel_queued()
 
     def close(self, wait: bool = True, cancel: bool = False) -> None:
         """Accept no more tasks; finish the queued ones, or with `cancel` cancel them.

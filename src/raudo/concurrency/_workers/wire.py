@@ -39,7 +39,7 @@ _SLOT_BYTES = 128 * 1024  # less than this in all is cheaper through the socket
 _MAX_PIECES = 512  # below IOV_MAX everywhere
 
 
-class ChannelClosed(EOFError):
+class ChannelClosed(EOFError):  # noqa: N818 - says what happened, as EOFError's own kin do
     """The other side is gone."""
 
 

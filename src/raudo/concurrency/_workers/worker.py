@@ -6,6 +6,7 @@ task names something in it; a worker that runs library functions never runs the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import select
@@ -13,9 +14,11 @@ import signal
 import socket
 import sys
 import threading
+import time
 from typing import Any, NamedTuple, NoReturn
 
 from raudo.concurrency._workers import wire
+from raudo.concurrency._workers.chunks import ChunkResult
 from raudo.concurrency._workers.failures import encode_error
 
 __all__ = ["MainModule", "StartUp", "is_worker", "main"]
@@ -78,7 +81,7 @@ def main(sock: socket.socket, inherited: bool) -> NoReturn:
     except wire.ChannelClosed:
         status = 0
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
     finally:
         _leave(status)
 
@@ -131,10 +134,8 @@ class _Worker:
             sys.path[:] = start_up.sys_path
             sys.argv[:] = start_up.argv
             self._main = _main_module = start_up.main
-            try:
+            with contextlib.suppress(OSError):  # it is gone; the parent works without it too
                 os.chdir(start_up.folder)
-            except OSError:
-                pass  # the folder is gone; the parent works without it too
         try:
             if start_up.initializer is not None:
                 if start_up.initializer_needs_main:
@@ -152,14 +153,18 @@ class _Worker:
             if message.flags & wire.NEEDS_MAIN:
                 self._import_main()
             fn, args, kwargs = message.load()
+            wall, cpu = time.perf_counter(), time.thread_time()
             value = fn(*args, **kwargs)
+            spent = time.perf_counter() - wall, time.thread_time() - cpu
             del fn, args, kwargs
         except BaseException as error:
             return wire.ERROR, wire.Encoded(encode_error(error), [])
         try:
-            return wire.RESULT, wire.encode(value)
+            return wire.RESULT, wire.encode((value, *spent))
         except BaseException as cause:
-            return wire.ERROR, wire.Encoded(encode_error(_unpicklable(value, cause)), [])
+            if isinstance(value, ChunkResult):
+                return wire.RESULT, wire.encode((value.salvaged(unpicklable), *spent))
+            return wire.ERROR, wire.Encoded(encode_error(unpicklable(value, cause)), [])
 
     def _import_main(self) -> None:
         """Run the program's script as `__mp_main__`, as multiprocessing does, once."""
@@ -180,7 +185,7 @@ class _Worker:
             _importing_main = False
 
 
-def _unpicklable(value: Any, cause: BaseException) -> BaseException:
+def unpicklable(value: Any, cause: BaseException) -> BaseException:
     error = TypeError(
         f"the task's result, a {type(value).__qualname__}, cannot be pickled and so cannot leave "
         f"its worker process: {cause}"

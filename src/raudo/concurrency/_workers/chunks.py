@@ -1,0 +1,127 @@
+"""Runs several items of a map as one task, and reports on each.
+
+Sent as a task to whatever worker there is: an in-process caller hands the exceptions on as they are,
+a worker process encodes them one by one.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from raudo.concurrency._workers.failures import decode_error, encode_error
+
+__all__ = ["ChunkResult", "Started", "run_chunk", "run_chunk_remotely"]
+
+
+class ChunkResult:
+    """Values by position, and the errors of the items that have none.
+
+    Fewer values than items: the run stopped at its first error. Times are seconds of the whole.
+    """
+
+    __slots__ = ("cpu_s", "errors", "values", "wall_s")
+
+    def __init__(
+        self, values: list[Any], errors: dict[int, Any], wall_s: float, cpu_s: float
+    ) -> None:
+        self.values, self.errors, self.wall_s, self.cpu_s = values, errors, wall_s, cpu_s
+
+    def salvaged(self, unpicklable: Callable[[Any, BaseException], BaseException]) -> ChunkResult:
+        """Return a copy whose values pickle; the others have become errors."""
+        values, errors = list(self.values), dict(self.errors)
+        for at, value in enumerate(values):
+            try:
+                pickle.dumps(value, protocol=5, buffer_callback=lambda _: None)
+            except BaseException as cause:
+                values[at] = None
+                errors[at] = encode_error(unpicklable(value, cause))
+        return ChunkResult(values, errors, self.wall_s, self.cpu_s)
+
+    def decode_errors(self) -> None:
+        """Make exceptions again of what a worker process encoded."""
+        self.errors = {
+            at: decode_error(error) if isinstance(error, bytes) else error
+            for at, error in self.errors.items()
+        }
+
+
+class Started:
+    """Tells who waits for a chunk when, and on which thread, it began."""
+
+    __slots__ = ("at", "thread")
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+        self.thread = 0
+
+    def cpu_s(self) -> float | None:
+        """Return the CPU seconds of the thread that runs the chunk; None where that is not known.
+
+        Only while that thread is alive.
+        """
+        if self.at is None or not hasattr(time, "pthread_getcpuclockid"):
+            return None
+        return time.clock_gettime(time.pthread_getcpuclockid(self.thread))
+
+
+def run_chunk(
+    fn: Callable[..., Any],
+    items: Sequence[tuple[Any, ...]],
+    retries: int,
+    stops_at_error: bool,
+    started: Started | None = None,
+) -> ChunkResult:
+    """Call `fn(*item)` for each item, trying again after an `Exception` up to `retries` times."""
+    if started is not None:
+        started.thread = threading.get_ident()
+        started.at = time.monotonic()
+    wall, cpu = time.perf_counter(), time.thread_time()
+    values: list[Any] = []
+    errors: dict[int, Any] = {}
+    for item in items:
+        try:
+            values.append(fn(*item))
+        except BaseException as error:
+            failed: BaseException | None = error
+            if retries and isinstance(error, Exception):
+                value, failed = _try_again(fn, item, retries, error)
+                if failed is None:
+                    values.append(value)
+                    continue
+            errors[len(values)] = failed
+            values.append(None)
+            if stops_at_error:
+                break
+    return ChunkResult(values, errors, time.perf_counter() - wall, time.thread_time() - cpu)
+
+
+def _try_again(
+    fn: Callable[..., Any], item: tuple[Any, ...], retries: int, error: Exception
+) -> tuple[Any, BaseException | None]:
+    from raudo.concurrency.retry import Backoff, RetryRule
+
+    rule = RetryRule.of(retries, (Exception,), Backoff())
+    n_failures = 1
+    while (pause := rule.pause(error, n_failures)) is not None:
+        time.sleep(pause)
+        try:
+            return fn(*item), None
+        except Exception as another:
+            error = another
+        except BaseException as final:
+            return None, final
+        n_failures += 1
+    return None, error
+
+
+def run_chunk_remotely(
+    fn: Callable[..., Any], items: Sequence[tuple[Any, ...]], retries: int, stops_at_error: bool
+) -> ChunkResult:
+    """Run a chunk in a worker process: its errors come out encoded."""
+    result = run_chunk(fn, items, retries, stops_at_error)
+    result.errors = {at: encode_error(error) for at, error in result.errors.items()}
+    return result

@@ -1,0 +1,172 @@
+"""The engine of this machine: threads of this process and worker processes, started on first use."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from raudo.concurrency._workers.processes import ProcessWorkers
+from raudo.concurrency._workers.threads import ThreadWorkers
+from raudo.concurrency.backends import Settings
+from raudo.concurrency.routing import Kind, Router
+from raudo.concurrency.scaling import HillClimb
+from raudo.errors import Closed
+
+__all__ = ["LocalBackend"]
+
+_IDLE_SECONDS = 10.0  # with auto_scale, workers without work leave after this long
+
+
+class LocalBackend:
+    """Threads and processes of this machine. Thread-safe."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._pools: dict[Kind, ThreadWorkers | ProcessWorkers] = {}
+        self._scales = {
+            # A search begins at the most: a few long tasks must not wait for it.
+            "thread": _AutoScale(settings.max_threads, settings.max_threads),
+            "process": _AutoScale(settings.max_processes, settings.max_processes),
+        }
+        self.router = Router()
+
+    def slots(self, kind: Kind) -> int:
+        if kind == "inline":
+            return 1
+        if kind == "process":
+            return self._settings.max_processes
+        return self._settings.max_threads
+
+    def is_warm(self, kind: Kind) -> bool:
+        pool = self._pools.get(kind)
+        return pool is not None and pool.n_workers > 0
+
+    def submit(
+        self,
+        kind: Kind,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        *,
+        timeout: float | None = None,
+        future: Future[Any] | None = None,
+        observe: Callable[[Any, float, float], object] | None = None,
+    ) -> Future[Any]:
+        pool = self._pool(kind)
+        if isinstance(pool, ProcessWorkers):
+            submitted = pool.submit(
+                fn, args, kwargs, timeout=timeout, future=future, observe=observe
+            )
+        elif observe is not None:
+            submitted = pool.submit(_observed, (observe, fn, args, kwargs), future=future)
+        else:
+            submitted = pool.submit(fn, args, kwargs, future=future)
+        if self._settings.auto_scale:
+            scale = self._scales[kind]
+            submitted.add_done_callback(lambda _: scale.task_ended(pool))
+        return submitted
+
+    def _pool(self, kind: Kind) -> ThreadWorkers | ProcessWorkers:
+        pool = self._pools.get(kind)
+        if pool is not None:
+            return pool
+        settings = self._settings
+        idle_timeout = _IDLE_SECONDS if settings.auto_scale else None
+        with self._lock:
+            if self._is_closed:
+                raise Closed("cannot submit: the executor was shut down")
+            if kind not in self._pools:
+                if kind == "thread":
+                    self._pools[kind] = ThreadWorkers(
+                        settings.max_threads,
+                        initializer=settings.initializer,
+                        initargs=settings.initargs,
+                        idle_timeout=idle_timeout,
+                    )
+                else:
+                    self._pools[kind] = ProcessWorkers(
+                        settings.max_processes,
+                        start_method=settings.start_method,
+                        initializer=settings.initializer,
+                        initargs=settings.initargs,
+                        idle_timeout=idle_timeout,
+                    )
+            return self._pools[kind]
+
+    def stop(self, future: Future[Any]) -> bool:
+        if future.cancel():
+            return True
+        pool = self._pools.get("process")
+        return isinstance(pool, ProcessWorkers) and pool.cancel_running(future)
+
+    def replace_stuck_thread(self) -> None:
+        pool = self._pools["thread"]
+        pool.resize(pool.max_workers + 1)
+
+    def cancel_queued(self) -> None:
+        for pool in list(self._pools.values()):
+            pool.cancel_queued()
+
+    def close(self, wait: bool = True, cancel: bool = False) -> None:
+        with self._lock:
+            self._is_closed = True
+            pools = list(self._pools.values())
+        for pool in pools:
+            pool.close(wait=False, cancel=cancel)
+        if wait:
+            for pool in pools:
+                pool.close(wait=True, cancel=cancel)
+
+    def stats(self) -> dict[str, Any]:
+        report: dict[str, Any] = {}
+        for kind, name in (("thread", "threads"), ("process", "processes")):
+            pool = self._pools.get(kind)  # type: ignore[call-overload]
+            most = self._settings.max_threads if kind == "thread" else self._settings.max_processes
+            report[name] = {
+                "workers": pool.n_workers if pool else 0,
+                "busy": pool.n_busy if pool else 0,
+                "queue_size": pool.queue_size if pool else 0,
+                "limit": pool.max_workers if pool else most,
+                "max": most,
+            }
+        return report
+
+
+def _observed(
+    observe: Callable[[Any, float, float], object],
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    wall, cpu = time.perf_counter(), time.thread_time()
+    value = fn(*args, **kwargs)
+    observe(value, time.perf_counter() - wall, time.thread_time() - cpu)
+    return value
+
+
+class _AutoScale:
+    """Feeds a `HillClimb` with what ends while tasks wait, and resizes the pool to its limit."""
+
+    def __init__(self, maximum: int, start: int) -> None:
+        self._climb = HillClimb(1, maximum, start=start)
+        self._lock = threading.Lock()
+        self._since: float | None = None
+
+    def task_ended(self, pool: ThreadWorkers | ProcessWorkers) -> None:
+        now = time.perf_counter()
+        with self._lock:
+            if pool.queue_size == 0:  # workers are or become idle: it says nothing of the limit
+                self._since = None
+                self._climb.reset_window()
+                return
+            since, self._since = self._since, now
+            if since is None:
+                return
+            limit = self._climb.record(1, now - since)
+            if limit != pool.max_workers:
+                pool.resize(limit)
