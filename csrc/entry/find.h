@@ -128,6 +128,41 @@ static inline PyObject *raudo_quick_get(raudo_table *t, PyObject *key) {
     }
 }
 
+typedef enum { RAUDO_STORE_UNSURE, RAUDO_STORED, RAUDO_STORE_ABSENT } raudo_store_state;
+
+/* The common set of a key that is there, in one straight piece; or RAUDO_STORE_ABSENT and the hash
+ * where it certainly is not, or RAUDO_STORE_UNSURE, nothing done. Drops the old value last. */
+static inline raudo_store_state raudo_quick_set(raudo_table *t, PyObject *key, PyObject *value,
+                                                uint32_t *hash) {
+    if (!t->is_plain) return RAUDO_STORE_UNSURE;
+    if (!PyUnicode_CheckExact(key) && !PyLong_CheckExact(key)) return RAUDO_STORE_UNSURE;
+    if (raudo_hash(key, hash) < 0) {
+        PyErr_Clear(); /* cannot be for these types; the general way reports it */
+        return RAUDO_STORE_UNSURE;
+    }
+    if (t->n_live == 0) return RAUDO_STORE_ABSENT;
+    for (uint32_t i = raudo_home(t, *hash);; i = (i + 1) & t->mask) {
+        const uint64_t word = t->index[i];
+        if (word == 0) return RAUDO_STORE_ABSENT;
+        if ((uint32_t)(word >> 32) != *hash) continue;
+        const uint32_t slot = (uint32_t)word - 1u;
+        raudo_entry *e = &t->entries[slot];
+        if (e->key != key) {
+            const int equal = raudo_equal_plain((PyObject *)e->key, key);
+            if (equal < 0) return RAUDO_STORE_UNSURE;
+            if (!equal) continue;
+        }
+        if (e->meta & (RAUDO_HAS_EXPIRY | t->call_mask)) return RAUDO_STORE_UNSURE;
+        if (raudo_hit(t, slot)) return RAUDO_STORE_UNSURE;
+        PyObject *old = (PyObject *)e->value;
+        Py_INCREF(value);
+        e->value = value;
+        t->n_updates++;
+        Py_DECREF(old);
+        return RAUDO_STORED;
+    }
+}
+
 /* tp_traverse's part over the entries. */
 static inline int raudo_visit(const raudo_table *t, visitproc visit, void *arg) {
     for (uint32_t slot = 0; slot < t->n_entries; slot++) {

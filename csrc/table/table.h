@@ -58,8 +58,9 @@ typedef struct {
     uint32_t call_mask;  /* RAUDO_HIT_MARK: entries with one of these bits call Policy.on_hit */
     raudo_list order;    /* the list of LRU, FIFO and TTL */
     uint64_t version;    /* grows with every insert, removal and rebuild: see raudo_find */
-    uint64_t n_hits, n_misses;
+    uint64_t n_hits, n_misses, n_updates;
     raudo_expiry expiry;
+    uint32_t is_plain;  /* a set has nobody to ask or tell: no weigher, listener, own ttl, lock */
     uint32_t has_timer; /* the user's clock tells the time, not the system's */
 } raudo_table;
 

@@ -58,7 +58,9 @@ cdef extern from "table/table.h" nogil:
         uint64_t version
         uint64_t n_hits
         uint64_t n_misses
+        uint64_t n_updates
         raudo_expiry expiry
+        uint32_t is_plain
         uint32_t has_timer
 
     uint32_t raudo_fold_hash(int64_t hash) noexcept

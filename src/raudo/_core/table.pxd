@@ -30,7 +30,7 @@ cdef class Cache:
     cdef object _weigher, _listener, _timer
     cdef object guard  # a lock where the policy is Python code, else None
     cdef dict loads  # key -> the load under way
-    cdef uint64_t n_inserts, n_updates, n_evictions, n_expirations, n_removals, n_refused
+    cdef uint64_t n_inserts, n_evictions, n_expirations, n_removals, n_refused
     cdef object __weakref__
 
     # Borrowed key in; a new reference out, or NULL: a miss, or an error where one is set.
@@ -58,6 +58,10 @@ cdef class Cache:
     cdef int admit(
         self, PyObject *key, PyObject *value, uint32_t hash, int64_t at_ns, uint32_t weight
     ) except -1
+    @cython.final
+    cdef int put(self, PyObject *key, PyObject *value) except -1
+    @cython.final
+    cdef int put_new(self, PyObject *key, PyObject *value, uint32_t hash) except -1
     @cython.final
     cdef void forget(self, slot_t slot) noexcept
     @cython.final

@@ -74,6 +74,13 @@ cdef extern from "entry/find.h":
     uint32_t raudo_find(const raudo_table *t, PyObject *key, uint32_t hash) except? 0xFFFFFFFE
     PyObject *RAUDO_UNSURE
     PyObject *raudo_quick_get(raudo_table *t, PyObject *key) noexcept
+    ctypedef enum raudo_store_state:
+        RAUDO_STORE_UNSURE
+        RAUDO_STORED
+        RAUDO_STORE_ABSENT
+    raudo_store_state raudo_quick_set(
+        raudo_table *t, PyObject *key, PyObject *value, uint32_t *hash
+    ) noexcept
     int raudo_visit(const raudo_table *t, visitproc visit, void *arg) noexcept
 
 cdef extern from "entry/clock.h":
@@ -170,6 +177,9 @@ cdef class Cache:
         self.is_soonest_first = policy.name == "ttl"
         if isinstance(policy, PythonPolicy):
             self.guard = threading.RLock()
+        self.t.is_plain = (
+            weigher is None and on_evict is None and self.ttl_ns == 0 and self.guard is None
+        )
 
     def __cinit__(self):
         # Until __init__ the bound is 0 and nothing can be stored.
@@ -340,7 +350,7 @@ cdef class Cache:
                 gone.n = 1
                 Py_INCREF(value)
                 e.value = value
-                self.n_updates += 1
+                self.t.n_updates += 1
                 self.total_weight += <int64_t>weight - <int64_t>old_weight
                 if self.weights != NULL:
                     self.weights[slot] = weight
@@ -449,7 +459,7 @@ cdef class Cache:
             elif reason == REMOVED:
                 self.n_removals += 1
             else:
-                self.n_updates += 1
+                self.t.n_updates += 1
                 self.n_inserts -= 1  # comes back as an insert
             self._policy.on_remove(slot)
         self.forget(slot)
@@ -485,8 +495,56 @@ cdef class Cache:
         PyErr_Restore(kind, error, trace)
         return 0
 
+    cdef int put(self, PyObject *key, PyObject *value) except -1:
+        """Store with the cache's own ttl."""
+        cdef uint32_t hash
+        cdef raudo_store_state state = raudo_quick_set(&self.t, key, value, &hash)
+        if state == RAUDO_STORED:
+            return 0
+        if state == RAUDO_STORE_ABSENT and self.t.expiry.length == 0:
+            return self.put_new(key, value, hash)
+        return self.store(key, value, OWN_TTL)
+
+    cdef int put_new(self, PyObject *key, PyObject *value, uint32_t hash) except -1:
+        """Store a key that is not there in a plain cache without expiries: `place` cut short."""
+        cdef slot_t slot
+        cdef raudo_entry *e
+        cdef PyObject *old_key
+        cdef PyObject *old_value
+        if self.t.n_live < self.max_entries or self.max_entries == 0:
+            if self.max_entries == 0:
+                self.n_refused += 1
+                return 0
+            return self.admit(key, value, hash, NEVER, 1)
+        slot = self._policy.victim()
+        e = &self.t.entries[slot]
+        self._policy.on_evict(slot)
+        raudo_index_remove(&self.t, e.hash, slot)
+        old_key, old_value = <PyObject *>e.key, <PyObject *>e.value
+        Py_INCREF(key)
+        Py_INCREF(value)
+        e.key = key
+        e.value = value
+        e.hash = hash
+        e.meta = 0
+        raudo_index_insert(&self.t, hash, slot)
+        self.t.version += 1
+        self.n_evictions += 1
+        self.n_inserts += 1
+        try:
+            self._policy.on_insert(slot, 1)
+        except BaseException:
+            self.forget(slot)
+            Py_DECREF(key)
+            Py_DECREF(value)
+            raise
+        finally:
+            Py_DECREF(old_key)
+            Py_DECREF(old_value)
+        return 0
+
     def __setitem__(self, key, value):
-        self.store(<PyObject *>key, <PyObject *>value, OWN_TTL)
+        self.put(<PyObject *>key, <PyObject *>value)
 
     def set_many(self, mapping, ttl=None):
         cdef int64_t ttl_ns = ttl_to_ns(ttl)
@@ -869,7 +927,7 @@ cdef class Cache:
             "weight": self.total_weight,
             "max_weight": self.max_weight,
             "inserts": self.n_inserts,
-            "updates": self.n_updates,
+            "updates": self.t.n_updates,
             "evictions": self.n_evictions,
             "expirations": self.n_expirations,
             "removals": self.n_removals,
@@ -879,7 +937,7 @@ cdef class Cache:
 
     def reset_stats(self):
         self.t.n_hits = self.t.n_misses = 0
-        self.n_inserts = self.n_updates = self.n_evictions = 0
+        self.n_inserts = self.t.n_updates = self.n_evictions = 0
         self.n_expirations = self.n_removals = self.n_refused = 0
 
     def __sizeof__(self):
@@ -1170,7 +1228,10 @@ cdef PyObject *fast_set(
     if names == NULL and (n_args == 2 or n_args == 3):
         if n_args == 3:
             ttl_ns = ttl_to_ns(<object>args[2])
-        (<Cache>self).store(args[0], args[1], ttl_ns)
+        if ttl_ns == OWN_TTL:
+            (<Cache>self).put(args[0], args[1])
+        else:
+            (<Cache>self).store(args[0], args[1], ttl_ns)
     else:
         set_by_name(<Cache>self, args, n_args, names)
     Py_INCREF(Py_None)
