@@ -1,0 +1,274 @@
+/* AVX-512 of Ice Lake, Zen 4 and later. Tails are masked loads; tiles fill 24 of the 32 registers
+ * with accumulators, so that each pair of base vectors feeds 24 multiply-adds. */
+#include "distance/distance.h"
+
+#include "cpu.h"
+#include "target.h"
+
+#if RAUDO_COMPILES_AVX512
+RAUDO_TARGET_AVX512
+#include "distance/plain.h"
+
+/* --- rows --------------------------------------------------------------------------------- */
+
+#define MASK16(n) ((__mmask16)((1u << (n)) - 1u))           /* n < 16 */
+#define MASK8(n) ((__mmask8)((1u << (n)) - 1u))             /* n < 8 */
+#define MASK64(n) ((__mmask64)(((uint64_t)1 << (n)) - 1u)) /* n < 64 */
+
+RAUDO_INLINE __m512 load_first_f32(const float *p, size_t n)
+{
+    return _mm512_maskz_loadu_ps(MASK16(n), p);
+}
+RAUDO_INLINE __m512d load_first_f64(const double *p, size_t n)
+{
+    return _mm512_maskz_loadu_pd(MASK8(n), p);
+}
+
+RAUDO_INLINE __m512 inner_step_f32(__m512 s, __m512 a, __m512 b)
+{
+    return _mm512_fmadd_ps(a, b, s);
+}
+RAUDO_INLINE __m512 sqeuclidean_step_f32(__m512 s, __m512 a, __m512 b)
+{
+    const __m512 difference = _mm512_sub_ps(a, b);
+    return _mm512_fmadd_ps(difference, difference, s);
+}
+RAUDO_INLINE __m512 cityblock_step_f32(__m512 s, __m512 a, __m512 b)
+{
+    return _mm512_add_ps(s, _mm512_abs_ps(_mm512_sub_ps(a, b)));
+}
+RAUDO_INLINE __m512d inner_step_f64(__m512d s, __m512d a, __m512d b)
+{
+    return _mm512_fmadd_pd(a, b, s);
+}
+RAUDO_INLINE __m512d sqeuclidean_step_f64(__m512d s, __m512d a, __m512d b)
+{
+    const __m512d difference = _mm512_sub_pd(a, b);
+    return _mm512_fmadd_pd(difference, difference, s);
+}
+RAUDO_INLINE __m512d cityblock_step_f64(__m512d s, __m512d a, __m512d b)
+{
+    return _mm512_add_pd(s, _mm512_abs_pd(_mm512_sub_pd(a, b)));
+}
+
+#define DEFINE_SUM(name, real, type, vector, suffix, lanes)                                       \
+    RAUDO_INLINE real name##_##type(const real *a, const real *b, size_t d)                       \
+    {                                                                                             \
+        vector s0 = _mm512_setzero_##suffix(), s1 = s0, s2 = s0, s3 = s0;                         \
+        size_t k = 0;                                                                             \
+        for (; k + 4 * lanes <= d; k += 4 * lanes) {                                              \
+            s0 = name##_step_##type(s0, _mm512_loadu_##suffix(a + k),                             \
+                                    _mm512_loadu_##suffix(b + k));                                \
+            s1 = name##_step_##type(s1, _mm512_loadu_##suffix(a + k + lanes),                     \
+                                    _mm512_loadu_##suffix(b + k + lanes));                        \
+            s2 = name##_step_##type(s2, _mm512_loadu_##suffix(a + k + 2 * lanes),                 \
+                                    _mm512_loadu_##suffix(b + k + 2 * lanes));                    \
+            s3 = name##_step_##type(s3, _mm512_loadu_##suffix(a + k + 3 * lanes),                 \
+                                    _mm512_loadu_##suffix(b + k + 3 * lanes));                    \
+        }                                                                                         \
+        for (; k + lanes <= d; k += lanes)                                                        \
+            s0 = name##_step_##type(s0, _mm512_loadu_##suffix(a + k),                             \
+                                    _mm512_loadu_##suffix(b + k));                                \
+        if (k < d)                                                                                \
+            s1 = name##_step_##type(s1, load_first_##type(a + k, d - k),                          \
+                                    load_first_##type(b + k, d - k));                             \
+        return _mm512_reduce_add_##suffix(_mm512_add_##suffix(_mm512_add_##suffix(s0, s1),        \
+                                                              _mm512_add_##suffix(s2, s3)));      \
+    }
+DEFINE_SUM(inner, float, f32, __m512, ps, 16)
+DEFINE_SUM(sqeuclidean, float, f32, __m512, ps, 16)
+DEFINE_SUM(cityblock, float, f32, __m512, ps, 16)
+DEFINE_SUM(inner, double, f64, __m512d, pd, 8)
+DEFINE_SUM(sqeuclidean, double, f64, __m512d, pd, 8)
+DEFINE_SUM(cityblock, double, f64, __m512d, pd, 8)
+
+RAUDO_INLINE __m512d load_wide_f32(const float *p, size_t n)
+{
+    return _mm512_cvtps_pd(n < 8 ? _mm256_maskz_loadu_ps(MASK8(n), p) : _mm256_loadu_ps(p));
+}
+RAUDO_INLINE __m512d load_wide_f64(const double *p, size_t n)
+{
+    return n < 8 ? load_first_f64(p, n) : _mm512_loadu_pd(p);
+}
+
+/* The three sums in double, for float32 too: 1 - cos of near rows would otherwise be all rounding. */
+#define DEFINE_COSINE(real, type)                                                                 \
+    RAUDO_INLINE double cosine_##type(const real *a, const real *b, size_t d)                     \
+    {                                                                                             \
+        __m512d ab = _mm512_setzero_pd(), aa = ab, bb = ab;                                       \
+        for (size_t k = 0; k < d; k += 8) {                                                       \
+            const __m512d x = load_wide_##type(a + k, d - k);                                     \
+            const __m512d y = load_wide_##type(b + k, d - k);                                     \
+            ab = _mm512_fmadd_pd(x, y, ab);                                                       \
+            aa = _mm512_fmadd_pd(x, x, aa);                                                       \
+            bb = _mm512_fmadd_pd(y, y, bb);                                                       \
+        }                                                                                         \
+        return cosine_of_sums(_mm512_reduce_add_pd(ab), _mm512_reduce_add_pd(aa),                 \
+                              _mm512_reduce_add_pd(bb));                                          \
+    }
+DEFINE_COSINE(float, f32)
+DEFINE_COSINE(double, f64)
+
+RAUDO_INLINE int64_t sum_i32(__m512i v)
+{
+    return _mm512_reduce_add_epi64(
+        _mm512_add_epi64(_mm512_cvtepi32_epi64(_mm512_castsi512_si256(v)),
+                         _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(v, 1))));
+}
+
+RAUDO_INLINE __m512i load_i16(const int8_t *p)
+{
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+/* A 32-bit lane gains at most 2 * 255^2 a step: sums are taken out every 8192 steps. */
+enum { I8_LANES = 32, I8_BLOCK = 8192 * I8_LANES };
+
+#define DEFINE_SUM_I8(name, subtract)                                                             \
+    RAUDO_INLINE double name##_i8(const int8_t *a, const int8_t *b, size_t d)                     \
+    {                                                                                             \
+        int64_t total = 0;                                                                        \
+        size_t k = 0;                                                                             \
+        while (d - k >= I8_LANES) {                                                               \
+            const size_t end = d - k < I8_BLOCK ? d - I8_LANES : k + I8_BLOCK - I8_LANES;         \
+            __m512i sum = _mm512_setzero_si512();                                                 \
+            for (; k <= end; k += I8_LANES) {                                                     \
+                __m512i x = load_i16(a + k), y = load_i16(b + k);                                 \
+                if (subtract)                                                                     \
+                    x = y = _mm512_sub_epi16(x, y);                                               \
+                sum = _mm512_add_epi32(sum, _mm512_madd_epi16(x, y));                             \
+            }                                                                                     \
+            total += sum_i32(sum);                                                                \
+        }                                                                                         \
+        for (; k < d; k++) {                                                                      \
+            const int32_t difference = a[k] - b[k];                                               \
+            total += subtract ? difference * difference : a[k] * b[k];                            \
+        }                                                                                         \
+        return (double)total;                                                                     \
+    }
+DEFINE_SUM_I8(inner, 0)
+DEFINE_SUM_I8(sqeuclidean, 1)
+
+RAUDO_INLINE __m512i load_bytes(const uint8_t *p, size_t n)
+{
+    return n < 64 ? _mm512_maskz_loadu_epi8(MASK64(n), p) : _mm512_loadu_si512(p);
+}
+
+RAUDO_INLINE double hamming_bits(const uint8_t *a, const uint8_t *b, size_t d)
+{
+    __m512i n_differ = _mm512_setzero_si512();
+    for (size_t k = 0; k < d; k += 64)
+        n_differ = _mm512_add_epi64(n_differ, _mm512_popcnt_epi64(_mm512_xor_si512(
+                                                  load_bytes(a + k, d - k), load_bytes(b + k, d - k))));
+    return (double)_mm512_reduce_add_epi64(n_differ);
+}
+
+RAUDO_INLINE double jaccard_bits(const uint8_t *a, const uint8_t *b, size_t d)
+{
+    __m512i both = _mm512_setzero_si512(), either = both;
+    for (size_t k = 0; k < d; k += 64) {
+        const __m512i x = load_bytes(a + k, d - k), y = load_bytes(b + k, d - k);
+        both = _mm512_add_epi64(both, _mm512_popcnt_epi64(_mm512_and_si512(x, y)));
+        either = _mm512_add_epi64(either, _mm512_popcnt_epi64(_mm512_or_si512(x, y)));
+    }
+    const long long n_both = _mm512_reduce_add_epi64(both);
+    const long long n_either = _mm512_reduce_add_epi64(either);
+    return n_either ? (double)(n_either - n_both) / (double)n_either : 0;
+}
+
+#define RAUDO_SCALAR_METRIC(...)
+#define RAUDO_METRIC(name, type, input, output) RAUDO_DEFINE_ROWS(name##_##type, avx512, input, output)
+#include "distance/metrics.def"
+
+/* --- tiles -------------------------------------------------------------------------------- */
+
+enum { TILE_ROWS = 12, PANEL_F32 = 32, PANEL_F64 = 16 };
+
+/* Cityblock has one more value alive per step, which the eight spare registers hold. */
+#define DEFINE_TILE(name, real, type, vector, suffix, lanes)                                      \
+    static void name##_tile_##type(size_t d, const real *a, const real *b, real *c,               \
+                                   size_t stride, int add)                                        \
+    {                                                                                             \
+        vector sum[TILE_ROWS][2];                                                                 \
+        RAUDO_UNROLL                                                                              \
+        for (size_t i = 0; i < TILE_ROWS; i++)                                                    \
+            sum[i][0] = sum[i][1] = _mm512_setzero_##suffix();                                    \
+        for (size_t k = 0; k < d; k++, a += TILE_ROWS, b += 2 * lanes) {                          \
+            const vector b0 = _mm512_loadu_##suffix(b), b1 = _mm512_loadu_##suffix(b + lanes);    \
+            RAUDO_UNROLL                                                                          \
+            for (size_t i = 0; i < TILE_ROWS; i++) {                                              \
+                const vector x = _mm512_set1_##suffix(a[i]);                                      \
+                sum[i][0] = name##_step_##type(sum[i][0], x, b0);                                 \
+                sum[i][1] = name##_step_##type(sum[i][1], x, b1);                                 \
+            }                                                                                     \
+        }                                                                                         \
+        RAUDO_UNROLL                                                                              \
+        for (size_t i = 0; i < TILE_ROWS; i++, c += stride) {                                     \
+            if (add) {                                                                            \
+                sum[i][0] = _mm512_add_##suffix(sum[i][0], _mm512_loadu_##suffix(c));             \
+                sum[i][1] = _mm512_add_##suffix(sum[i][1], _mm512_loadu_##suffix(c + lanes));     \
+            }                                                                                     \
+            _mm512_storeu_##suffix(c, sum[i][0]);                                                 \
+            _mm512_storeu_##suffix(c + lanes, sum[i][1]);                                         \
+        }                                                                                         \
+    }
+DEFINE_TILE(inner, float, f32, __m512, ps, 16)
+DEFINE_TILE(inner, double, f64, __m512d, pd, 8)
+DEFINE_TILE(cityblock, float, f32, __m512, ps, 16)
+DEFINE_TILE(cityblock, double, f64, __m512d, pd, 8)
+
+/* --- around the tiles --------------------------------------------------------------------- */
+
+#define DEFINE_SELECT(real, type, vector, suffix, lanes)                                          \
+    static size_t select_##type(const real *value, const real *bias, real sign, real limit,       \
+                                size_t n, uint32_t *found)                                        \
+    {                                                                                             \
+        const vector signs = _mm512_set1_##suffix(sign), limits = _mm512_set1_##suffix(limit);    \
+        size_t n_found = 0, j = 0;                                                                \
+        for (; j + lanes <= n; j += lanes) {                                                      \
+            const vector key = _mm512_fmadd_##suffix(signs, _mm512_loadu_##suffix(value + j),     \
+                                                     _mm512_loadu_##suffix(bias + j));            \
+            unsigned hits = _mm512_cmp_##suffix##_mask(key, limits, _CMP_NGT_UQ);                 \
+            for (; hits; hits &= hits - 1)                                                        \
+                found[n_found++] = (uint32_t)j + (uint32_t)__builtin_ctz(hits);                   \
+        }                                                                                         \
+        for (; j < n; j++)                                                                        \
+            if (!(bias[j] + sign * value[j] > limit))                                             \
+                found[n_found++] = (uint32_t)j;                                                   \
+        return n_found;                                                                           \
+    }
+DEFINE_SELECT(float, f32, __m512, ps, 16)
+DEFINE_SELECT(double, f64, __m512d, pd, 8)
+
+static void pack_f32(const float *rows, size_t n, size_t stride, size_t d, const float *shift,
+                     size_t width, float *panel)
+{
+    plain_pack_f32(rows, n, stride, 0, d, shift, width, panel);
+}
+
+static void pack_f64(const double *rows, size_t n, size_t stride, size_t d, const double *shift,
+                     size_t width, double *panel)
+{
+    plain_pack_f64(rows, n, stride, 0, d, shift, width, panel);
+}
+
+const raudo_kernels raudo_kernels_avx512 = {
+    .isa = "avx512",
+    .needs = RAUDO_CPU_AVX512,
+    .f32 = {TILE_ROWS, PANEL_F32, inner_tile_f32, cityblock_tile_f32, select_f32, pack_f32,
+            expand_f32, cosine_finish_f32},
+    .f64 = {TILE_ROWS, PANEL_F64, inner_tile_f64, cityblock_tile_f64, select_f64, pack_f64,
+            expand_f64, cosine_finish_f64},
+    .rows =
+        {
+#define RAUDO_SCALAR_METRIC(...)
+#define RAUDO_METRIC(name, type, input, output)                                                   \
+    [RAUDO_##name##_##type] = raudo_##name##_##type##_avx512,
+#include "distance/metrics.def"
+        },
+};
+
+RAUDO_TARGET_END
+#else
+typedef int raudo_no_avx512; /* a translation unit may not be empty */
+#endif
