@@ -1,7 +1,7 @@
 """The operations of the compiled cache beside its peers, as pytest-benchmark groups.
 
-`raudo bench cache` is the interleaved comparison and the one to quote; this form is for watching one
-operation while working on it:
+`raudo bench cache` is the interleaved comparison and the one to quote; this form is for watching
+one operation while working on it:
 
     python -m pytest benchmarks/bench_cache_core.py -k "hit and hot" --benchmark-sort=mean
 """

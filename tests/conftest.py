@@ -1,4 +1,4 @@
-"""What all rooms' tests share: Hypothesis profiles, a data folder of their own, no stray threads."""
+"""What all rooms' tests share: the profiles of Hypothesis."""
 
 from __future__ import annotations
 
