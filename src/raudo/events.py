@@ -41,12 +41,13 @@ class WorkerReplaced:
 
 @dataclass(frozen=True, slots=True)
 class AlertChanged:
-    """An alert began (`active`) or ended."""
+    """An alert began (`active`) or ended, for the series of these labels."""
 
     rule: str
     metric: str
     value: float
     active: bool
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 def subscribe(kind: type[E], listener: Callable[[E], None]) -> Callable[[], None]:

@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raudo.testing.clock import FakeClock
+    from raudo.testing.exporter import ExporterContract
     from raudo.testing.sink import FormatContract, SinkContract
 
-__all__ = ["FakeClock", "FormatContract", "SinkContract"]
+__all__ = ["ExporterContract", "FakeClock", "FormatContract", "SinkContract"]
 
-_HOME_OF = {"FakeClock": "clock", "FormatContract": "sink", "SinkContract": "sink"}
+_HOME_OF = {
+    "ExporterContract": "exporter",
+    "FakeClock": "clock",
+    "FormatContract": "sink",
+    "SinkContract": "sink",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,167 @@
+"""Makes samples of whatever a component offers.
+
+Rooms offer `samples()`. Older or foreign objects offer a dict or named tuple of statistics
+(`get_stats()`, `stats()`, `cache_info()`): those whose keys are known get the names that the rooms
+use, so that the same rules and dashboards fit; the rest are named after the class and the key.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any, Literal, NamedTuple
+
+from raudo.types import Sample
+
+__all__ = ["Component"]
+
+_log = logging.getLogger("raudo.monitoring")
+
+_Kind = Literal["counter", "gauge"]
+
+
+class _Shape(NamedTuple):
+    """Statistics that are known by some of their keys."""
+
+    needed: frozenset[str]
+    label: str
+    metrics: dict[str, tuple[str, _Kind]]
+
+
+_CACHE = _Shape(
+    frozenset({"hits", "misses"}),
+    "cache",
+    {
+        "hits": ("raudo_cache_hits_total", "counter"),
+        "misses": ("raudo_cache_misses_total", "counter"),
+        "hit_rate": ("raudo_cache_hit_ratio", "gauge"),
+        "evictions": ("raudo_cache_evictions_total", "counter"),
+        "expirations": ("raudo_cache_expirations_total", "counter"),
+        "size": ("raudo_cache_entries", "gauge"),
+        "currsize": ("raudo_cache_entries", "gauge"),
+        "maxsize": ("raudo_cache_max_entries", "gauge"),
+        "weight": ("raudo_cache_weight", "gauge"),
+    },
+)
+_TASKS = _Shape(
+    frozenset({"processed_tasks", "failed_tasks"}),
+    "processor",
+    {
+        "processed_tasks": ("raudo_tasks_processed_total", "counter"),
+        "failed_tasks": ("raudo_tasks_failed_total", "counter"),
+        "avg_processing_time": ("raudo_task_mean_seconds", "gauge"),
+        "queue_size": ("raudo_task_queue_size", "gauge"),
+    },
+)
+_POOL = _Shape(
+    frozenset({"created", "reused", "in_use"}),
+    "pool",
+    {
+        "created": ("raudo_pool_created_total", "counter"),
+        "reused": ("raudo_pool_reused_total", "counter"),
+        "discarded": ("raudo_pool_discarded_total", "counter"),
+        "lost": ("raudo_pool_lost_total", "counter"),
+        "in_use": ("raudo_pool_in_use", "gauge"),
+        "idle": ("raudo_pool_idle", "gauge"),
+        "held_bytes": ("raudo_pool_idle_bytes", "gauge"),
+        "hit_rate": ("raudo_pool_hit_ratio", "gauge"),
+    },
+)
+_SHAPES = (_CACHE, _TASKS, _POOL)
+_READERS = ("get_stats", "stats", "cache_info")
+
+
+class Component:
+    """A watched object, held weakly where its type allows."""
+
+    def __init__(self, target: object, number: int) -> None:
+        if isinstance(target, type) or not any(
+            callable(getattr(target, name, None)) for name in ("samples", *_READERS)
+        ):
+            raise TypeError(
+                f"a component is {target!r}, wanted an object with samples(), get_stats(), "
+                "stats() or cache_info()"
+            )
+        self.number = number
+        self.kind = type(target).__name__
+        self.is_failing = False
+        self.n_errors = 0
+        self.get: Callable[[], Any]
+        try:
+            self.get = weakref.ref(target)
+        except TypeError:
+            self.get = lambda: target
+
+    def read(self) -> list[Sample]:
+        """Return its samples; none when it is gone or fails. The first failure in a row is logged."""
+        try:
+            samples = self._read()
+        except Exception as error:
+            self.n_errors += 1
+            if not self.is_failing:
+                _log.warning("a %s cannot be read: %r", self.kind, error)
+            self.is_failing = True
+            return []
+        self.is_failing = False
+        return samples
+
+    def _read(self) -> list[Sample]:
+        target = self.get()
+        if target is None:
+            return []
+        if callable(getattr(target, "samples", None)):
+            return list(_checked(target.samples()))
+        reader = next(name for name in _READERS if callable(getattr(target, name, None)))
+        return list(_adapted(target, getattr(target, reader)()))
+
+
+def _checked(samples: Iterable[Sample]) -> Iterator[Sample]:
+    for sample in samples:
+        if not isinstance(sample, Sample):
+            raise TypeError(f"samples() gave {sample!r}, wanted Sample objects only")
+        if not isinstance(sample.value, (int, float)):
+            raise TypeError(f"{sample.name} has the value {sample.value!r}, wanted a number")
+        yield sample
+
+
+def _adapted(target: object, stats: Any) -> Iterator[Sample]:
+    if is_dataclass(stats) and not isinstance(stats, type):
+        stats = asdict(stats)
+    elif hasattr(stats, "_asdict"):
+        stats = stats._asdict()
+    if not isinstance(stats, Mapping):
+        raise TypeError(f"the statistics of a {type(target).__name__} are {stats!r}, wanted a dict")
+    shape = next((each for each in _SHAPES if each.needed <= stats.keys()), None)
+    known: dict[str, tuple[str, _Kind]] = {} if shape is None else shape.metrics
+    name = getattr(target, "name", None)
+    labels: tuple[tuple[str, str], ...] = ()
+    if isinstance(name, str):
+        labels = ((shape.label if shape is not None else "name", name),)
+    if shape is _CACHE and "hit_rate" not in stats:
+        asked = stats["hits"] + stats["misses"]
+        yield Sample("raudo_cache_hit_ratio", "gauge", stats["hits"] / max(asked, 1), labels)
+    if shape is _TASKS:
+        ratio = stats["failed_tasks"] / max(stats["processed_tasks"], 1)
+        yield Sample("raudo_tasks_error_ratio", "gauge", ratio, labels)
+    prefix = f"raudo_{_snake(type(target).__name__)}"
+    for key, value in _flat(stats):
+        metric, kind = known.get(key, (f"{prefix}_{_snake(key)}", "gauge"))
+        yield Sample(metric, kind, value, labels)
+
+
+def _flat(stats: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, float]]:
+    """Yield the numbers, nested ones under the joined keys; what is no number is left out."""
+    for key, value in stats.items():
+        path = f"{above}_{key}" if above else str(key)
+        if isinstance(value, Mapping):
+            yield from _flat(value, path)
+        elif isinstance(value, (bool, int, float)):
+            yield path, value
+
+
+def _snake(name: str) -> str:
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"\W+", "_", parted).strip("_").lower()

@@ -1,0 +1,131 @@
+"""Offers samples to Prometheus: as a collector for the official client, and as plain text.
+
+Nothing is counted through the client (it costs microseconds an event): the rooms count in compiled
+code, and a scrape reads the counts.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from raudo.errors import Closed, MissingExtra
+from raudo.monitoring.series import escaped
+from raudo.types import Sample
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+    from prometheus_client.registry import CollectorRegistry
+
+__all__ = ["CONTENT_TYPE", "PrometheusExporter", "exposition"]
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class PrometheusExporter:
+    """A collector that shows the latest samples in a `prometheus_client` registry.
+
+    Args:
+        registry: Where to register; the client's own `REGISTRY` when None.
+        source: Called at each scrape for samples of that moment, such as `monitor.collect`. Without
+            it a scrape shows what was exported last.
+
+    Needs the `prometheus` extra; `exposition` needs nothing.
+    """
+
+    name = "prometheus"
+
+    def __init__(
+        self,
+        registry: CollectorRegistry | None = None,
+        *,
+        source: Callable[[], Sequence[Sample]] | None = None,
+    ) -> None:
+        try:
+            import prometheus_client
+        except ImportError as error:
+            raise MissingExtra("the prometheus exporter", "prometheus") from error
+        self._source = source
+        self._latest: Sequence[Sample] = ()
+        self._registry: CollectorRegistry | None = (
+            prometheus_client.REGISTRY if registry is None else registry
+        )
+        self._registry.register(self)
+
+    def export(self, samples: Sequence[Sample]) -> None:
+        """Show these at the next scrape."""
+        if self._registry is None:
+            raise Closed("the prometheus exporter is closed")
+        self._latest = tuple(samples)
+
+    def close(self) -> None:
+        """Leave the registry."""
+        if self._registry is not None:
+            registry, self._registry = self._registry, None
+            self._latest = ()
+            registry.unregister(self)
+
+    def describe(self) -> list[Metric]:
+        """Claim no names: they are known only once there are samples."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric families; called by the client at a scrape."""
+        from prometheus_client import Metric
+
+        samples = self._latest if self._source is None else self._source()
+        for name, family in _families(samples).items():
+            kind = family[0].kind
+            base = name.removesuffix("_total") if kind == "counter" else name
+            metric = Metric(base, _help(family), kind)
+            for sample in family:
+                metric.add_sample(name, dict(_labels(sample)), float(sample.value))
+            yield metric
+
+
+def exposition(samples: Iterable[Sample]) -> str:
+    """Return the samples in Prometheus's text format, version 0.0.4 (see `CONTENT_TYPE`)."""
+    lines = []
+    for name, family in _families(samples).items():
+        if text := _help(family):
+            lines.append(f"# HELP {name} {_one_line(text)}")
+        lines.append(f"# TYPE {name} {family[0].kind}")
+        for sample in family:
+            labels = ",".join(f'{key}="{escaped(value)}"' for key, value in _labels(sample))
+            lines.append(f"{name}{{{labels}}} {_number(sample.value)}" if labels else
+                         f"{name} {_number(sample.value)}")  # fmt: skip
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _families(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
+    """Group by name, valid and of one kind: a name that comes as both keeps the first one's."""
+    families: dict[str, list[Sample]] = {}
+    for sample in samples:
+        name = re.sub(r"[^a-zA-Z0-9_:]|^(?=\d)", "_", sample.name)
+        if sample.kind == "counter" and not name.endswith("_total"):
+            name += "_total"
+        family = families.setdefault(name, [])
+        if not family or family[0].kind == sample.kind:
+            family.append(sample)
+    return families
+
+
+def _help(family: list[Sample]) -> str:
+    return next((sample.help for sample in family if sample.help), "")
+
+
+def _labels(sample: Sample) -> Iterator[tuple[str, str]]:
+    for key, value in sample.labels:
+        yield re.sub(r"[^a-zA-Z0-9_]|^(?=\d)", "_", key), value
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    return "NaN" if math.isnan(value) else repr(float(value))
