@@ -141,3 +141,6 @@ cdef class PythonPolicy(Policy):
 
 
 cdef Policy make_policy(object strategy)
+
+
+cdef int report_unraisable(object error, object where) except -1

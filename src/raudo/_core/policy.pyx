@@ -7,7 +7,17 @@ from cpython.exc cimport PyErr_WriteUnraisable
 REGISTRY = {}
 """Strategy name -> callable that returns a new `Policy`, or a new `EvictionPolicy` object."""
 
+cdef extern from "Python.h":
+    void PyErr_SetObject(object kind, object value)
+
 cdef object finder = None
+
+
+cdef int report_unraisable(object error, object where) except -1:
+    """Hand an exception that cannot reach a caller to `sys.unraisablehook`."""
+    PyErr_SetObject(type(error), error)
+    PyErr_WriteUnraisable(where)
+    return 0
 
 
 def find_unknown(find):
@@ -67,7 +77,7 @@ cdef class PythonPolicy(Policy):
     notifications raise is reported as unraisable; what `victim` raises reaches the caller.
     """
 
-    def __init__(self, wrapped not None):
+    def __init__(self, wrapped):
         missing = [
             name
             for name in ("on_insert", "on_hit", "on_remove", "victim", "admits")
@@ -101,8 +111,8 @@ cdef class PythonPolicy(Policy):
         self.is_calling = True
         try:
             self.wrapped.on_hit(slot)
-        except BaseException:
-            PyErr_WriteUnraisable(self.wrapped)
+        except BaseException as error:
+            report_unraisable(error, self.wrapped)
         self.is_calling = False
 
     cdef void on_remove(self, slot_t slot) noexcept:
@@ -111,8 +121,8 @@ cdef class PythonPolicy(Policy):
         self.is_calling = True
         try:
             self.wrapped.on_remove(slot)
-        except BaseException:
-            PyErr_WriteUnraisable(self.wrapped)
+        except BaseException as error:
+            report_unraisable(error, self.wrapped)
         self.is_calling = False
 
     cdef slot_t victim(self) except? NO_SLOT:

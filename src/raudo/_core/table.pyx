@@ -12,7 +12,6 @@ to a `Batch`, `settle` tells the listener and drops them.
 """
 
 cimport cython
-from cpython.exc cimport PyErr_WriteUnraisable
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject, traverseproc, visitproc
@@ -37,6 +36,7 @@ from raudo._core.policy cimport (
     raudo_list_reset,
     raudo_reserve,
     raudo_take,
+    report_unraisable,
 )
 
 import threading
@@ -487,8 +487,8 @@ cdef class Cache:
                         <object>gone.items[i].value,
                         REASONS[gone.items[i].reason],
                     )
-                except BaseException:
-                    PyErr_WriteUnraisable(self._listener)
+                except BaseException as raised:
+                    report_unraisable(raised, self._listener)
             Py_DECREF(gone.items[i].key)
             Py_DECREF(gone.items[i].value)
         gone.n = 0
@@ -887,6 +887,7 @@ cdef class Cache:
             f"size={self.t.n_live})"
         )
 
+    @classmethod
     def __class_getitem__(cls, item):
         return GenericAlias(cls, item)
 
@@ -1161,7 +1162,7 @@ cdef int clear_all(PyObject *self) noexcept:
     try:
         cache._policy.reset()
     except BaseException as error:
-        PyErr_WriteUnraisable(error)
+        report_unraisable(error, cache._policy)
     return 0
 
 
