@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from raudo.concurrency.batch_processor import BatchProcessor
     from raudo.concurrency.parallel_executor import ParallelExecutor
     from raudo.concurrency.parallel_map import parallel_imap, parallel_map
-    from raudo.concurrency.retry import Backoff, retry
+    from raudo.concurrency.retrying import Backoff, retry
 
 __all__ = [
     "AsyncProcessor",
@@ -36,8 +36,8 @@ _MODULE_OF = {
     "ParallelExecutor": "parallel_executor",
     "parallel_map": "parallel_map",
     "parallel_imap": "parallel_map",
-    "retry": "retry",
-    "Backoff": "retry",
+    "retry": "retrying",
+    "Backoff": "retrying",
 }
 
 

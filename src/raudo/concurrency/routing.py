@@ -50,11 +50,11 @@ class _Record:
     stays: str | None
     alone_s: deque[float] = field(default_factory=lambda: deque(maxlen=_N_CALLS))
     beside_s: deque[float] = field(default_factory=lambda: deque(maxlen=_N_CALLS))
+    shortest_s: deque[float] = field(default_factory=lambda: deque(maxlen=_N_CALLS))
     cpu_s: deque[float] = field(default_factory=lambda: deque(maxlen=_N_CALLS))
     n_calls: int = 0
     n_by_kind: dict[str, int] = field(default_factory=dict)
     only_none: bool | None = None  # None: no result was shown
-    stays_for_result: bool = False
 
 
 class Router:
@@ -96,23 +96,30 @@ class Router:
             record.n_calls += 1
             record.n_by_kind[kind] = record.n_by_kind.get(kind, 0) + 1
             record.cpu_s.append(cpu_s)
-            if n_running <= 1 or kind == "process":
+            n_beside = 1 if kind == "process" else min(n_running, self._n_cpus)
+            if n_beside <= 1:
                 record.alone_s.append(wall_s)
             elif n_running <= self._n_cpus:
                 record.beside_s.append(wall_s)
-            elif not record.alone_s:
-                record.alone_s.append(wall_s)
+            # Calls that wait for each other's interpreter lock take longer by their number.
+            record.shortest_s.append(wall_s / max(1, n_beside))
             if result is _NOT_GIVEN:
                 return
             record.only_none = result is None and record.only_none is not False
-            is_candidate = record.stays is None and not record.stays_for_result
+            is_candidate = record.stays is None
         if is_candidate and wall_s >= _WORTH_A_PROCESS_SECONDS and not arguments_pickle(result):
-            self.keep_here(fn)
+            self.keep_here(fn, "its results do not pickle")
 
-    def keep_here(self, fn: Callable[..., Any]) -> None:
-        """Never choose a process for this function again: its results do not pickle."""
+    def keep_here(self, fn: Callable[..., Any], why: str) -> None:
+        """Never choose a process for this function again."""
         with self._lock:
-            self._record(fn).stays_for_result = True
+            self._record(fn).stays = why
+
+    def is_busy(self, fn: Callable[..., Any]) -> bool:
+        """Say whether the function was seen to keep a CPU busy rather than to wait."""
+        with self._lock:
+            record = self._records.get(_key(fn))
+            return record is not None and record.n_calls > 0 and _cpu_share(record) >= _CPU_SHARE
 
     def is_known(self, fn: Callable[..., Any]) -> bool:
         """Say whether the function was observed before."""
@@ -145,7 +152,7 @@ class Router:
                     "wall_s": _typical(record) if record.n_calls else None,
                     "cpu_s": statistics.median(record.cpu_s) if record.cpu_s else None,
                     "cpu_share": _cpu_share(record) if record.n_calls else None,
-                    "may_move": record.stays is None and not record.stays_for_result,
+                    "may_move": record.stays is None,
                 }
             return report
 
@@ -174,8 +181,6 @@ class Router:
             return "thread", f"{cpu_bound}, but there is one CPU only"
         if record.stays is not None:
             return "thread", f"{cpu_bound}, but {record.stays}"
-        if record.stays_for_result:
-            return "thread", f"{cpu_bound}, but its results do not pickle"
         if record.only_none:
             return "thread", f"{cpu_bound}, but it returns None: its effects are to stay here"
         if wall_s < _WORTH_A_PROCESS_SECONDS:
@@ -199,12 +204,12 @@ def _key(fn: Callable[..., Any]) -> Any:
 
 
 def _typical(record: _Record) -> float:
-    return statistics.median(record.alone_s or record.beside_s or record.cpu_s)
+    return statistics.median(record.alone_s or record.shortest_s)
 
 
 def _cpu_share(record: _Record) -> float:
     """Median CPU time over the shortest wall time, at most 1."""
-    shortest = min((*record.alone_s, *record.beside_s), default=0.0)
+    shortest = min(record.shortest_s)
     return min(1.0, statistics.median(record.cpu_s) / shortest) if shortest > 0 else 1.0
 
 

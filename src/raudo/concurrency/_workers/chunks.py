@@ -1,7 +1,7 @@
 """Runs several items of a map as one task, and reports on each.
 
-Sent as a task to whatever worker there is: an in-process caller hands the exceptions on as they are,
-a worker process encodes them one by one.
+Sent as a task to whatever worker there is. On a thread exceptions stay as they are; a worker
+process encodes them one by one.
 """
 
 from __future__ import annotations
@@ -52,20 +52,30 @@ class ChunkResult:
 class Started:
     """Tells who waits for a chunk when, and on which thread, it began."""
 
-    __slots__ = ("at", "thread")
+    __slots__ = ("_cpu_s", "_thread", "at")
 
     def __init__(self) -> None:
         self.at: float | None = None
-        self.thread = 0
+        self._thread, self._cpu_s = 0, 0.0
 
-    def cpu_s(self) -> float | None:
-        """Return the CPU seconds of the thread that runs the chunk; None where that is not known.
+    def note(self) -> None:
+        """Note that the calling thread begins now."""
+        self._thread, self._cpu_s = threading.get_ident(), time.thread_time()
+        self.at = time.monotonic()
 
-        Only while that thread is alive.
+    def cpu_share(self, at_least_s: float) -> float | None:
+        """Return the share of the time so far that the thread was on the CPU, in [0, 1].
+
+        None before it has run for `at_least_s`, and where the system does not tell. To be called
+        only while the thread is alive.
         """
         if self.at is None or not hasattr(time, "pthread_getcpuclockid"):
             return None
-        return time.clock_gettime(time.pthread_getcpuclockid(self.thread))
+        wall_s = time.monotonic() - self.at
+        if wall_s < at_least_s:
+            return None
+        cpu_s = time.clock_gettime(time.pthread_getcpuclockid(self._thread)) - self._cpu_s
+        return min(1.0, cpu_s / wall_s)
 
 
 def run_chunk(
@@ -74,18 +84,22 @@ def run_chunk(
     retries: int,
     stops_at_error: bool,
     started: Started | None = None,
+    catches: type[BaseException] = BaseException,
 ) -> ChunkResult:
-    """Call `fn(*item)` for each item, trying again after an `Exception` up to `retries` times."""
+    """Call `fn(*item)` for each item, trying again after an `Exception` up to `retries` times.
+
+    What is not of the class `catches` passes through: a Ctrl-C is not the item's error where items
+    run in the caller's own thread.
+    """
     if started is not None:
-        started.thread = threading.get_ident()
-        started.at = time.monotonic()
+        started.note()
     wall, cpu = time.perf_counter(), time.thread_time()
     values: list[Any] = []
     errors: dict[int, Any] = {}
     for item in items:
         try:
             values.append(fn(*item))
-        except BaseException as error:
+        except catches as error:
             failed: BaseException | None = error
             if retries and isinstance(error, Exception):
                 value, failed = _try_again(fn, item, retries, error)
@@ -102,7 +116,7 @@ def run_chunk(
 def _try_again(
     fn: Callable[..., Any], item: tuple[Any, ...], retries: int, error: Exception
 ) -> tuple[Any, BaseException | None]:
-    from raudo.concurrency.retry import Backoff, RetryRule
+    from raudo.concurrency.retrying import Backoff, RetryRule
 
     rule = RetryRule.of(retries, (Exception,), Backoff())
     n_failures = 1

@@ -18,6 +18,7 @@ from typing import Any
 
 from raudo import events
 from raudo.concurrency._workers import launch, wire, worker
+from raudo.concurrency._workers.chunks import run_chunk_remotely
 from raudo.concurrency._workers.crew import Crew
 from raudo.concurrency._workers.failures import decode_error
 from raudo.concurrency._workers.main_module import find_main
@@ -33,7 +34,7 @@ _LEAVE_SECONDS = 5.0  # a worker that was told to leave and has not by then is k
 Observe = Callable[[Any, float, float], object]
 
 
-class Unpicklable(TypeError):
+class Unpicklable(TypeError):  # noqa: N818 - it is a TypeError, and says why
     """A task cannot go to another process; it has not begun."""
 
 
@@ -55,12 +56,17 @@ class ProcessTask:
         self.fn, self.args, self.kwargs, self.timeout = fn, args, kwargs, timeout
         self.observe = observe
 
+    @property
+    def name(self) -> str:
+        """What the task is called in messages: by the user's function, not by what runs it."""
+        return name_of(self.args[0] if self.fn is run_chunk_remotely else self.fn)
+
     def encode(self) -> wire.Encoded:
         try:
             return wire.encode((self.fn, self.args, dict(self.kwargs)), dumps)
         except Exception as cause:  # whatever a user's __reduce__ raises
             raise Unpicklable(
-                f"the task {name_of(self.fn)} or its arguments cannot be pickled, and so cannot go "
+                f"the task {self.name} or its arguments cannot be pickled, and so cannot go "
                 f"to a worker process: {cause}"
             ) from cause
 
@@ -146,13 +152,13 @@ class Keepers(Crew[ProcessTask]):
             self._end(kept, "a task's timeout")
             task.future.set_exception(
                 TaskTimeout(
-                    f"{name_of(task.fn)} ran longer than {task.timeout:g} s; its worker was killed"
+                    f"{task.name} ran longer than {task.timeout:g} s; its worker was killed"
                 )
             )
             return None
         except wire.ChannelClosed:
             self._release(kept)
-            task.future.set_exception(self._died(kept, f"running {name_of(task.fn)}"))
+            task.future.set_exception(self._died(kept, f"running {task.name}"))
             return None
         self._release(kept)
         if reply.kind == wire.ERROR:

@@ -21,29 +21,33 @@ class _Closable(Protocol):
     def abandon(self) -> None: ...
 
 
+# Those that hand tasks to others are closed before those that run them.
+_givers: weakref.WeakSet[_Closable] = weakref.WeakSet()
 _open: weakref.WeakSet[_Closable] = weakref.WeakSet()
 
 
-def register(pool: _Closable) -> None:
+def register(pool: _Closable, *, gives_tasks: bool = False) -> None:
     """Have `pool.close()` called at exit and `pool.abandon()` in forks, while it lives."""
-    _open.add(pool)
+    (_givers if gives_tasks else _open).add(pool)
 
 
 def unregister(pool: _Closable) -> None:
     """Forget a pool that has been closed: nobody waits for it at exit."""
+    _givers.discard(pool)
     _open.discard(pool)
 
 
 def close_all() -> None:
     """Close what is open; cancel instead of finish if an unhandled Ctrl-C ends the program."""
     interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
-    for pool in list(_open):
+    for pool in [*_givers, *_open]:
         pool.close(wait=True, cancel=interrupted)
 
 
 def _after_fork_in_child() -> None:
-    global _open
-    pools, _open = list(_open), weakref.WeakSet()
+    global _givers, _open
+    pools = [*_givers, *_open]
+    _givers, _open = weakref.WeakSet(), weakref.WeakSet()
     for pool in pools:
         pool.abandon()
 

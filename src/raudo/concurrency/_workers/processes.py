@@ -98,11 +98,11 @@ class ProcessWorkers:
         `future` is what to use, and return, instead of a new one. `observe(value, wall_s, cpu_s)`
         is called before the result is set, with what the call took in the worker.
 
-        What the future may raise besides the task's own exception (which carries the worker's
-        traceback as `__cause__`): `TaskTimeout` when the task ran longer than `timeout` seconds,
+        What the future may raise besides the task's own exception, which carries the worker's
+        traceback as `__cause__`: `TaskTimeout` when the task ran longer than `timeout` seconds,
         `WorkerDied` when its process ended under it, `RemoteError` for an exception that cannot
-        travel as itself, `Unpicklable` (a TypeError) for arguments that cannot be pickled, `TypeError` for a result, and
-        `CancelledError` after `cancel_running`.
+        travel as itself, a `TypeError` for arguments (`Unpicklable`: the task has not begun) or a
+        result that cannot be pickled, and `CancelledError` after `cancel_running`.
 
         Raises:
             Closed: After `close`.

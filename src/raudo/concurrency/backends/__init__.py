@@ -2,7 +2,7 @@
 
 An engine runs single tasks and says how many at once; cutting work into chunks, retrying, ordering
 and counting is done above it, once for all. To add one: a module here with a class that follows
-`Backend`, and a line in `_BACKENDS`; the contract is tested in `tests/concurrency/test_backends.py`.
+`Backend`, and a line in `_BACKENDS`; `tests/concurrency/test_backends.py` has the contract.
 """
 
 from __future__ import annotations
@@ -78,7 +78,10 @@ class Backend(Protocol):
         """Cancel what has not begun."""
         ...
 
-    def close(self, wait: bool = True, cancel: bool = False) -> None: ...
+    def close(self, wait: bool = True, cancel: bool = False) -> None:
+        """Take no more tasks. With `cancel` drop what is queued and stop what runs in processes,
+        and wait for those; `wait` waits for threads too."""
+        ...
 
     def stats(self) -> dict[str, Any]:
         """Return workers, busy workers, limits and queue sizes by kind."""

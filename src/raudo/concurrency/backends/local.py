@@ -1,4 +1,4 @@
-"""The engine of this machine: threads of this process and worker processes, started on first use."""
+"""The engine of this machine: threads and worker processes, started on first use."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
+from raudo.concurrency._workers.cpus import usable_cpus
 from raudo.concurrency._workers.processes import ProcessWorkers
 from raudo.concurrency._workers.threads import ThreadWorkers
 from raudo.concurrency.backends import Settings
@@ -28,19 +29,21 @@ class LocalBackend:
         self._lock = threading.Lock()
         self._is_closed = False
         self._pools: dict[Kind, ThreadWorkers | ProcessWorkers] = {}
-        self._scales = {
-            # A search begins at the most: a few long tasks must not wait for it.
+        # Threads begin at the most: a few long tasks must not wait for a search. Processes beyond
+        # the CPUs cost memory and seldom help: the search has to find that they do.
+        n_processes = settings.max_processes
+        if settings.auto_scale:
+            n_processes = min(n_processes, usable_cpus())
+        self._scales: dict[Kind, _AutoScale] = {
             "thread": _AutoScale(settings.max_threads, settings.max_threads),
-            "process": _AutoScale(settings.max_processes, settings.max_processes),
+            "process": _AutoScale(settings.max_processes, n_processes),
         }
         self.router = Router()
 
     def slots(self, kind: Kind) -> int:
         if kind == "inline":
             return 1
-        if kind == "process":
-            return self._settings.max_processes
-        return self._settings.max_threads
+        return self._scales[kind].limit
 
     def is_warm(self, kind: Kind) -> bool:
         pool = self._pools.get(kind)
@@ -83,14 +86,14 @@ class LocalBackend:
             if kind not in self._pools:
                 if kind == "thread":
                     self._pools[kind] = ThreadWorkers(
-                        settings.max_threads,
+                        self._scales[kind].limit,
                         initializer=settings.initializer,
                         initargs=settings.initargs,
                         idle_timeout=idle_timeout,
                     )
                 else:
                     self._pools[kind] = ProcessWorkers(
-                        settings.max_processes,
+                        self._scales[kind].limit,
                         start_method=settings.start_method,
                         initializer=settings.initializer,
                         initargs=settings.initargs,
@@ -118,20 +121,22 @@ class LocalBackend:
             pools = list(self._pools.values())
         for pool in pools:
             pool.close(wait=False, cancel=cancel)
-        if wait:
-            for pool in pools:
+        for pool in pools:
+            # Killed processes are gone at once; a thread may never be.
+            if wait or (cancel and isinstance(pool, ProcessWorkers)):
                 pool.close(wait=True, cancel=cancel)
 
     def stats(self) -> dict[str, Any]:
         report: dict[str, Any] = {}
-        for kind, name in (("thread", "threads"), ("process", "processes")):
-            pool = self._pools.get(kind)  # type: ignore[call-overload]
+        kinds: tuple[tuple[Kind, str], ...] = (("thread", "threads"), ("process", "processes"))
+        for kind, name in kinds:
+            pool = self._pools.get(kind)
             most = self._settings.max_threads if kind == "thread" else self._settings.max_processes
             report[name] = {
                 "workers": pool.n_workers if pool else 0,
                 "busy": pool.n_busy if pool else 0,
                 "queue_size": pool.queue_size if pool else 0,
-                "limit": pool.max_workers if pool else most,
+                "limit": self._scales[kind].limit,
                 "max": most,
             }
         return report
@@ -156,6 +161,10 @@ class _AutoScale:
         self._climb = HillClimb(1, maximum, start=start)
         self._lock = threading.Lock()
         self._since: float | None = None
+
+    @property
+    def limit(self) -> int:
+        return self._climb.limit
 
     def task_ended(self, pool: ThreadWorkers | ProcessWorkers) -> None:
         now = time.perf_counter()

@@ -1,0 +1,98 @@
+"""How many items of a map to send to a worker at once.
+
+Guided chunks: large enough that handing them over costs little (a chunk aims at a fixed time),
+small enough that none holds up the end (a share of what is left), and bounded in bytes where items
+are copied to another process. Sizes start at one and grow at most fourfold from one to the next, as
+the time per item becomes known.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from raudo.concurrency.routing import Kind
+
+__all__ = ["ChunkSizer", "size_of"]
+
+_TARGET_SECONDS: dict[str, float] = {"inline": 0.002, "thread": 0.004, "process": 0.020}
+_MAX_BYTES = 1 << 20
+_MAX_ITEMS = 10_000
+_GROWTH = 4
+
+
+def size_of(value: Any) -> int:
+    """Return roughly the bytes it takes to send a value; cheap, and blind to deep structures."""
+    n_bytes = getattr(value, "nbytes", None)
+    if isinstance(n_bytes, int):
+        return n_bytes
+    if isinstance(value, list | tuple | set | frozenset):
+        n = len(value)
+        sample = itertools.islice(value, 8)
+        return sys.getsizeof(value) + n * max(map(_shallow_size, sample), default=0)
+    return _shallow_size(value)
+
+
+def _shallow_size(value: Any) -> int:
+    n_bytes = getattr(value, "nbytes", None)
+    return n_bytes if isinstance(n_bytes, int) else sys.getsizeof(value)
+
+
+class ChunkSizer:
+    """Cuts chunks off an iterator. Used by one thread.
+
+    Args:
+        fixed: Items per chunk, if the caller said so.
+        n_items: Items there are in all; None when that is not known.
+    """
+
+    def __init__(self, fixed: int | None, n_items: int | None) -> None:
+        self._fixed = fixed
+        self._left = n_items
+        self._seconds_per_item: float | None = None
+        self._last_n: dict[str, int] = {}
+
+    def observe(self, n_items: int, wall_s: float) -> None:
+        """Note what a chunk took."""
+        if n_items:
+            per_item = wall_s / n_items
+            known = self._seconds_per_item
+            self._seconds_per_item = per_item if known is None else 0.7 * known + 0.3 * per_item
+
+    def left_seconds(self) -> float | None:
+        """Return the work that is left, in seconds of one worker; None when that is not known."""
+        if self._left is None or self._seconds_per_item is None:
+            return None
+        return self._left * self._seconds_per_item
+
+    def _wanted(self, kind: Kind, n_workers: int) -> int:
+        if self._fixed is not None:
+            return self._fixed
+        if self._seconds_per_item is None:
+            return 1
+        wanted = int(_TARGET_SECONDS[kind] / max(self._seconds_per_item, 1e-9))
+        wanted = min(wanted, _GROWTH * self._last_n.get(kind, 1), _MAX_ITEMS)
+        if self._left is not None and kind != "inline":
+            wanted = min(wanted, -(-self._left // (2 * n_workers)))
+        return max(1, wanted)
+
+    def cut(
+        self, items: Iterator[tuple[Any, ...]], kind: Kind, n_workers: int, at_most: int
+    ) -> list[tuple[Any, ...]]:
+        """Take the next chunk, of at most `at_most` items; empty when there are no more."""
+        wanted = min(self._wanted(kind, n_workers), max(1, at_most))
+        if kind != "process":
+            chunk = list(itertools.islice(items, wanted))
+        else:
+            chunk, n_bytes = [], 0
+            for item in itertools.islice(items, wanted):
+                chunk.append(item)
+                n_bytes += sum(map(size_of, item))
+                if n_bytes >= _MAX_BYTES and self._fixed is None:
+                    break
+        if self._left is not None:
+            self._left = max(0, self._left - len(chunk))
+        self._last_n[kind] = max(1, len(chunk))
+        return chunk

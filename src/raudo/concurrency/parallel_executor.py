@@ -1,0 +1,256 @@
+"""An executor that finds out where each function should run, and how many workers pay.
+
+`ParallelExecutor` is a `concurrent.futures.Executor`: what takes one takes this. With `kind="auto"`
+a function runs in the caller, on a thread or in another process by what it measures (`routing`);
+moving it to another process changes what its side effects reach, so that is done only for functions
+that are importable by name, with arguments that pickle.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import Executor, Future
+from types import TracebackType
+from typing import Any, Literal, get_args
+
+from raudo.concurrency._counted import CountedFuture, Tally
+from raudo.concurrency._drives import Drives
+from raudo.concurrency._mapper import Mapper, Plan
+from raudo.concurrency._workers.crew import positive_count
+from raudo.concurrency.backends import Settings, open_backend
+from raudo.concurrency.routing import Kind
+from raudo.errors import Closed
+from raudo.types import Sample
+
+__all__ = ["ParallelExecutor"]
+
+AnyKind = Literal["auto", "inline", "thread", "process"]
+
+
+def check_kind(kind: object) -> None:
+    """Refuse what is not a kind of worker."""
+    if kind not in get_args(AnyKind):
+        known = ", ".join(map(repr, get_args(AnyKind)))
+        raise ValueError(f"kind must be one of {known}, not {kind!r}")
+
+
+def check_chunksize(chunksize: object) -> int | None:
+    """Return the fixed number of items per chunk, None for "auto"."""
+    return None if chunksize == "auto" else positive_count("chunksize", chunksize)
+
+
+class ParallelExecutor(Executor):
+    """Runs functions on threads and in processes of this machine. Thread-safe.
+
+    Args:
+        max_threads: Most threads.
+        max_processes: Most worker processes.
+        auto_scale: Search the number of workers that reaches the most throughput, within these
+            bounds, and let idle workers go.
+        kind: What `submit` uses: "thread" and "process" make this a stand-in for the standard
+            pools, "inline" runs in the caller, "auto" learns per function.
+        backend: The engine, by name; "local" is this machine.
+        initializer: Called as `initializer(*initargs)` in each new worker.
+
+    Workers start when they are needed. A worker process that dies fails the task it ran with
+    `WorkerDied`, and no other.
+    """
+
+    def __init__(
+        self,
+        max_threads: int = 32,
+        max_processes: int = 8,
+        auto_scale: bool = True,
+        *,
+        kind: AnyKind = "auto",
+        backend: str = "local",
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+    ) -> None:
+        check_kind(kind)
+        settings = Settings(
+            max_threads=positive_count("max_threads", max_threads),
+            max_processes=positive_count("max_processes", max_processes),
+            auto_scale=bool(auto_scale),
+            initializer=initializer,
+            initargs=tuple(initargs),
+        )
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"initializer must be callable, not {type(initializer).__name__}")
+        self._kind: AnyKind = kind
+        self._backend_name = backend
+        self._backend = open_backend(backend, settings)
+        self._tally = Tally()
+        self._drives = Drives()
+        self._is_shut_down = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run `fn(*args, **kwargs)`; return its future.
+
+        A function that "auto" knows to be tiny runs before `submit` returns.
+
+        Raises:
+            Closed: After `shutdown`.
+            InitializerFailed: A worker's initializer raised.
+        """
+        if self._is_shut_down:
+            raise Closed("cannot submit: the executor was shut down")
+        router = self._backend.router
+        kind: Kind
+        if self._kind == "auto":
+            arguments = (*args, *kwargs.values()) if kwargs else args
+            kind = router.choose(fn, arguments)
+        else:
+            kind = self._kind
+        future = CountedFuture(self._tally)
+        if kind == "inline":
+            _run_here(future, fn, args, kwargs)
+            return future
+        observe = None
+        if self._kind == "auto":
+
+            def observe(value: Any, wall_s: float, cpu_s: float) -> None:
+                n_running = self._backend.stats()["threads"]["busy"] if kind == "thread" else 1
+                router.observe(fn, kind, wall_s, cpu_s, result=value, n_running=n_running)
+
+        try:
+            self._backend.submit(kind, fn, args, kwargs, future=future, observe=observe)
+        except BaseException:
+            future.cancel()
+            raise
+        return future
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | Literal["auto"] = "auto",
+        kind: AnyKind = "auto",
+        ordered: bool = True,
+        buffersize: int | None = None,
+    ) -> Iterator[Any]:
+        """Yield `fn` of each item, or of each tuple of items of several iterables.
+
+        Items that have a length are worked on from this call on, whether results are taken or not,
+        as in the standard executors. Of other iterables, and with `buffersize`, input is read as
+        results are taken, so endless ones are fine. With `ordered=False` results come as they are
+        ready.
+
+        Args:
+            timeout: Seconds, from this call, by which each result must be there.
+            chunksize: Items per task; "auto" finds it by time and bytes.
+            kind: As for the executor; the executor's own unless it is "auto".
+            buffersize: Most items read ahead of the results taken.
+
+        Raises:
+            TaskTimeout: From the iterator, after `timeout`.
+        """
+        if self._is_shut_down:
+            raise Closed("cannot map: the executor was shut down")
+        if not iterables:
+            raise TypeError("map() needs at least one iterable")
+        check_kind(kind)
+        is_eager = buffersize is None and all(isinstance(each, Sized) for each in iterables)
+        plan = Plan(
+            kind=self._kind if kind == "auto" else kind,
+            chunksize=check_chunksize(chunksize),
+            ordered=ordered,
+            read_ahead=None if is_eager else _read_ahead(buffersize, self._backend.slots("thread")),
+            n_items=min(map(len, iterables)) if is_eager else None,  # type: ignore[arg-type]
+            deadline=None if timeout is None else time.monotonic() + timeout,
+        )
+        mapper = Mapper(self._backend, fn, self._counted(zip(*iterables, strict=False)), plan)
+        mapper.on_done = self._tally.ended
+        if is_eager and plan.kind != "inline":
+            return self._drives.start(mapper, self._results(mapper))
+        return self._results(mapper)
+
+    def _counted(self, items: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        for item in items:
+            self._tally.submitted()
+            yield item
+
+    def _results(self, mapper: Mapper) -> Iterator[Any]:
+        try:
+            yield from mapper.results()
+        finally:
+            self._tally.ended(cancelled=mapper.n_unfinished)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Accept no more tasks and let the workers go after the last.
+
+        With `cancel_futures` what has not begun is cancelled. With `wait` no worker is left when
+        this returns.
+        """
+        self._is_shut_down = True
+        if cancel_futures:
+            self._drives.stop()
+            self._backend.cancel_queued()
+        self._drives.when_done(self._backend.close, wait)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            # Ctrl-C ends promptly: processes are killed, threads are left to themselves.
+            self._is_shut_down = True
+            self._drives.stop()
+            self._backend.close(wait=False, cancel=True)
+        else:
+            self.shutdown()
+
+    def get_stats(self) -> dict[str, Any]:
+        """Return what there is to know of the tasks and the workers.
+
+        Counts of tasks (`submitted` = `done` + `failed` + `cancelled` + `pending`), the `workers`,
+        busy ones, limits and queue sizes by kind, and under `routes` where each function runs and
+        why.
+        """
+        workers = self._backend.stats()
+        return {
+            **self._tally.read(),
+            "queue_size": sum(each["queue_size"] for each in workers.values()),
+            "workers": workers,
+            "routes": self._backend.router.explain(),
+        }
+
+    def samples(self) -> Iterable[Sample]:
+        """Return the counts and gauges that a `Monitor` shows."""
+        counts = self._tally.read()
+        for state in ("submitted", "done", "failed", "cancelled"):
+            yield Sample(
+                f"raudo_executor_tasks_{state}_total",
+                "counter",
+                float(counts[state]),
+                help=f"Tasks {state} since the executor was made.",
+            )
+        for name, workers in self._backend.stats().items():
+            labels = (("kind", name),)
+            for what in ("workers", "busy", "limit", "queue_size"):
+                yield Sample(f"raudo_executor_{what}", "gauge", float(workers[what]), labels)
+
+
+def _read_ahead(buffersize: int | None, n_workers: int) -> int:
+    if buffersize is not None:
+        return positive_count("buffersize", buffersize)
+    return max(4096, 64 * n_workers)
+
+
+def _run_here(
+    future: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    future.set_running_or_notify_cancel()
+    try:
+        value = fn(*args, **kwargs)
+    except BaseException as error:
+        future.set_exception(error)
+        if not isinstance(error, Exception):
+            raise
+        del future  # breaks the cycle error -> traceback -> frame -> future -> error
+    else:
+        future.set_result(value)
