@@ -15,6 +15,9 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+
+from raudo._core.table import Cache
+from raudo.testing import FakeClock
 from reference.any_model import AnyModel
 from reference.cache_model import MISS, CacheModel
 from reference.fifo_model import FifoModel
@@ -23,9 +26,6 @@ from reference.lru_model import LruModel
 from reference.s3fifo_model import S3FifoModel
 from reference.sieve_model import SieveModel
 from reference.ttl_model import TtlModel
-
-from raudo._core.table import Cache
-from raudo.testing import FakeClock
 
 MODELS = {
     model.name: model
@@ -107,10 +107,12 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(key=KEYS)
     def subscript(self, key: Any) -> None:
-        try:
+        if self.model.is_live(key):
             value = self.cache[key]
-        except KeyError as error:
-            assert error.args == (key,)
+        else:
+            with pytest.raises(KeyError) as caught:
+                self.cache[key]
+            assert caught.value.args == (key,)
             value = MISS
         assert value is self.model.get(key, self.heard())
 

@@ -1,4 +1,4 @@
-"""Any order will do: for policies whose choice has no short model, as long as they obey the rest."""
+"""Any order will do: for policies whose choice has no short model."""
 
 from __future__ import annotations
 

@@ -1,0 +1,5 @@
+"""The strategies that every test of the core runs under."""
+
+from __future__ import annotations
+
+COMPILED = ("adaptive", "fifo", "lfu", "lru", "s3fifo", "sieve", "ttl")
