@@ -13,6 +13,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,14 @@ import raudo
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks/README.md"]
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
+BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```", re.M | re.S)
 
 
 def blocks(page: Path) -> Iterator[tuple[int, str]]:
     """Yield (first line number, code) of each Python block."""
     text = page.read_text(encoding="utf-8")
     for found in BLOCK.finditer(text):
-        yield text.count("\n", 0, found.start(1)) + 1, found[1]
+        yield text.count("\n", 0, found.start(2)) + 1, textwrap.dedent(found[2])
 
 
 @pytest.mark.parallel_threads(1)
