@@ -252,13 +252,24 @@ static void pack_f64(const double *rows, size_t n, size_t stride, size_t d, cons
     plain_pack_f64(rows, n, stride, 0, d, shift, width, panel);
 }
 
+#define DEFINE_ROOT(real, type, lanes, load, square_root, store)                                  \
+    static void root_##type(real *values, size_t n)                                               \
+    {                                                                                             \
+        size_t i = 0;                                                                             \
+        for (; i + lanes <= n; i += lanes)                                                        \
+            store(values + i, square_root(load(values + i)));                                       \
+        raudo_kernels_scalar.type.root(values + i, n - i);                                        \
+    }
+DEFINE_ROOT(float, f32, 16, _mm512_loadu_ps, _mm512_sqrt_ps, _mm512_storeu_ps)
+DEFINE_ROOT(double, f64, 8, _mm512_loadu_pd, _mm512_sqrt_pd, _mm512_storeu_pd)
+
 const raudo_kernels raudo_kernels_avx512 = {
     .isa = "avx512",
     .needs = RAUDO_CPU_AVX512,
     .f32 = {TILE_ROWS, PANEL_F32, inner_tile_f32, cityblock_tile_f32, select_f32, pack_f32,
-            expand_f32, cosine_finish_f32},
+            expand_f32, cosine_finish_f32, root_f32},
     .f64 = {TILE_ROWS, PANEL_F64, inner_tile_f64, cityblock_tile_f64, select_f64, pack_f64,
-            expand_f64, cosine_finish_f64},
+            expand_f64, cosine_finish_f64, root_f64},
     .rows =
         {
 #define RAUDO_SCALAR_METRIC(...)

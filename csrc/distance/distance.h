@@ -50,6 +50,10 @@ typedef size_t (*raudo_finish_f64)(const double *dot, double a, const double *b,
                                    double *out);
 #define RAUDO_NEAR 0.03125
 
+/* Square roots in place. */
+typedef void (*raudo_root_f32)(float *values, size_t n);
+typedef void (*raudo_root_f64)(double *values, size_t n);
+
 enum raudo_metric {
 #define RAUDO_METRIC(name, type, input, output) RAUDO_##name##_##type,
 #include "distance/metrics.def"
@@ -64,6 +68,7 @@ typedef struct {
     raudo_select_f32 select;
     raudo_pack_f32 pack;
     raudo_finish_f32 expand, cosine;
+    raudo_root_f32 root;
 } raudo_block_f32;
 
 typedef struct {
@@ -72,6 +77,7 @@ typedef struct {
     raudo_select_f64 select;
     raudo_pack_f64 pack;
     raudo_finish_f64 expand, cosine;
+    raudo_root_f64 root;
 } raudo_block_f64;
 
 typedef struct {

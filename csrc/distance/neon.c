@@ -264,13 +264,24 @@ static void pack_f64(const double *rows, size_t n, size_t stride, size_t d, cons
     plain_pack_f64(rows, n, stride, 0, d, shift, width, panel);
 }
 
+#define DEFINE_ROOT(real, type, lanes, load, square_root, store)                                  \
+    static void root_##type(real *values, size_t n)                                               \
+    {                                                                                             \
+        size_t i = 0;                                                                             \
+        for (; i + lanes <= n; i += lanes)                                                        \
+            store(values + i, square_root(load(values + i)));                                       \
+        raudo_kernels_scalar.type.root(values + i, n - i);                                        \
+    }
+DEFINE_ROOT(float, f32, 4, vld1q_f32, vsqrtq_f32, vst1q_f32)
+DEFINE_ROOT(double, f64, 2, vld1q_f64, vsqrtq_f64, vst1q_f64)
+
 const raudo_kernels raudo_kernels_neon = {
     .isa = "neon",
     .needs = RAUDO_CPU_NEON,
     .f32 = {TILE_ROWS, PANEL_F32, inner_tile_f32, cityblock_tile_f32, select_f32, pack_f32,
-            expand_f32, cosine_finish_f32},
+            expand_f32, cosine_finish_f32, root_f32},
     .f64 = {TILE_ROWS, PANEL_F64, inner_tile_f64, cityblock_tile_f64, select_f64, pack_f64,
-            expand_f64, cosine_finish_f64},
+            expand_f64, cosine_finish_f64, root_f64},
     .rows =
         {
 #define RAUDO_SCALAR_METRIC(...)

@@ -135,12 +135,24 @@ enum { TILE_ROWS = 4, PANEL_ROWS = 8 };
 DEFINE_BLOCK(float, f32)
 DEFINE_BLOCK(double, f64)
 
+static void root_f32(float *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        values[i] = sqrtf(values[i]);
+}
+
+static void root_f64(double *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        values[i] = sqrt(values[i]);
+}
+
 const raudo_kernels raudo_kernels_scalar = {
     .isa = "scalar",
     .f32 = {TILE_ROWS, PANEL_ROWS, inner_tile_f32, cityblock_tile_f32, select_f32, pack_f32,
-            expand_f32, cosine_finish_f32},
+            expand_f32, cosine_finish_f32, root_f32},
     .f64 = {TILE_ROWS, PANEL_ROWS, inner_tile_f64, cityblock_tile_f64, select_f64, pack_f64,
-            expand_f64, cosine_finish_f64},
+            expand_f64, cosine_finish_f64, root_f64},
     .rows =
         {
 #define RAUDO_METRIC(name, type, input, output)                                                   \

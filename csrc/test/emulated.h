@@ -35,6 +35,8 @@ typedef union { uint8_t u8[64]; int16_t i16[32]; int32_t i32[16]; int64_t i64[8]
     { EACH(lanes) a.lane[i] -= b.lane[i]; return a; }                                             \
     FN vector _mm512_abs_##suffix(vector a)                                                       \
     { EACH(lanes) a.lane[i] = a.lane[i] < 0 ? -a.lane[i] : a.lane[i]; return a; }                 \
+    FN vector _mm512_sqrt_##suffix(vector a)                                                      \
+    { EACH(lanes) a.lane[i] = (real)sqrt((double)a.lane[i]); return a; }                          \
     FN vector _mm512_fmadd_##suffix(vector a, vector b, vector c)                                 \
     { EACH(lanes) c.lane[i] = (real)fma((double)a.lane[i], (double)b.lane[i], (double)c.lane[i]); \
       return c; }                                                                                 \

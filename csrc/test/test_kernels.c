@@ -205,6 +205,11 @@ static void test_long_i8(const raudo_kernels *kernels)
                 check(close_to((double)out[i], (double)want_out[i], 4, unit), kernels->isa,       \
                       "finish " #type, n, (double)out[i], (double)want_out[i]);                   \
         }                                                                                         \
+        memcpy(want_out, out, n * sizeof *out);                                                   \
+        kernels->type.root(out, n);                                                               \
+        for (size_t i = 0; i < n; i++)                                                            \
+            check(close_to((double)out[i], sqrt((double)want_out[i]), 1, unit), kernels->isa,     \
+                  "root " #type, n, (double)out[i], sqrt((double)want_out[i]));                   \
         for (int i = 0; i < 4; i++)                                                               \
             free(blocks[i]);                                                                      \
     }

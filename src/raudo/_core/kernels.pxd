@@ -1,0 +1,77 @@
+"""The distance kernels' contract (csrc/distance/distance.h), and what drivers share.
+
+Only `kernels` links the C; others reach every kernel through the table that `active()` returns.
+"""
+
+from libc.stdint cimport uint32_t
+
+
+cdef extern from "distance/distance.h" nogil:
+    ctypedef void (*raudo_rows)(
+        const void *query, const void *rows, size_t n, size_t stride, size_t d, void *out) noexcept nogil
+
+    ctypedef struct raudo_block_f32:
+        size_t tile_rows, panel_rows
+        void (*inner)(size_t d, const float *a, const float *b, float *c, size_t stride, int add) noexcept nogil
+        void (*cityblock)(size_t d, const float *a, const float *b, float *c, size_t stride, int add) noexcept nogil
+        size_t (*select)(const float *value, const float *bias, float sign, float limit, size_t n,
+                         uint32_t *found) noexcept nogil
+        void (*pack)(const float *rows, size_t n, size_t stride, size_t d, const float *shift,
+                     size_t width, float *panel) noexcept nogil
+        size_t (*expand)(const float *dot, float a, const float *b, size_t n, float *out) noexcept nogil
+        size_t (*cosine)(const float *dot, float a, const float *b, size_t n, float *out) noexcept nogil
+        void (*root)(float *values, size_t n) noexcept nogil
+
+    ctypedef struct raudo_block_f64:
+        size_t tile_rows, panel_rows
+        void (*inner)(size_t d, const double *a, const double *b, double *c, size_t stride, int add) noexcept nogil
+        void (*cityblock)(size_t d, const double *a, const double *b, double *c, size_t stride, int add) noexcept nogil
+        size_t (*select)(const double *value, const double *bias, double sign, double limit, size_t n,
+                         uint32_t *found) noexcept nogil
+        void (*pack)(const double *rows, size_t n, size_t stride, size_t d, const double *shift,
+                     size_t width, double *panel) noexcept nogil
+        size_t (*expand)(const double *dot, double a, const double *b, size_t n, double *out) noexcept nogil
+        size_t (*cosine)(const double *dot, double a, const double *b, size_t n, double *out) noexcept nogil
+        void (*root)(double *values, size_t n) noexcept nogil
+
+    ctypedef struct raudo_kernels:
+        const char *isa
+        raudo_block_f32 f32
+        raudo_block_f64 f64
+
+    double RAUDO_NEAR
+    enum:
+        RAUDO_sqeuclidean_f32
+        RAUDO_sqeuclidean_f64
+
+
+ctypedef fused real:
+    float
+    double
+
+# What a finished product means, and which tile makes it. The numbers are the Python side's too.
+cdef enum:
+    FORM_INNER = 0
+    FORM_SQEUCLIDEAN = 1
+    FORM_COSINE = 2
+    FORM_CITYBLOCK = 3
+
+# Queries and base rows whose packed forms stay in the second-level cache together.
+cdef enum:
+    QUERY_BLOCK = 96
+    BASE_BLOCK = 192
+
+cdef const raudo_kernels *active() noexcept nogil
+cdef raudo_rows rows_of(const raudo_kernels *kernels, size_t row_kernel) noexcept nogil
+
+cdef size_t tile_rows(const raudo_kernels *kernels, real unused) noexcept nogil
+cdef size_t panel_rows(const raudo_kernels *kernels, real unused) noexcept nogil
+cdef size_t base_block(const raudo_kernels *kernels, size_t d, real unused) noexcept nogil
+cdef size_t depth_block(const raudo_kernels *kernels, size_t d, real unused) noexcept nogil
+cdef void pack(const raudo_kernels *kernels, const real *rows, size_t n, size_t stride, size_t d,
+               const real *shift, size_t width, real *packed) noexcept nogil
+cdef void norms(const raudo_kernels *kernels, int form, const real *rows, size_t n, size_t stride,
+                size_t d, const real *shift, real *out) noexcept nogil
+cdef void multiply(const raudo_kernels *kernels, int form, size_t d, const real *a, size_t n_a,
+                   const real *b, size_t n_b, real *c, size_t c_stride) noexcept nogil
+cdef void *aligned(size_t n_bytes, void **block) noexcept nogil
