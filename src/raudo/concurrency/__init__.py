@@ -9,15 +9,13 @@ many of them run is searched for by throughput (`scaling`); the workers themselv
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raudo.concurrency.async_processor import AsyncProcessor
     from raudo.concurrency.batch_processor import BatchProcessor
+    from raudo.concurrency.mapping import parallel_imap, parallel_map
     from raudo.concurrency.parallel_executor import ParallelExecutor
-    from raudo.concurrency.parallel_map import parallel_imap, parallel_map
     from raudo.concurrency.retrying import Backoff, retry
 
 __all__ = [
@@ -34,27 +32,11 @@ _MODULE_OF = {
     "AsyncProcessor": "async_processor",
     "BatchProcessor": "batch_processor",
     "ParallelExecutor": "parallel_executor",
-    "parallel_map": "parallel_map",
-    "parallel_imap": "parallel_map",
+    "parallel_map": "mapping",
+    "parallel_imap": "mapping",
     "retry": "retrying",
     "Backoff": "retrying",
 }
-
-
-class _Package(ModuleType):
-    """Keeps `parallel_map` and `retry` functions.
-
-    Importing a submodule makes the import system bind it in its package; these two submodules are
-    named like the function they define.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if isinstance(value, ModuleType) and name in _MODULE_OF:
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,8 @@
 wait run on threads, calls that compute run in other processes if they may (importable by name,
 arguments and results that pickle, a result other than None) and the rest on threads. So any
 function works, lambdas and closures included; moving one to another process changes what its side
-effects reach, and is done only where it may. What a call starts it ends: no thread or process is left when it returns.
+effects reach, and is done only where it may. What a call starts it ends: no thread or process is
+left when it returns.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ def parallel_imap(
     """Yield the results of `parallel_map` one by one, reading `items` only as they are taken.
 
     Endless items are fine: at most `buffersize` (by default 4,096, or 64 per worker if that is
-    more) are read ahead of the results taken. An error is raised when its item's turn comes. Closing the
-    iterator, or dropping it, ends the workers.
+    more) are read ahead of the results taken. An error is raised when its item's turn comes.
+    Closing the iterator, or dropping it, ends the workers.
     """
     n_workers = _workers(max_workers)
     read_ahead = (
