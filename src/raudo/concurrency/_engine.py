@@ -1,0 +1,377 @@
+"""Runs one task on one event loop: where it runs, how long it may, and how often it is tried.
+
+Everything that a processor offers (`process`, batches, streams, the queue) comes down to
+`Engine.execute`; only a batch of plain coroutine functions takes a shorter way round it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from raudo.concurrency._calls import Call, Kind, is_coroutine_function
+from raudo.concurrency._deadlines import NOT_TIMED, DeadlineSweep, Run, clock_of
+from raudo.concurrency._ledger import Ledger
+from raudo.concurrency._permits import Permits
+from raudo.concurrency._pools import Pools, timed
+from raudo.concurrency._wakeups import Wakeups
+from raudo.concurrency._workers.threads import ThreadWorkers
+from raudo.concurrency.limits import Circuits, RateLimit, RetryBudget
+from raudo.concurrency.retrying import RetryRule
+from raudo.errors import TaskTimeout
+
+__all__ = ["Engine", "Limits", "Plan", "Stoppable"]
+
+Args = tuple[Any, ...]
+Kwargs = Mapping[str, Any]
+
+_INLINE_CALLS = 32  # of a tiny function, before the router is asked and told again
+_NOT_TINY_SECONDS = 0.001  # a call this long ends that at once
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the tasks of one call are to be run."""
+
+    kind: Kind
+    timeout: float | None
+    rule: RetryRule
+    isolate: bool = False
+
+
+class Limits:
+    """What every attempt has to pass; all of it is optional."""
+
+    def __init__(
+        self,
+        rate: RateLimit | None = None,
+        circuits: Circuits | None = None,
+        budget: RetryBudget | None = None,
+    ) -> None:
+        self.rate, self.circuits, self.budget = rate, circuits, budget
+        self.any = not (rate is None and circuits is None and budget is None)
+
+
+class Stoppable(Protocol):
+    """Work in flight, as `stop` and the statistics see it."""
+
+    @property
+    def n_uncounted(self) -> int:
+        """Tasks taken that the ledger does not know of yet."""
+        ...
+
+    def stop(self, reason: BaseException) -> None:
+        """End it soon: what waits for it gets this error."""
+        ...
+
+
+class Engine:
+    """The part of a processor that lives on one event loop. Not thread-safe."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, pools: Pools, limits: Limits, ledger: Ledger
+    ) -> None:
+        self.loop, self.pools, self.limits, self.ledger = loop, pools, limits, ledger
+        self.clock = clock_of(loop)
+        self.in_flight: set[Stoppable] = set()
+        self.n_abandoned = 0  # threads that run on now, their result unwanted
+        self._wakeups = Wakeups(loop)
+        self._threads = Permits(pools.thread_limit)
+        self._last_thread_end: float | None = None  # while tasks wait for threads
+        self._processes = Permits(pools.max_processes)
+        self._sweeps: dict[float, DeadlineSweep] = {}
+        self._idle: asyncio.Future[None] | None = None
+
+    # --- what is in flight ------------------------------------------------------------------
+
+    def enter(self, work: Stoppable) -> None:
+        """Note that work begins."""
+        self.in_flight.add(work)
+
+    def leave(self, work: Stoppable) -> None:
+        """Note that work has ended; wakes `wait_idle` with the last."""
+        self.in_flight.discard(work)
+        if not self.in_flight and self._idle is not None:
+            if not self._idle.done():
+                self._idle.set_result(None)
+            self._idle = None
+
+    async def wait_idle(self) -> None:
+        """Wait until nothing is in flight."""
+        while self.in_flight:
+            if self._idle is None:
+                self._idle = self.loop.create_future()
+            await asyncio.shield(self._idle)
+
+    def watch(self, run: Run, timeout: float | None) -> DeadlineSweep | None:
+        """Put a run under the sweep of its timeout."""
+        if timeout is None:
+            return None
+        sweep = self._sweeps.get(timeout)
+        if sweep is None:
+            if len(self._sweeps) >= 64:  # timeouts that are computed, each used once
+                self._sweeps = {t: s for t, s in self._sweeps.items() if not s.is_idle}
+            sweep = self._sweeps[timeout] = DeadlineSweep(self.loop, timeout)
+        sweep.watch(run)
+        return sweep
+
+    def close(self) -> None:
+        """Drop the timers."""
+        for sweep in self._sweeps.values():
+            sweep.close()
+        self._sweeps.clear()
+
+    # --- running a task ---------------------------------------------------------------------
+
+    async def execute(
+        self, run: Run, call: Call, plan: Plan, failed: BaseException | None = None
+    ) -> Any:
+        """Make attempts until one succeeds or the plan's rule gives up.
+
+        Args:
+            failed: The error of a first attempt that the caller made itself.
+
+        Raises:
+            BaseException: The last attempt's error, or the cancellation.
+        """
+        error = failed
+        failures = 0
+        rule, budget = plan.rule, self.limits.budget
+        try:
+            while True:
+                if error is None:
+                    try:
+                        return await self.attempt(run, call, plan)
+                    except Exception as raised:
+                        error = raised
+                failures += 1
+                pause = rule.pause(error, failures)
+                if pause is None:
+                    raise error
+                if budget is not None and not budget.withdraw():
+                    error.add_note("not tried again: the retry budget is spent")
+                    raise error
+                error = None
+                self.ledger.retried += 1
+                await self._pause(run, pause, plan)
+        finally:
+            error = failed = None  # the error's traceback holds this frame
+
+    async def _pause(self, run: Run, seconds: float, plan: Plan) -> None:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError as error:
+            raise self.settled(run, error, plan) from None
+
+    async def attempt(self, run: Run, call: Call, plan: Plan) -> Any:
+        """Make one attempt: pass the limits, run the task where it belongs, within its time."""
+        fn, args, kwargs = call
+        limits = self.limits
+        if limits.any:
+            return await self._limited(run, call, plan)
+        return await self._placed(run, fn, args, kwargs, plan)
+
+    async def _limited(self, run: Run, call: Call, plan: Plan) -> Any:
+        fn, args, kwargs = call
+        limits = self.limits
+        if limits.budget is not None and run.attempts == 0:
+            limits.budget.deposit()
+        if limits.rate is not None:
+            wait = limits.rate.reserve(self.clock())
+            if wait > 0:
+                try:
+                    await self._pause(run, wait, plan)
+                except BaseException:
+                    limits.rate.give_back()
+                    raise
+        circuits = limits.circuits
+        if circuits is None:
+            return await self._placed(run, fn, args, kwargs, plan)
+        circuit = circuits.enter(fn, self.clock())
+        failure: BaseException | None = None
+        try:
+            return await self._placed(run, fn, args, kwargs, plan)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            circuits.leave(circuit, failure, self.clock())
+            failure = None
+
+    async def _placed(
+        self, run: Run, fn: Callable[..., Any], args: Args, kwargs: Kwargs, plan: Plan
+    ) -> Any:
+        run.attempts += 1
+        kind = plan.kind
+        is_observed = False
+        if kind == "auto":
+            if fn is run.inline_fn and run.inline_left > 0:
+                run.inline_left -= 1
+                kind = "inline"
+            elif is_coroutine_function(fn):
+                kind = "async"
+            else:
+                kind, is_observed = self.pools.choose(fn, args, kwargs), True
+        run.kind = kind
+        begun = self.clock()
+        try:
+            if kind == "process":
+                await self._permit(self._processes)
+                begun = self.clock()
+                value = await self._on_process(fn, args, kwargs, plan.timeout)
+            else:
+                if kind == "thread":
+                    await self._permit(self._threads)
+                    begun = run.started = self.clock()
+                    value = await self._on_thread(fn, args, kwargs)
+                else:
+                    run.started = begun
+                    value = self._here(run, fn, args, kwargs, plan, is_observed)
+                if hasattr(type(value), "__await__"):
+                    value = await (self._isolated(value) if plan.isolate else value)
+                elif plan.kind == "async":
+                    raise TypeError(
+                        f"kind 'async' needs a coroutine function, but {fn!r} returned "
+                        f"{type(value).__name__}"
+                    )
+            if run.timed_out or run.stopped is not None:
+                run.settle_value()
+        except BaseException as error:
+            real = self.settled(run, error, plan)
+            if real is error:
+                raise
+            raise real from error
+        finally:
+            run.started = NOT_TIMED
+            ran_s = self.clock() - begun
+            run.ran_s += ran_s
+            if ran_s > _NOT_TINY_SECONDS:
+                run.inline_left = 0
+        return value
+
+    def settled(self, run: Run, error: BaseException, plan: Plan) -> BaseException:
+        """Return what an attempt really failed of, and count it if that is its timeout."""
+        real = run.settle(error, plan.timeout)
+        if isinstance(real, TaskTimeout):
+            self.ledger.timed_out += 1
+        return real
+
+    def _here(
+        self,
+        run: Run,
+        fn: Callable[..., Any],
+        args: Args,
+        kwargs: Kwargs,
+        plan: Plan,
+        is_observed: bool,
+    ) -> Any:
+        """Call a function on the loop's own thread."""
+        call = functools.partial(copy_context().run, fn) if plan.isolate else fn
+        if not is_observed:
+            return call(*args, **kwargs)
+        value, wall_s, cpu_s = timed(call, args, kwargs)
+        self.pools.router.observe(fn, "inline", wall_s, cpu_s)
+        run.inline_fn, run.inline_left = fn, _INLINE_CALLS
+        return value
+
+    def _isolated(self, awaitable: Any) -> Any:
+        if asyncio.iscoroutine(awaitable):
+            return self.loop.create_task(awaitable, context=copy_context())
+        return awaitable
+
+    async def shake_off(self, run: Run) -> None:
+        """Take back cancellations that a task asked of its worker and did not wait to receive."""
+        run.settle_value()
+        while run.task.cancelling() > run.cancelling:
+            run.task.uncancel()
+        if sys.version_info < (3, 13):  # the later uncancel also takes back one not yet delivered
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+
+    # --- off the loop -----------------------------------------------------------------------
+
+    async def _permit(self, permits: Permits) -> None:
+        """Wait for a free worker, so that waiting does not count as running."""
+        if not permits.take_nowait():
+            await permits.take()
+
+    async def _on_thread(self, fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
+        permits = self._threads
+        try:
+            future = self.pools.threads.submit(timed, (fn, args, kwargs))
+        except BaseException:
+            permits.give()
+            raise
+        try:
+            await self._wakeups.when_done(future)
+        except BaseException:
+            if future.cancel() or future.done():
+                permits.give()
+            else:
+                self._abandon(future)
+            raise
+        n_running = permits.n_taken
+        self._thread_ended()
+        value, wall_s, cpu_s = future.result()
+        self.pools.router.observe(fn, "thread", wall_s, cpu_s, result=value, n_running=n_running)
+        return value
+
+    def _thread_ended(self) -> None:
+        """Return a thread's permit, and let the search for the best number of them learn of it."""
+        permits = self._threads
+        now = self.clock() if permits.n_waiting else None
+        last, self._last_thread_end = self._last_thread_end, now
+        if now is not None and last is not None:
+            limit = self.pools.record_thread_task(now - last)
+        else:
+            limit = self.pools.record_thread_task(None)
+        permits.give()
+        if limit != permits.size:
+            permits.resize(limit)
+
+    async def end_workers(self) -> None:
+        """End threads and processes. A thread that runs on for nobody is not waited for."""
+        threads, processes = self.pools.detach()
+        if processes is not None:  # joins processes: not on the loop
+            helper = ThreadWorkers(1, name="raudo-close")
+            try:
+                await self._wakeups.when_done(helper.submit(processes.close))
+            finally:
+                helper.close(wait=False)
+        if threads is not None:
+            threads.close(wait=self.n_abandoned == 0)
+
+    def _abandon(self, future: Future[Any]) -> None:
+        """Let a thread finish for nobody; it keeps its permit until then."""
+        self.ledger.abandoned += 1
+        self.n_abandoned += 1
+
+        def ended(_: asyncio.Future[None]) -> None:
+            self.n_abandoned -= 1
+            self._threads.give()
+
+        self._wakeups.when_done(future).add_done_callback(ended)
+
+    async def _on_process(
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, timeout: float | None
+    ) -> Any:
+        permits = self._processes
+        processes = self.pools.processes
+        try:
+            future = processes.submit(fn, args, kwargs, timeout=timeout)
+            try:
+                await self._wakeups.when_done(future)
+            except BaseException:
+                if not future.cancel():
+                    processes.cancel_running(future)
+                raise
+        finally:
+            permits.give()
+        return future.result()

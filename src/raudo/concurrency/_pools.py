@@ -1,0 +1,135 @@
+"""The threads and processes of a processor, and the choice between them.
+
+Both pools start on first use and belong to no event loop. `use_threads` and `use_processes` say
+which there may be: `auto` makes do with what is left, an explicit kind that is switched off is
+refused.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from raudo.concurrency._calls import Kind
+from raudo.concurrency._workers.processes import ProcessWorkers
+from raudo.concurrency._workers.threads import ThreadWorkers
+from raudo.concurrency.routing import Router
+from raudo.concurrency.scaling import HillClimb
+
+__all__ = ["Pools", "timed"]
+
+
+def timed(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Any, float, float]:
+    """Call a function; return its value, wall seconds and this thread's CPU seconds."""
+    wall, cpu = time.perf_counter(), time.thread_time()
+    value = fn(*args, **kwargs)
+    return value, time.perf_counter() - wall, time.thread_time() - cpu
+
+
+class Pools:
+    """Lazily started thread and process workers. Thread-safe."""
+
+    def __init__(
+        self, max_workers: int, use_threads: bool, use_processes: bool, *, min_threads: int
+    ) -> None:
+        self.max_threads = max_workers
+        self.max_processes = min(max_workers, os.cpu_count() or 1)
+        self.use_threads, self.use_processes = use_threads, use_processes
+        self.router = Router()
+        # Begins with all threads, so that a few long tasks never wait for the search; what more
+        # threads than useful cost shows with many tasks only, and then the search goes down.
+        self._climb = (
+            HillClimb(min_threads, max_workers, start=max_workers)
+            if min_threads < max_workers
+            else None
+        )
+        self._lock = threading.Lock()
+        self._threads: ThreadWorkers | None = None
+        self._processes: ProcessWorkers | None = None
+
+    def check_kind(self, kind: object) -> None:
+        """Refuse an explicit kind that is switched off."""
+        if kind == "thread" and not self.use_threads:
+            raise ValueError("kind 'thread' was asked for, but use_threads is False")
+        if kind == "process" and not self.use_processes:
+            raise ValueError("kind 'process' was asked for, but use_processes is False")
+
+    def choose(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Kind:
+        """Return where a plain function should run: thread, process or inline.
+
+        Without threads, what would have gone to one runs inline: a function that is not known to be
+        free of side effects is not moved to another process for want of a thread.
+        """
+        if not (self.use_threads or self.use_processes):
+            return "inline"
+        kind = self.router.choose(fn, (*args, *kwargs.values()) if kwargs else args)
+        if kind == "process" and not self.use_processes:
+            kind = "thread"
+        return "inline" if kind == "thread" and not self.use_threads else kind
+
+    @property
+    def threads(self) -> ThreadWorkers:
+        """The thread workers, started if need be."""
+        if self._threads is None:
+            with self._lock:
+                if self._threads is None:
+                    self._threads = ThreadWorkers(self.thread_limit, name="raudo-async")
+        return self._threads
+
+    @property
+    def processes(self) -> ProcessWorkers:
+        """The process workers, started if need be."""
+        if self._processes is None:
+            with self._lock:
+                if self._processes is None:
+                    self._processes = ProcessWorkers(self.max_processes)
+        return self._processes
+
+    @property
+    def thread_limit(self) -> int:
+        """Threads that may be busy now."""
+        return self.max_threads if self._climb is None else self._climb.limit
+
+    def record_thread_task(self, elapsed_s: float | None) -> int:
+        """Note that a thread finished a task, this long after the one before while others waited.
+
+        None says that none waited, so that the throughput says nothing. Returns the new limit.
+        """
+        climb = self._climb
+        if climb is None:
+            return self.max_threads
+        if elapsed_s is None:
+            climb.reset_window()
+            return climb.limit
+        before = climb.limit
+        limit = climb.record(1, elapsed_s)
+        if limit != before:
+            threads = self._threads
+            if threads is not None:
+                threads.resize(limit)
+        return limit
+
+    def counts(self) -> dict[str, int]:
+        """Return how many workers there are now, and how many there may be."""
+        threads, processes = self._threads, self._processes
+        return {
+            "threads": threads.n_workers if threads is not None else 0,
+            "processes": processes.n_workers if processes is not None else 0,
+            "thread_limit": self.thread_limit if self.use_threads else 0,
+            "max_threads": self.max_threads if self.use_threads else 0,
+            "max_processes": self.max_processes if self.use_processes else 0,
+        }
+
+    def detach(self) -> tuple[ThreadWorkers | None, ProcessWorkers | None]:
+        """Give up the workers, for the caller to close; the next use starts new ones."""
+        with self._lock:
+            threads, self._threads = self._threads, None
+            processes, self._processes = self._processes, None
+        return threads, processes

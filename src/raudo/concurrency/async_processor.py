@@ -1,0 +1,570 @@
+"""`AsyncProcessor`: coroutines, threads and processes behind one `await`.
+
+The processor itself belongs to no event loop. What does (timers, permits, the queue) is an `Engine`
+and a `SubmitQueue` made when a loop first uses it, so that one processor serves several loops, one
+after another or in different threads. Its threads and processes are shared by them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from types import TracebackType
+from typing import Any, NamedTuple, Self, get_args
+
+from raudo.concurrency._batch import Batch
+from raudo.concurrency._calls import KINDS, Kind, TaskLike, n_tasks_of
+from raudo.concurrency._deadlines import Run, check_timeout
+from raudo.concurrency._engine import Engine, Limits, Plan
+from raudo.concurrency._ledger import Ledger
+from raudo.concurrency._pools import Pools
+from raudo.concurrency._queue import OnFull, SubmitQueue
+from raudo.concurrency._stream import Stream
+from raudo.concurrency._workers.crew import positive_count
+from raudo.concurrency.limits import CircuitBreaker, Circuits, RateLimit, RetryBudget
+from raudo.concurrency.retrying import Backoff, RetryOn, RetryRule
+from raudo.errors import Closed
+from raudo.types import Outcome, Sample
+
+__all__ = ["AsyncProcessor", "Ended"]
+
+
+class Ended(NamedTuple):
+    """What became of the tasks that were in flight when `drain` or `stop` was called.
+
+    `abandoned` are functions that were left running on a thread when their task was cancelled.
+    """
+
+    succeeded: int
+    failed: int
+    cancelled: int
+    abandoned: int
+
+
+class _OnLoop:
+    """What a processor has on one event loop."""
+
+    def __init__(self, engine: Engine, queue: SubmitQueue) -> None:
+        self.engine, self.queue = engine, queue
+
+    @property
+    def n_taken(self) -> int:
+        in_flight = list(self.engine.in_flight)
+        return self.engine.ledger.submitted + sum(work.n_uncounted for work in in_flight)
+
+
+class AsyncProcessor:
+    """Runs coroutine functions on the loop, I/O functions on threads, CPU functions in processes.
+
+    Args:
+        max_workers: Most threads, and most submitted tasks that run at once. Processes are at most
+            this many and at most one per CPU.
+        use_threads: Whether plain functions may run on threads.
+        use_processes: Whether plain functions may run in other processes.
+        min_workers: Fewest threads that auto-scaling goes down to.
+        queue_size: Most tasks of `submit` that wait.
+        on_full: What `submit` does when as many wait: `"wait"`, `"raise"` (`QueueFull`) or
+            `"drop_oldest"` (whose future gets `QueueFull`).
+        timeout: Seconds that one attempt may run, from 0.001 to 60; None for no limit. A coroutine
+            is cancelled, a process task's worker is killed. A thread cannot be stopped: its task
+            fails in time, but the function runs on, its result dropped.
+        retries: Attempts after the first.
+        retry_on: Exception classes that are tried again. Cancellation never is.
+        backoff: Seconds before the second attempt (then doubling), or a `Backoff`.
+        auto_scale: Whether the number of threads follows what throughput they bring.
+        isolate: Whether each item of a batch or stream gets a Task and a context of its own.
+        rate: Attempts a second, or a `RateLimit`, over all functions.
+        breaker: When to stop calling a function that keeps failing; one circuit per function.
+        retry_budget: Bound on retries as a share of first attempts.
+        name: Label of its samples.
+
+    Nothing needs to be started. One event loop's tasks stay on that loop; different loops may use
+    one processor, also at the same time from different threads.
+    """
+
+    def __init__(
+        self,
+        max_workers: int = 32,
+        use_threads: bool = True,
+        use_processes: bool = True,
+        *,
+        min_workers: int = 1,
+        queue_size: int = 1000,
+        on_full: OnFull = "wait",
+        timeout: float | None = 60.0,
+        retries: int = 0,
+        retry_on: RetryOn = (Exception,),
+        backoff: float | Backoff = 0.1,
+        auto_scale: bool = True,
+        isolate: bool = False,
+        rate: float | RateLimit | None = None,
+        breaker: CircuitBreaker | None = None,
+        retry_budget: RetryBudget | None = None,
+        name: str = "processor",
+    ) -> None:
+        self._max_workers = positive_count("max_workers", max_workers)
+        self._min_workers = positive_count("min_workers", min_workers)
+        if min_workers > max_workers:
+            raise ValueError(f"min_workers is {min_workers}, more than max_workers {max_workers}")
+        self._queue_size = positive_count("queue_size", queue_size)
+        if on_full not in get_args(OnFull):
+            raise ValueError(f"on_full must be one of {get_args(OnFull)}, not {on_full!r}")
+        if breaker is not None and not isinstance(breaker, CircuitBreaker):
+            raise TypeError(f"breaker must be a CircuitBreaker, not {type(breaker).__name__}")
+        if retry_budget is not None and not isinstance(retry_budget, RetryBudget):
+            raise TypeError(
+                f"retry_budget must be a RetryBudget, not {type(retry_budget).__name__}"
+            )
+        self._on_full: OnFull = on_full
+        self._timeout = check_timeout("timeout", timeout)
+        self._rule = RetryRule.of(retries, retry_on, backoff)
+        self._plan = Plan("auto", self._timeout, self._rule, bool(isolate))
+        self._limits = Limits(
+            RateLimit(rate) if isinstance(rate, int | float) else rate,
+            Circuits(breaker) if breaker is not None else None,
+            retry_budget,
+        )
+        self._pools = Pools(
+            max_workers,
+            bool(use_threads),
+            bool(use_processes),
+            min_threads=min_workers if auto_scale else max_workers,
+        )
+        self._name = name
+        self._lock = threading.Lock()
+        self._on_loops: tuple[_OnLoop, ...] = ()
+        self._past = Ledger()  # of loops that are closed
+        self._is_stopped = False
+
+    # --- loops ------------------------------------------------------------------------------
+
+    def _here(self) -> _OnLoop:
+        """Return the part that lives on the running loop."""
+        if self._is_stopped:
+            raise Closed("the processor is stopped; start() makes it usable again")
+        loop = asyncio.get_running_loop()
+        for each in self._on_loops:
+            if each.engine.loop is loop:
+                return each
+        return self._attach(loop)
+
+    def _attach(self, loop: asyncio.AbstractEventLoop) -> _OnLoop:
+        with self._lock:
+            self._fold_closed()
+            engine = Engine(loop, self._pools, self._limits, Ledger())
+            here = _OnLoop(
+                engine, SubmitQueue(engine, self._queue_size, self._max_workers, self._on_full)
+            )
+            self._on_loops = (*self._on_loops, here)
+        return here
+
+    def _fold_closed(self) -> None:
+        """Keep the counts of loops that are closed; what still ran there counts as cancelled."""
+        left = []
+        for each in self._on_loops:
+            if not each.engine.loop.is_closed():
+                left.append(each)
+                continue
+            ledger = each.engine.ledger
+            ledger.submitted = each.n_taken
+            ledger.cancelled = ledger.submitted - ledger.finished - ledger.dropped
+            self._past.add(ledger)
+        self._on_loops = tuple(left)
+
+    # --- calls ------------------------------------------------------------------------------
+
+    def _plan_for(self, timeout: float | None, retries: int | None, kind: Kind) -> Plan:
+        base = self._plan
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
+        self._pools.check_kind(kind)
+        if timeout is None and retries is None and kind == "auto":
+            return base
+        rule = self._rule
+        if retries is not None:
+            rule = RetryRule.of(retries, rule.retry_on, rule.backoff)
+        limit = base.timeout if timeout is None else check_timeout("timeout", timeout)
+        return Plan(kind, limit, rule, base.isolate)
+
+    async def process(
+        self,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        timeout: float | None = None,
+        retries: int | None = None,
+        kind: Kind = "auto",
+        **kwargs: Any,
+    ) -> Any:
+        """Run one task, in the caller's own Task and context, and return its result.
+
+        Args:
+            fn: A coroutine function, or a plain one; an awaitable that a plain one returns is
+                awaited too, so that `lambda: fetch(url)` works.
+            timeout: Seconds an attempt may run; the processor's when None.
+            retries: Attempts after the first; the processor's when None.
+            kind: Where to run it; `"auto"` learns that for each function.
+
+        Raises:
+            TaskTimeout: The last attempt took too long.
+            Closed: The processor is stopped, or was while this ran.
+            Exception: Whatever the last attempt raised.
+        """
+        if not callable(fn):
+            raise TypeError(f"process needs a function, not {type(fn).__name__}")
+        plan = self._plan_for(timeout, retries, kind)
+        engine = self._here().engine
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("process must be awaited from a Task")
+        ledger = engine.ledger
+        run = Run(task)
+        sweep = engine.watch(run, plan.timeout)
+        engine.enter(run)
+        ledger.submitted += 1
+        try:
+            value = await engine.execute(run, (fn, args, kwargs), plan)
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) or run.was_stopped:
+                ledger.cancelled += 1
+            else:
+                ledger.failed += 1
+            raise
+        else:
+            ledger.succeeded += 1
+            ledger.count_kind(run.kind)
+            return value
+        finally:
+            ledger.busy_s += run.ran_s
+            if sweep is not None:
+                sweep.unwatch(run)
+            engine.leave(run)
+
+    async def process_batch(
+        self,
+        tasks: Iterable[TaskLike],
+        max_concurrent: int = 16,
+        *,
+        return_exceptions: bool = False,
+        timeout: float | None = None,
+        retries: int | None = None,
+        kind: Kind = "auto",
+        on_progress: Callable[[int, int | None], object] | None = None,
+    ) -> list[Any]:
+        """Run many tasks, `max_concurrent` at a time, and return their results in order.
+
+        The first error cancels the others and is raised when they have ended; so does a
+        cancellation of the caller. Errors of the input itself, and tasks that are no tasks, end the
+        batch even with `return_exceptions`.
+
+        Args:
+            tasks: Each `(fn, args, kwargs)`, `(fn, args)`, a `raudo.types.Task` or a callable. Read
+                as the batch goes; only the results are held.
+            max_concurrent: Most tasks in flight. More threads than `max_workers` do not run.
+            return_exceptions: Whether errors take their place among the results instead.
+            timeout: Seconds each attempt may run; the processor's when None.
+            retries: Attempts after the first; the processor's when None.
+            kind: Where to run them all.
+            on_progress: Called as `on_progress(n_done, n_total)` after each task; the total is None
+                for an input of unknown length. What it raises ends the batch.
+
+        Unless the processor isolates, items share the Tasks of `max_concurrent` workers: a context
+        variable that one sets may be seen by others.
+        """
+        n_workers = positive_count("max_concurrent", max_concurrent)
+        plan = self._plan_for(timeout, retries, kind)
+        engine = self._here().engine
+        n_tasks = n_tasks_of(tasks)
+        if n_tasks is not None:
+            n_workers = min(n_workers, n_tasks)
+        if n_workers == 0:
+            return []
+        batch = Batch(
+            engine,
+            tasks,
+            plan,
+            n_workers=n_workers,
+            n_tasks=n_tasks,
+            return_exceptions=return_exceptions,
+            on_progress=on_progress,
+        )
+        return await batch.run()
+
+    def stream(
+        self,
+        tasks: Iterable[TaskLike] | AsyncIterable[TaskLike],
+        max_concurrent: int = 16,
+        ordered: bool = False,
+        *,
+        window: int | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+        kind: Kind = "auto",
+    ) -> AsyncGenerator[Outcome, None]:
+        """Run tasks of any sync or async iterable, endless ones included; yield their outcomes.
+
+        A task's error is in its `Outcome`, never raised; an error of the input is raised after the
+        outcomes of what was taken before it. Close the generator (`contextlib.aclosing`) to end
+        early: what is in flight is then cancelled and waited for.
+
+        Args:
+            tasks: As for `process_batch`, or an async iterable of the same.
+            max_concurrent: Most tasks in flight.
+            ordered: Whether outcomes come in the order of the tasks, or as they are done.
+            window: Most tasks taken and not yet yielded; twice `max_concurrent` when None.
+        """
+        n_workers = positive_count("max_concurrent", max_concurrent)
+        n_held = 2 * n_workers if window is None else positive_count("window", window)
+        plan = self._plan_for(timeout, retries, kind)
+        if not isinstance(tasks, Iterable | AsyncIterable):
+            raise TypeError(
+                f"tasks must be an iterable or async iterable, not {type(tasks).__name__}"
+            )
+        return self._stream(tasks, plan, min(n_workers, n_held), n_held, ordered)
+
+    async def _stream(
+        self,
+        tasks: Iterable[TaskLike] | AsyncIterable[TaskLike],
+        plan: Plan,
+        n_workers: int,
+        window: int,
+        ordered: bool,
+    ) -> AsyncGenerator[Outcome, None]:
+        stream = Stream(
+            self._here().engine, tasks, plan, n_workers=n_workers, window=window, ordered=ordered
+        )
+        outcomes = stream.outcomes()
+        try:
+            async for outcome in outcomes:
+                yield outcome
+        finally:
+            await outcomes.aclose()
+
+    async def submit(
+        self,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        priority: int = 0,
+        timeout: float | None = None,
+        retries: int | None = None,
+        kind: Kind = "auto",
+        **kwargs: Any,
+    ) -> asyncio.Future[Any]:
+        """Queue a task and return its future: `result = await (await processor.submit(fn))`.
+
+        This returns as soon as the queue has taken the task, so that awaiting it holds a producer
+        back when the queue is full (or as `on_full` says). Higher priorities run first, equal ones
+        in order. Each task has a Task of its own and the submitter's context. Cancelling the future
+        takes the task out of the queue, or cancels it.
+
+        Raises:
+            QueueFull: The queue is full and `on_full` is `"raise"`.
+            Closed: The processor is stopped.
+        """
+        plan = self._plan_for(timeout, retries, kind)
+        queue = self._here().queue
+        return await queue.put(self._call("submit", fn, args, kwargs, priority), plan, priority)
+
+    def submit_nowait(
+        self,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        priority: int = 0,
+        timeout: float | None = None,
+        retries: int | None = None,
+        kind: Kind = "auto",
+        **kwargs: Any,
+    ) -> asyncio.Future[Any]:
+        """Queue a task without waiting for room; call it from the loop's thread.
+
+        Raises:
+            QueueFull: The queue is full and `on_full` is not `"drop_oldest"`.
+            Closed: The processor is stopped.
+        """
+        plan = self._plan_for(timeout, retries, kind)
+        queue = self._here().queue
+        return queue.put_nowait(
+            self._call("submit_nowait", fn, args, kwargs, priority), plan, priority
+        )
+
+    @staticmethod
+    def _call(
+        what: str,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        priority: object,
+    ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        if not callable(fn):
+            raise TypeError(f"{what} needs a function, not {type(fn).__name__}")
+        if isinstance(priority, bool) or not isinstance(priority, int):
+            raise TypeError(f"priority must be an int, not {type(priority).__name__}")
+        return fn, args, kwargs
+
+    # --- beginning and end ------------------------------------------------------------------
+
+    async def start(self) -> Self:
+        """Make the processor usable again after `stop`; otherwise there is nothing to start."""
+        self._is_stopped = False
+        self._here()
+        return self
+
+    async def drain(self) -> Ended:
+        """Wait until nothing is queued or in flight on this loop; say how it ended."""
+        here = self._here()
+        return await self._finish(here)
+
+    async def _finish(self, here: _OnLoop) -> Ended:
+        ledger = here.engine.ledger
+        before = (ledger.succeeded, ledger.failed, ledger.cancelled, ledger.abandoned)
+        await here.engine.wait_idle()
+        after = (ledger.succeeded, ledger.failed, ledger.cancelled, ledger.abandoned)
+        return Ended(*(late - early for early, late in zip(before, after, strict=True)))
+
+    async def stop(self, *, cancel: bool = False, timeout: float | None = None) -> Ended:
+        """Accept no more tasks, finish what is queued and in flight, and end the workers.
+
+        Args:
+            cancel: Cancel them instead. The futures of `submit` are cancelled; `process`,
+                `process_batch` and `stream` raise `Closed` where they are awaited.
+            timeout: Seconds to let them finish before they are cancelled; None for ever.
+
+        Returns:
+            How many of them succeeded, failed and were cancelled. A thread that is still busy with
+            a cancelled task is not waited for. Stopping twice is harmless.
+        """
+        if self._is_stopped:
+            return Ended(0, 0, 0, 0)
+        here = self._here()
+        self._is_stopped = True
+        closed = Closed("the processor was stopped")
+        here.queue.refuse_waiting(closed)
+        ledger = here.engine.ledger
+        before = (ledger.succeeded, ledger.failed, ledger.cancelled, ledger.abandoned)
+        try:
+            if not cancel:
+                try:
+                    async with asyncio.timeout(timeout):
+                        await here.engine.wait_idle()
+                except TimeoutError:
+                    pass
+            while here.engine.in_flight:
+                self._cancel_all(here, closed)
+                await here.engine.wait_idle()
+        except BaseException:
+            self._cancel_all(here, closed)
+            raise
+        finally:
+            here.engine.close()
+            await here.engine.end_workers()
+        after = (ledger.succeeded, ledger.failed, ledger.cancelled, ledger.abandoned)
+        return Ended(*(late - early for early, late in zip(before, after, strict=True)))
+
+    @staticmethod
+    def _cancel_all(here: _OnLoop, reason: BaseException) -> None:
+        current = asyncio.current_task()
+        for work in list(here.engine.in_flight):
+            if not (isinstance(work, Run) and work.task is current):
+                work.stop(reason)
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop(cancel=error is not None)
+
+    # --- what it counts ---------------------------------------------------------------------
+
+    def _total(self) -> tuple[Ledger, int, int]:
+        """Return the sum of all ledgers, how many tasks are queued, and how many run."""
+        with self._lock:
+            self._fold_closed()
+            total, on_loops = Ledger(), self._on_loops
+            total.add(self._past)
+        queued = 0
+        for each in on_loops:
+            total.add(each.engine.ledger)
+            total.submitted += each.n_taken - each.engine.ledger.submitted
+            queued += each.queue.n_queued
+        ended = total.finished + total.cancelled + total.dropped
+        return total, queued, max(0, total.submitted - ended - queued)
+
+    def get_stats(self) -> dict[str, Any]:
+        """Return counts over the processor's life, and what there is now. Thread-safe.
+
+        `processed_tasks` are those that ran to an end; `failed_tasks` of them failed. Always:
+        `submitted_tasks = processed_tasks + cancelled + dropped + running + queue_size`.
+        `avg_processing_time` is seconds a processed task ran, all attempts, without waiting.
+        """
+        total, queued, running = self._total()
+        finished = total.finished
+        return {
+            "processed_tasks": finished,
+            "failed_tasks": total.failed,
+            "success_rate": total.succeeded / finished if finished else 1.0,
+            "avg_processing_time": total.busy_s / finished if finished else 0.0,
+            "queue_size": queued,
+            "submitted_tasks": total.submitted,
+            "succeeded_tasks": total.succeeded,
+            "running": running,
+            "retried": total.retried,
+            "timed_out": total.timed_out,
+            "cancelled": total.cancelled,
+            "dropped": total.dropped,
+            "abandoned_threads": total.abandoned,
+            "open_circuits": self._limits.circuits.n_open() if self._limits.circuits else 0,
+            "by_kind": total.by_kind(),
+            "workers": self._pools.counts(),
+            "routes": self._pools.router.explain(),
+        }
+
+    def samples(self) -> list[Sample]:
+        """Return the same figures for a `Monitor`."""
+        total, queued, running = self._total()
+        label = ("processor", self._name)
+        ends = {
+            "succeeded": total.succeeded,
+            "failed": total.failed,
+            "cancelled": total.cancelled,
+            "dropped": total.dropped,
+        }
+        found = [
+            Sample(
+                "raudo_processor_tasks_total",
+                "counter",
+                n,
+                (label, ("state", state)),
+                "Tasks by how they ended",
+            )
+            for state, n in ends.items()
+        ]
+
+        def one(name: str, kind: Any, value: float, text: str) -> None:
+            found.append(Sample(f"raudo_processor_{name}", kind, value, (label,), text))
+
+        one("submitted_total", "counter", total.submitted, "Tasks taken")
+        one("retries_total", "counter", total.retried, "Attempts after a task's first")
+        one("timeouts_total", "counter", total.timed_out, "Attempts ended for their timeout")
+        one("busy_seconds_total", "counter", total.busy_s, "Seconds that finished tasks ran")
+        one("queue_size", "gauge", queued, "Tasks that wait in the queue")
+        one("running", "gauge", running, "Tasks in flight")
+        workers = self._pools.counts()
+        found += [
+            Sample(
+                "raudo_processor_workers",
+                "gauge",
+                workers[pool],
+                (label, ("pool", pool)),
+                "Workers alive",
+            )
+            for pool in ("threads", "processes")
+        ]
+        return found

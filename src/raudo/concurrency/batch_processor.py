@@ -1,0 +1,407 @@
+"""`BatchProcessor`: single items in, single results out, the work done in batches.
+
+The processor belongs to no event loop; a `Collector` made when a loop first uses it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextvars import copy_context
+from itertools import islice
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Self, TypeVar
+
+from raudo.concurrency._batch import join
+from raudo.concurrency._batch_cost import BatchCost
+from raudo.concurrency._collector import Collector, Counts
+from raudo.concurrency._handler import Handler, HandlerThreads, call_handler, check_handler
+from raudo.concurrency._wakeups import Wakeups
+from raudo.concurrency._workers.crew import positive_count
+from raudo.errors import Closed
+from raudo.types import Sample
+
+__all__ = ["BatchProcessor", "Drained"]
+
+H = TypeVar("H", bound=Handler)
+
+
+class Drained(NamedTuple):
+    """What became of the submitted items while `drain` or `close` waited."""
+
+    answered: int
+    failed: int
+    cancelled: int
+
+
+class _OnLoop:
+    """What a batch processor has on one event loop."""
+
+    def __init__(self, collector: Collector, wakeups: Wakeups) -> None:
+        self.collector, self.wakeups = collector, wakeups
+
+
+class BatchProcessor:
+    """Gathers items that many callers submit and hands them to a handler as lists.
+
+    Args:
+        batch_size: Most items in a batch.
+        max_wait_time: Longest time in seconds that an item waits for others while a batch runs and
+            another may run. A bound, not a delay: when nothing runs an item goes out at once.
+        handler: Function of a list that returns one result for each item, in order; a coroutine
+            function runs on the loop, a plain one on a thread. An exception in an item's place is
+            raised for that item alone, one that the handler raises for all of them.
+        adaptive: Whether to learn what batches cost, and to aim for the smallest that has 90 % of
+            the best throughput and takes no longer than `latency_goal`.
+        max_queue: Most submitted items that wait.
+        on_full: Whether `submit` waits for room (`"wait"`) or raises `QueueFull` (`"raise"`).
+        max_concurrent: Most handler calls at once on a loop. Give 1 to a handler that must not
+            overlap with itself; `max_wait_time` then bounds nothing.
+        latency_goal: Seconds that a batch may take, for `adaptive`; `max_wait_time` when None.
+        name: Label of its samples.
+
+    Handlers run in a copy of the context in which the processor was made, not in a submitter's.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 100,
+        max_wait_time: float = 2.0,
+        handler: Handler | None = None,
+        *,
+        adaptive: bool = False,
+        max_queue: int = 10_000,
+        on_full: Literal["wait", "raise"] = "wait",
+        max_concurrent: int = 4,
+        latency_goal: float | None = None,
+        name: str = "batch",
+    ) -> None:
+        self._batch_size = positive_count("batch_size", batch_size)
+        self._max_wait_time = _seconds("max_wait_time", max_wait_time)
+        self._max_queue = positive_count("max_queue", max_queue)
+        self._max_concurrent = positive_count("max_concurrent", max_concurrent)
+        if on_full not in ("wait", "raise"):
+            raise ValueError(f"on_full must be 'wait' or 'raise', not {on_full!r}")
+        if latency_goal is not None and not adaptive:
+            raise ValueError("latency_goal is for adaptive=True")
+        self._waits = on_full == "wait"
+        self._goal_s = (
+            self._max_wait_time if latency_goal is None else _seconds("latency_goal", latency_goal)
+        )
+        self._cost = BatchCost() if adaptive else None
+        self._handler = None if handler is None else check_handler(handler)
+        self._name = name
+        self._context = copy_context()
+        self._threads = HandlerThreads(self._max_concurrent)
+        self._lock = threading.Lock()
+        self._on_loops: tuple[_OnLoop, ...] = ()
+        self._past = Counts()  # of loops that are closed
+        self._is_closed = False
+
+    def handler(self, fn: H) -> H:
+        """Set the handler; a decorator."""
+        self._handler = check_handler(fn)
+        return fn
+
+    # --- loops ------------------------------------------------------------------------------
+
+    def _here(self) -> _OnLoop:
+        if self._is_closed:
+            raise Closed("the batch processor is closed")
+        loop = asyncio.get_running_loop()
+        for each in self._on_loops:
+            if each.collector.loop is loop:
+                return each
+        with self._lock:
+            self._fold_closed()
+            wakeups = Wakeups(loop)
+
+            async def run_batch(items: list[Any]) -> list[Any]:
+                return await self._call(here, self._required(None), items)
+
+            here = _OnLoop(
+                Collector(
+                    loop,
+                    run_batch,
+                    self._next_size,
+                    context=self._context,
+                    max_wait_time=self._max_wait_time,
+                    max_queue=self._max_queue,
+                    max_concurrent=self._max_concurrent,
+                ),
+                wakeups,
+            )
+            self._on_loops = (*self._on_loops, here)
+        return here
+
+    def _fold_closed(self) -> None:
+        """Keep the counts of loops that are closed; what still waited there counts as cancelled."""
+        left = []
+        for each in self._on_loops:
+            if not each.collector.loop.is_closed():
+                left.append(each)
+                continue
+            counts = each.collector.counts
+            counts.cancelled = counts.submitted - counts.answered - counts.failed
+            self._past.add(counts)
+        self._on_loops = tuple(left)
+
+    # --- batches ----------------------------------------------------------------------------
+
+    def _required(self, handler: Handler | None) -> Handler:
+        if handler is not None:
+            return check_handler(handler)
+        if self._handler is None:
+            raise ValueError(
+                "there is no handler: pass handler=..., or set it with the decorator @batch.handler"
+            )
+        return self._handler
+
+    def _next_size(self) -> int:
+        if self._cost is None:
+            return self._batch_size
+        return self._cost.next_size(self._batch_size, self._goal_s)
+
+    async def _call(self, here: _OnLoop, handler: Handler, items: list[Any]) -> list[Any]:
+        collector = here.collector
+        counts, begun = collector.counts, collector.clock()
+        counts.batches += 1
+        counts.handled += len(items)
+        n = len(items)  # the list is the handler's from here on
+        try:
+            results = await call_handler(handler, items, self._threads, here.wakeups)
+        finally:
+            seconds = collector.clock() - begun
+            counts.handler_s += seconds
+        if self._cost is not None:
+            self._cost.observe(n, seconds)
+        return results
+
+    async def submit(self, item: Any) -> Any:
+        """Have the item handled in some batch; return its result.
+
+        Cancelling the call takes the item out of the queue; a batch that runs already goes on.
+
+        Raises:
+            QueueFull: The queue is full and `on_full` is `"raise"`.
+            Closed: The processor is closed, or was while the item waited.
+            ValueError: There is no handler, or it returned a wrong number of results.
+            Exception: What the handler raised, or returned in the item's place.
+        """
+        if self._handler is None:
+            self._required(None)
+        return await self._here().collector.submit(item, waits=self._waits)
+
+    async def process(
+        self, items: Iterable[Any] | AsyncIterable[Any], handler: Handler | None = None
+    ) -> list[Any]:
+        """Cut any iterable into batches and return the results in order.
+
+        The input is read as batches are done, at most `max_concurrent` ahead. The first error that
+        a handler raises ends it all and is raised; exceptions that it returns stay in their places.
+        """
+        chosen = self._required(handler)
+        if not isinstance(items, Iterable | AsyncIterable):
+            raise TypeError(f"items must be an iterable, not {type(items).__name__}")
+        here = self._here()
+        source = _Chunks(items, self._next_size)
+        results: list[Any] = []
+        is_ended = False
+        failure: BaseException | None = None
+        workers: list[asyncio.Task[None]] = []
+
+        def end() -> None:
+            nonlocal is_ended
+            is_ended = True
+            current = asyncio.current_task()
+            for worker in workers:
+                if worker is not current:
+                    worker.cancel()
+
+        async def work() -> None:
+            nonlocal failure
+            slots = here.collector.slots
+            try:
+                while not is_ended:
+                    await slots.take()
+                    try:
+                        chunk = await source.next()
+                        if not chunk:
+                            return
+                        start = len(results)
+                        results.extend([None] * len(chunk))
+                        n = len(chunk)
+                        results[start : start + n] = await self._call(here, chosen, chunk)
+                    finally:
+                        slots.give()
+                    await asyncio.sleep(0)  # a handler that never suspends must not keep the loop
+            except Exception as error:
+                if failure is None:
+                    failure = error
+                end()
+
+        n_workers = self._max_concurrent
+        if isinstance(items, list | tuple):
+            n_workers = min(n_workers, len(items))
+        create_task = here.collector.loop.create_task
+        workers += [create_task(work()) for _ in range(n_workers)]
+        await join(workers, end)
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                failure = None  # its traceback holds this frame
+        if any(worker.cancelled() for worker in workers):
+            raise asyncio.CancelledError  # by the handler itself, or the loop is shutting down
+        return results
+
+    # --- the end ----------------------------------------------------------------------------
+
+    async def drain(self) -> Drained:
+        """Wait until no submitted item waits or is handled on this loop."""
+        collector = self._here().collector
+        before = _ends(collector.counts)
+        await collector.wait_idle()
+        return _since(before, collector.counts)
+
+    async def close(self, *, cancel: bool = False) -> Drained:
+        """Accept no more items; finish those submitted, or with `cancel` fail them with `Closed`.
+
+        Closing twice is harmless. A plain handler that still runs on a thread is not waited for.
+        """
+        if self._is_closed:
+            return Drained(0, 0, 0)
+        collector = self._here().collector
+        self._is_closed = True
+        closed = Closed("the batch processor was closed")
+        collector.refuse(closed)
+        before = _ends(collector.counts)
+        try:
+            if not cancel:
+                await collector.wait_idle()
+            await collector.cancel(closed)
+        finally:
+            collector.close()
+            self._threads.close()
+        return _since(before, collector.counts)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close(cancel=error is not None)
+
+    # --- what it counts ---------------------------------------------------------------------
+
+    def _total(self) -> tuple[Counts, int]:
+        with self._lock:
+            self._fold_closed()
+            total, on_loops = Counts(), self._on_loops
+            total.add(self._past)
+        for each in on_loops:
+            total.add(each.collector.counts)
+        return total, sum(each.collector.n_waiting for each in on_loops)
+
+    def get_stats(self) -> dict[str, Any]:
+        """Return counts over the processor's life, and what there is now. Thread-safe.
+
+        Item counts are of `submit`; batches, their sizes and times also of `process`. `cost` is the
+        line that `adaptive` has learned, in seconds.
+        """
+        total, waiting = self._total()
+        ended = total.answered + total.failed + total.cancelled
+        line = self._cost.line if self._cost is not None else None
+        return {
+            "submitted_items": total.submitted,
+            "processed_items": total.answered + total.failed,
+            "failed_items": total.failed,
+            "cancelled": total.cancelled,
+            "queue_size": waiting,
+            "running": max(0, total.submitted - ended - waiting),
+            "batches": total.batches,
+            "avg_batch_size": total.handled / total.batches if total.batches else 0.0,
+            "avg_batch_time": total.handler_s / total.batches if total.batches else 0.0,
+            "avg_wait_time": total.waited_s / total.submitted if total.submitted else 0.0,
+            "target_batch_size": (
+                self._batch_size
+                if self._cost is None
+                else self._cost.best(self._batch_size, self._goal_s)
+            ),
+            "cost": None if line is None else line._asdict(),
+        }
+
+    def samples(self) -> list[Sample]:
+        """Return the same figures for a `Monitor`."""
+        total, waiting = self._total()
+        label = ("processor", self._name)
+        counters = {
+            "submitted_total": (total.submitted, "Items submitted"),
+            "answered_total": (total.answered, "Items that got a result"),
+            "failed_total": (total.failed, "Items that got an error"),
+            "cancelled_total": (
+                total.cancelled,
+                "Items whose submitter gave up, or that were cancelled",
+            ),
+            "batches_total": (total.batches, "Calls of a handler"),
+            "batch_items_total": (total.handled, "Items given to handlers"),
+            "handler_seconds_total": (total.handler_s, "Seconds that handlers took"),
+            "wait_seconds_total": (total.waited_s, "Seconds that items waited for their batch"),
+        }
+        found = [
+            Sample(f"raudo_batch_{name}", "counter", value, (label,), text)
+            for name, (value, text) in counters.items()
+        ]
+        found.append(Sample("raudo_batch_queue_size", "gauge", waiting, (label,), "Items waiting"))
+        return found
+
+
+class _Chunks:
+    """Cuts a sync or async iterable into lists; one reader at a time."""
+
+    def __init__(self, items: Iterable[Any] | AsyncIterable[Any], next_size: Any) -> None:
+        self._sync: Iterator[Any] | None = None
+        self._async: AsyncIterator[Any] | None = None
+        if isinstance(items, AsyncIterable):
+            self._async = aiter(items)
+        else:
+            self._sync = iter(items)
+        self._next_size = next_size
+        self._turn = asyncio.Lock()
+        self._is_exhausted = False
+
+    async def next(self) -> list[Any]:
+        """Return the next items; none at the end."""
+        if self._sync is not None:
+            return list(islice(self._sync, self._next_size()))
+        assert self._async is not None
+        async with self._turn:
+            chunk: list[Any] = []
+            size = self._next_size()
+            while len(chunk) < size and not self._is_exhausted:
+                try:
+                    chunk.append(await anext(self._async))
+                except StopAsyncIteration:
+                    self._is_exhausted = True
+            return chunk
+
+
+def _seconds(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{name} must be a finite number of seconds >= 0, not {value!r}")
+    return float(value)
+
+
+def _ends(counts: Counts) -> Drained:
+    return Drained(counts.answered, counts.failed, counts.cancelled)
+
+
+def _since(before: Drained, counts: Counts) -> Drained:
+    return Drained(*(late - early for early, late in zip(before, _ends(counts), strict=True)))

@@ -1,0 +1,162 @@
+"""What holds calls back: a rate, a circuit breaker and a budget for retries.
+
+Each is given to an `AsyncProcessor`, which asks it before every attempt. They hold no lock and read
+the clock that they are handed: one event loop at a time may use one.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from raudo.errors import CircuitOpen
+
+__all__ = ["CircuitBreaker", "Circuits", "RateLimit", "RetryBudget"]
+
+
+def _positive(name: str, value: object, lowest: float = 0.0) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    if not lowest <= value < float("inf") or value == 0:
+        raise ValueError(f"{name} must be a finite number above {lowest:g}, not {value!r}")
+    return float(value)
+
+
+class RateLimit:
+    """At most `rate` attempts in `per` seconds, evenly spread, after a burst of `burst`.
+
+    The generic cell rate algorithm (ITU-T I.371): one number, the time at which the next attempt is
+    due if all come evenly. Attempts that must wait are served in order.
+    """
+
+    def __init__(self, rate: float, per: float = 1.0, burst: int = 1) -> None:
+        self._interval = _positive("per", per) / _positive("rate", rate)
+        self._slack = self._interval * (_positive("burst", burst, 1) - 1)
+        self._due = float("-inf")
+
+    def reserve(self, now: float) -> float:
+        """Take the next place; return the seconds to wait for it."""
+        due = max(self._due, now - self._slack)
+        self._due = due + self._interval
+        return max(0.0, due - now)
+
+    def give_back(self) -> None:
+        """Return a place that was not used, to those who come later."""
+        self._due -= self._interval
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitBreaker:
+    """When to stop calling a function that keeps failing.
+
+    After `failures` failures in a row the function's circuit opens: calls fail at once with
+    `CircuitOpen`, whose `retry_after` says for how long. After `reset_after` seconds one call is
+    let through; if it succeeds the circuit closes, if it fails it stays open as long again. Only
+    errors of `counts` are failures; cancellations never are.
+    """
+
+    failures: int = 5
+    reset_after: float = 30.0
+    counts: type[Exception] | tuple[type[Exception], ...] = (Exception,)
+
+    def __post_init__(self) -> None:
+        _positive("failures", self.failures, 1)
+        _positive("reset_after", self.reset_after)
+
+
+class _Circuit:
+    __slots__ = ("failures", "opened_at", "probing")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.opened_at: float | None = None
+        self.probing = False
+
+
+class Circuits:
+    """The circuit of each function, under one `CircuitBreaker`'s rules.
+
+    A method's circuit is its function's, a partial's that of what it wraps; functions that are gone
+    are forgotten.
+    """
+
+    def __init__(self, breaker: CircuitBreaker) -> None:
+        self._breaker = breaker
+        self._circuits: weakref.WeakKeyDictionary[Any, _Circuit] = weakref.WeakKeyDictionary()
+
+    def of(self, fn: Callable[..., Any]) -> _Circuit:
+        """Return the circuit that calls of `fn` go through."""
+        key: Any = fn
+        while isinstance(key, functools.partial | types.MethodType):
+            key = key.func if isinstance(key, functools.partial) else key.__func__
+        try:
+            circuit = self._circuits.get(key)
+            if circuit is None:
+                circuit = self._circuits[key] = _Circuit()
+        except TypeError:  # neither hashable nor weakly referable: its class stands for it
+            return self.of(type(key))
+        return circuit
+
+    def enter(self, fn: Callable[..., Any], now: float) -> _Circuit:
+        """Let a call through.
+
+        Raises:
+            CircuitOpen: The function has failed too often lately.
+        """
+        circuit = self.of(fn)
+        if circuit.opened_at is not None:
+            left = circuit.opened_at + self._breaker.reset_after - now
+            if left > 0 or circuit.probing:
+                name = getattr(fn, "__qualname__", repr(fn))
+                raise CircuitOpen(
+                    f"{name} failed {circuit.failures} times in a row and is not called for now",
+                    max(left, 0.0),
+                )
+            circuit.probing = True
+        return circuit
+
+    def leave(self, circuit: _Circuit, error: BaseException | None, now: float) -> None:
+        """Note how the call ended."""
+        was_probe, circuit.probing = circuit.probing, False
+        if error is None:
+            circuit.failures, circuit.opened_at = 0, None
+        elif isinstance(error, self._breaker.counts):
+            circuit.failures += 1
+            if was_probe or circuit.failures >= self._breaker.failures:
+                circuit.opened_at = now
+
+    def n_open(self) -> int:
+        """Return how many functions are not called for now."""
+        return sum(circuit.opened_at is not None for circuit in self._circuits.values())
+
+
+class RetryBudget:
+    """At most `ratio` retries for each first attempt, over all tasks, once `reserve` are used up.
+
+    Keeps retries from multiplying the load on a service that is already failing.
+    """
+
+    def __init__(self, ratio: float = 0.2, reserve: int = 10) -> None:
+        if not 0 <= ratio <= 10:
+            raise ValueError(f"ratio must be from 0 to 10, not {ratio!r}")
+        if reserve < 0:
+            raise ValueError(f"reserve must be at least 0, not {reserve!r}")
+        self._ratio = ratio
+        # A long quiet time must not buy a storm: at most ten times the reserve is saved up.
+        self._most = max(1.0, reserve * 10.0)
+        self._left = float(reserve)
+
+    def deposit(self) -> None:
+        """Note a first attempt."""
+        self._left = min(self._most, self._left + self._ratio)
+
+    def withdraw(self) -> bool:
+        """Pay for a retry; False where the budget is spent."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
