@@ -96,7 +96,7 @@ class Component:
             self.get = lambda: target
 
     def read(self) -> list[Sample]:
-        """Return its samples; none when it is gone or fails. The first failure in a row is logged."""
+        """Return its samples; none when it is gone or fails (the first failure is logged)."""
         try:
             samples = self._read()
         except Exception as error:

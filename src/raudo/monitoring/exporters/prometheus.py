@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from raudo.errors import Closed, MissingExtra
-from raudo.monitoring.series import escaped
+from raudo.monitoring.series import series_name
 from raudo.types import Sample
 
 if TYPE_CHECKING:
@@ -93,9 +93,8 @@ def exposition(samples: Iterable[Sample]) -> str:
             lines.append(f"# HELP {name} {_one_line(text)}")
         lines.append(f"# TYPE {name} {family[0].kind}")
         for sample in family:
-            labels = ",".join(f'{key}="{escaped(value)}"' for key, value in _labels(sample))
-            lines.append(f"{name}{{{labels}}} {_number(sample.value)}" if labels else
-                         f"{name} {_number(sample.value)}")  # fmt: skip
+            valid = sample._replace(name=name, labels=tuple(_labels(sample)))
+            lines.append(f"{series_name(valid)} {_number(sample.value)}")
     return "".join(f"{line}\n" for line in lines)
 
 
