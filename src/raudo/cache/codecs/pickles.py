@@ -1,0 +1,174 @@
+"""Pickle, protocol 5, with the rule of who may be read how.
+
+`dumps` says of each value whether a restricted reader would admit it. Bytes from the cache's own
+memory or private folder are read by plain pickle. Bytes that others could have written are read by
+an unpickler that admits plain built-in types, the standard library's plain values, NumPy arrays and
+the classes the user allowed; anything else raises `ForbiddenType` before it is called. Exhausting
+memory is not guarded against: a record can always ask for much of it.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import datetime
+import io
+import pickle
+import pickletools
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterable
+from typing import Any, ClassVar, NamedTuple
+
+from raudo.cache.codecs._makers import (
+    MAKERS,
+    NewInstance,
+    Resolver,
+    path_of,
+    reduce_allowed,
+    reduction_of,
+)
+from raudo.errors import CorruptEntry, ForbiddenType
+
+__all__ = ["Dumped", "PickleSerializer"]
+
+_MAKERS_MODULE = "raudo.cache.codecs._makers"
+
+# Classes that cannot be changed by what is done with them on an unpickler's stack (a test asserts
+# it). `bytes` and `bytearray` are not among them: pickle has opcodes for their values.
+_BUILTINS = (bool, int, float, complex, str, list, tuple, dict, set, frozenset, range)
+_STANDARD = (
+    OrderedDict,
+    defaultdict,
+    deque,
+    datetime.date,
+    datetime.datetime,
+    datetime.time,
+    datetime.timedelta,
+    datetime.timezone,
+)
+ADMITTED: dict[tuple[str, str], Any] = {
+    **{(kind.__module__, kind.__qualname__): kind for kind in (*_BUILTINS, *_STANDARD)},
+    **{(_MAKERS_MODULE, name): maker for name, maker in MAKERS.items()},
+}
+# What pickle itself writes by reduction, and the reader admits.
+_PLAIN_KINDS = frozenset({complex, range, *_STANDARD})
+_ADMITTED_CLASSES = frozenset({*_BUILTINS, *_STANDARD})
+
+
+class Dumped(NamedTuple):
+    """A pickled value; `is_plain` says that a restricted reader admits it."""
+
+    data: bytes
+    is_plain: bool
+    float_bytes: int
+
+
+class _Pickler(pickle.Pickler):
+    """Watches the objects that pass: those of built-in types never reach `reducer_override`."""
+
+    def __init__(self, file: io.BytesIO, allowed: dict[type, NewInstance]) -> None:
+        super().__init__(file, protocol=5)
+        self.allowed = allowed
+        self.is_plain = True
+        self.float_bytes = 0
+
+    def reducer_override(self, value: Any) -> Any:
+        kind = type(value)
+        if kind in _PLAIN_KINDS:
+            return NotImplemented
+        if kind is type and value in _ADMITTED_CLASSES:
+            return NotImplemented
+        if isinstance(value, (Resolver, NewInstance)) or value in _MAKER_SET_BY_ID:
+            return NotImplemented
+        maker = self.allowed.get(kind)
+        reduced = reduction_of(value) if maker is None else reduce_allowed(value, maker)
+        if reduced is None:
+            self.is_plain = False
+            return NotImplemented
+        if kind.__name__ == "ndarray" and value.dtype.kind in "fc":
+            self.float_bytes += value.nbytes
+        return reduced
+
+
+class _IdentitySet:
+    """Membership by identity: an object of the user's may compare in its own way, or not at all."""
+
+    __slots__ = ("_ids",)
+
+    def __init__(self, items: Iterable[object]) -> None:
+        self._ids = frozenset(map(id, items))
+
+    def __contains__(self, item: object) -> bool:
+        return id(item) in self._ids
+
+
+_MAKER_SET_BY_ID = _IdentitySet(MAKERS.values())
+
+
+class _Restricted(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, resolver: Resolver) -> None:
+        super().__init__(file)
+        self._resolver = resolver
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = ADMITTED.get((module, name))
+        if found is not None:
+            return found
+        if module == _MAKERS_MODULE and name == "RESOLVE":
+            return self._resolver
+        raise ForbiddenType(
+            f"a stored value asks for {module}.{name}, which may not be loaded from where others "
+            "could write: name its class in allow=, or sign the records with secret="
+        )
+
+
+class PickleSerializer:
+    """Makes bytes of any picklable value and back, type for type."""
+
+    name: ClassVar[str] = "pickle"
+
+    def __init__(self, allow: Iterable[type] = ()) -> None:
+        self._allowed: dict[type, NewInstance] = {}
+        for kind in allow:
+            if not isinstance(kind, type):
+                raise TypeError(f"allow holds classes, got {kind!r}")
+            self._allowed[kind] = NewInstance(path_of(kind), kind)
+        by_path = {path_of(kind): maker for kind, maker in self._allowed.items()}
+
+        def resolve(path: str) -> NewInstance:
+            if path not in by_path:
+                raise ForbiddenType(f"a stored value asks for {path}, which is not in allow=")
+            return by_path[path]
+
+        self._resolver = Resolver("RESOLVE", resolve)
+
+    def dump(self, value: Any) -> Dumped:
+        """Pickle the value, and say what kind of pickle it became; raises what pickle raises."""
+        file = io.BytesIO()
+        pickler = _Pickler(file, self._allowed)
+        pickler.dump(value)
+        return Dumped(file.getvalue(), pickler.is_plain, pickler.float_bytes)
+
+    def dumps(self, value: Any) -> bytes:
+        return self.dump(value).data
+
+    def loads(self, data: bytes | memoryview) -> Any:
+        """Load bytes that nobody else could have written."""
+        return pickle.loads(data)
+
+    def loads_untrusted(self, data: bytes | memoryview) -> Any:
+        """Load bytes that others could have written; `ForbiddenType` or `CorruptEntry` if unfit."""
+        try:
+            self._refuse_extensions(data)
+            return _Restricted(io.BytesIO(data), self._resolver).load()
+        except ForbiddenType:
+            raise
+        except Exception as error:
+            raise CorruptEntry(f"a stored value cannot be unpickled: {error}") from error
+
+    @staticmethod
+    def _refuse_extensions(data: bytes | memoryview) -> None:
+        # An extension code that this process has met before is not passed to find_class.
+        if getattr(copyreg, "_extension_cache", None) and any(
+            opcode.name.startswith("EXT") for opcode, _, _ in pickletools.genops(bytes(data))
+        ):
+            raise ForbiddenType("a stored value uses a pickle extension code")

@@ -1,0 +1,500 @@
+"""The levels below memory, as one: tiers in order, what is on its way to them, and who is trusted.
+
+A blob goes to the first tier that takes it and is looked for in each. What would make the caller
+wait (a large blob, a tier that syncs or only has coroutines) is put into the outbox, where it can
+be found already, and is carried down by `drain` on a thread or by `drain_async`.
+
+All methods but the two drains and the fetches are called with the cache's lock held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from raudo import events
+from raudo._clock import Clock
+from raudo.cache.codecs import BlobCodec, Signer
+from raudo.cache.guard import Guard
+from raudo.errors import CorruptEntry, RaudoError
+from raudo.types import Blob, Tier
+
+__all__ = ["ColdLevels", "Fetched"]
+
+# What a put of this size costs an event loop is within a copy to the page cache: some 20 us.
+_DIRECT_PUT_BYTES = 64 * 1024
+# Blobs waiting for a tier that has only coroutines, before the oldest are given up.
+_MAX_OUTBOX = 1024
+_MAX_DOUBTFUL = 10_000
+
+
+class Fetched(NamedTuple):
+    """A blob from below, without its signature, and the tier that it is from."""
+
+    blob: Blob
+    guard: Guard
+    is_trusted: bool
+
+
+class ColdLevels:
+    """What is below L2.
+
+    Args:
+        tiers: The tiers, or a function that makes the one there is when it is first needed.
+        dropped: Called with key, blob and reason for what did not reach a tier.
+    """
+
+    def __init__(
+        self,
+        tiers: list[Tier] | Callable[[], Tier],
+        *,
+        cache: str,
+        codec: BlobCodec,
+        signer: Signer | None,
+        clock: Clock,
+        lock: threading.RLock,
+        dropped: Callable[[bytes, Blob | None, str], object],
+    ) -> None:
+        self._cache = cache
+        self._codec = codec
+        self._signer = signer
+        self._clock = clock
+        self._lock = lock
+        self._dropped = dropped
+        self._make = None if isinstance(tiers, list) else tiers
+        self._make_at = 0.0
+        self.guards = [Guard(tier, cache, clock) for tier in tiers] if isinstance(tiers, list) else []
+        self.outbox: OrderedDict[bytes, Blob | None] = OrderedDict()
+        self._n_waiting = 0
+        self._carried: bytes | None = None
+        self._draining = False
+        self.forbidden = 0
+        self.corrupt = 0
+        self.failures = 0
+
+    @property
+    def is_durable(self) -> bool:
+        """True where there is a tier of this process's own that survives a restart."""
+        return any(self._keeps_copies(guard) for guard in self.guards)
+
+    @staticmethod
+    def _keeps_copies(guard: Guard) -> bool:
+        return guard.tier.survives_restart and hasattr(guard.tier, "keep")
+
+    def __len__(self) -> int:
+        return self._n_waiting + sum(map(_entries, self.guards))
+
+    def tier_corrupt(self) -> int:
+        """Return how many records the tiers found that did not check out."""
+        return sum(guard.tier.stats().corrupt for guard in self.guards)
+
+    def bytes_used(self) -> int:
+        waiting = sum(len(blob.payload) for blob in self.outbox.values() if blob is not None)
+        return waiting + sum(guard.tier.stats().bytes_used for guard in self.guards)
+
+    # --- down ---------------------------------------------------------------------------------
+
+    def put(self, key: bytes, blob: Blob) -> None:
+        """Take a blob in, at once or by the outbox."""
+        if not self.guards and not self._make_tier():
+            self._dropped(key, blob, "capacity")
+            return
+        guard = self.guards[0]
+        may_block = getattr(guard.tier, "blocks_on_put", False) or len(self.guards) > 1
+        is_direct = hasattr(guard.tier, "put_nowait") and not may_block
+        if is_direct and len(blob.payload) <= _DIRECT_PUT_BYTES and key not in self.outbox:
+            self._put_now(guard, key, blob)
+            return
+        self._set_outbox(key, blob)
+        while self._n_waiting > _MAX_OUTBOX:
+            oldest = next(k for k, each in self.outbox.items() if each is not None)
+            late = self.outbox[oldest]
+            self._set_outbox(oldest, None)
+            self._dropped(oldest, late, "capacity")
+
+    def _make_tier(self) -> bool:
+        if self._make is None or self._clock.monotonic() < self._make_at:
+            return False
+        try:
+            self.guards = [Guard(self._make(), self._cache, self._clock)]
+        except OSError as error:
+            self._make_at = self._clock.monotonic() + 1.0
+            self.failures += 1
+            events.emit(events.TierFailed(self._cache, "disk", "open", error))
+            return False
+        return True
+
+    def _put_now(self, guard: Guard, key: bytes, blob: Blob) -> None:
+        sealed = self._seal(guard, key, blob)
+        if sealed is None or guard.is_resting("put"):
+            self._drop_in(guard, key)
+            self._dropped(key, blob, "capacity")
+            return
+        tier: Any = guard.tier
+        try:
+            tier.put_nowait(key, sealed)
+        except Exception as error:
+            self._note_failure(guard, "put", error)
+            self._drop_in(guard, key)
+            self._dropped(key, blob, "capacity")
+        else:
+            guard.note_success("put")
+            guard.doubtful.discard(key)
+
+    def _seal(self, guard: Guard, key: bytes, blob: Blob) -> Blob | None:
+        """Return the blob as it may stand in the tier, None where it may not."""
+        if getattr(guard.tier, "trusted", False):
+            return blob
+        if blob.tags and not self._keeps_copies(guard):
+            # Other processes invalidate tags that this one does not hear of.
+            self.forbidden += 1
+            return None
+        if self._signer is not None:
+            return self._signer.sign(key, blob)
+        if self._codec.may_travel(blob):
+            return blob
+        self.forbidden += 1
+        return None
+
+    def _set_outbox(self, key: bytes, blob: Blob | None) -> None:
+        old = self.outbox.pop(key, None)
+        self._n_waiting += (blob is not None) - (old is not None)
+        self.outbox[key] = blob
+
+    # --- up -----------------------------------------------------------------------------------
+
+    def may_have(self, key: bytes) -> bool:
+        """False only where it is certain, without waiting, that the key is not here."""
+        if key in self.outbox:
+            return self.outbox[key] is not None
+        return any(
+            key not in guard.doubtful
+            and (tier.contains(key) if hasattr(tier := _any(guard), "contains") else True)
+            for guard in self.guards
+        )
+
+    def waiting(self, key: bytes) -> Blob | None:
+        """Return the blob if it is still in the outbox."""
+        return self.outbox.get(key)
+
+    def fetch_ready(self, key: bytes) -> Fetched | None:
+        """Return what can be had without waiting; `BlockingIOError` where that is not certain."""
+        for guard in self.guards:
+            tier = _any(guard)
+            if not hasattr(tier, "read_ready"):
+                raise BlockingIOError
+            found = self._fetch(guard, key, tier.read_ready)
+            if found is not None:
+                return found
+        return None
+
+    def fetch(self, key: bytes) -> Fetched | None:
+        """Look in the tiers that need no event loop, waiting for the disk where need be."""
+        for guard in self.guards:
+            tier = _any(guard)
+            if hasattr(tier, "get_nowait"):
+                found = self._fetch(guard, key, tier.get_nowait)
+                if found is not None:
+                    return found
+        return None
+
+    async def fetch_async(self, key: bytes) -> Fetched | None:
+        """Look in all tiers, in order."""
+        for guard in self.guards:
+            if self._skips(guard, key):
+                continue
+            try:
+                blob = await guard.tier.get(key)
+                guard.note_success("get")
+            except Exception as error:
+                self._note_failure(guard, "get", error)
+                continue
+            found = self._open(guard, key, blob)
+            if found is not None:
+                return found
+        return None
+
+    def _skips(self, guard: Guard, key: bytes) -> bool:
+        return key in guard.doubtful or guard.is_resting("get")
+
+    def _fetch(
+        self, guard: Guard, key: bytes, get: Callable[[bytes], Blob | None]
+    ) -> Fetched | None:
+        if self._skips(guard, key):
+            return None
+        try:
+            blob = get(key)
+        except BlockingIOError:
+            raise
+        except Exception as error:
+            self._note_failure(guard, "get", error)
+            return None
+        guard.note_success("get")
+        return self._open(guard, key, blob)
+
+    def _open(self, guard: Guard, key: bytes, blob: Blob | None) -> Fetched | None:
+        if blob is None:
+            return None
+        if getattr(guard.tier, "trusted", False):
+            return Fetched(blob, guard, True)
+        if self._signer is None:
+            return Fetched(blob, guard, False)
+        try:
+            return Fetched(self._signer.verify(key, blob), guard, True)
+        except CorruptEntry:
+            with self._lock:
+                self.corrupt += 1
+                if self._drop_in(guard, key):
+                    self._dropped(key, None, "corrupt")
+            return None
+
+    def release(self, key: bytes, guard: Guard) -> bool:
+        """Give an entry up to a level above; False where it is no longer here.
+
+        A tier that processes share keeps it for the others; one that survives a restart keeps a
+        copy, so that nothing flushed is lost to a crash.
+        """
+        if getattr(guard.tier, "shared", False):
+            return True
+        tier = _any(guard)
+        try:
+            if self._keeps_copies(guard):
+                return bool(tier.lend(key))
+            if hasattr(tier, "drop_nowait"):
+                return bool(tier.drop_nowait(key))
+        except Exception as error:
+            self._note_failure(guard, "drop", error)
+            return False
+        self._set_outbox(key, None)
+        return True
+
+    def take_waiting(self, key: bytes) -> Blob | None:
+        """Remove a blob from the outbox and return it."""
+        blob = self.outbox.get(key)
+        if blob is not None:
+            self._unsend(key)
+        return blob
+
+    def _unsend(self, key: bytes) -> None:
+        # What is being carried down right now is dropped there afterwards.
+        self._set_outbox(key, None)
+        if key != self._carried:
+            del self.outbox[key]
+
+    # --- out ----------------------------------------------------------------------------------
+
+    def drop(self, key: bytes) -> bool:
+        """Forget the key everywhere; True where an entry of these levels went."""
+        gone = False
+        if self.outbox and key in self.outbox:
+            gone = self.outbox[key] is not None
+            self._unsend(key)
+        for guard in self.guards:
+            gone = self._drop_in(guard, key) or gone
+        return gone
+
+    def _drop_in(self, guard: Guard, key: bytes) -> bool:
+        tier = _any(guard)
+        if not hasattr(tier, "drop_nowait"):
+            self._set_outbox(key, None)
+            return False
+        try:
+            gone = bool(tier.drop_nowait(key))
+        except Exception as error:
+            self._note_failure(guard, "drop", error)
+            self._doubt(guard, key)
+            return False
+        guard.doubtful.discard(key)
+        return gone
+
+    def _doubt(self, guard: Guard, key: bytes) -> None:
+        guard.doubtful.add(key)
+        if len(guard.doubtful) > _MAX_DOUBTFUL and guard in self.guards:
+            self.guards.remove(guard)  # too much of what it holds is out of date
+
+    def trim(self, max_entries: int) -> None:
+        """Push out the oldest entries of a tier of our own, until no more than so many are left."""
+        if not self.guards:
+            return
+        guard = self.guards[0]
+        tier = _any(guard)
+        if hasattr(tier, "trim"):
+            try:
+                tier.trim(max(0, max_entries - self._n_waiting))
+            except Exception as error:
+                self._note_failure(guard, "trim", error)
+
+    def clear(self) -> int:
+        """Forget everything; return how many entries that were, where the tier can say."""
+        n = self._n_waiting
+        for key in list(self.outbox):
+            self._unsend(key)
+        for guard in self.guards:
+            tier = _any(guard)
+            try:
+                if hasattr(tier, "clear"):
+                    n += int(tier.clear())
+                    guard.doubtful.clear()
+                else:
+                    raise RaudoError(f"the tier {tier.name!r} offers no clear()")
+            except Exception as error:
+                self._note_failure(guard, "clear", error)
+                self.guards = [each for each in self.guards if each is not guard]
+        return n
+
+    def sweep(self, now_ns: int) -> None:
+        for guard in self.guards:
+            tier = _any(guard)
+            if hasattr(tier, "sweep_nowait"):
+                try:
+                    tier.sweep_nowait(now_ns)
+                except Exception as error:
+                    self._note_failure(guard, "sweep", error)
+
+    def _note_failure(self, guard: Guard, operation: str, error: BaseException) -> None:
+        self.failures += 1
+        guard.note_failure(operation, error)
+
+    # --- copies that survive a crash ----------------------------------------------------------
+
+    def keeps(self, key: bytes) -> bool:
+        """Say whether a copy of the key, which lives above, is on disk already."""
+        return any(self._keeps_copies(guard) and _any(guard).keeps(key) for guard in self.guards)
+
+    def keep(self, key: bytes, blob: Blob) -> None:
+        """Write a copy of an entry that lives above."""
+        for guard in self.guards:
+            if not self._keeps_copies(guard):
+                continue
+            sealed = self._seal(guard, key, blob)
+            if sealed is None or guard.is_resting("put"):
+                continue
+            try:
+                _any(guard).keep(key, sealed)
+            except Exception as error:
+                self._note_failure(guard, "put", error)
+
+    def sync(self) -> None:
+        """Have what was written reach the disk."""
+        for guard in self.guards:
+            if hasattr(guard.tier, "flush"):
+                try:
+                    _any(guard).flush()
+                except Exception as error:
+                    self._note_failure(guard, "flush", error)
+
+    # --- the outbox ---------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Carry down what waits, as far as that needs no event loop."""
+        while (item := self._pick()) is not None:
+            key, blob = item
+            tier = _any(self.guards[0])
+            if not hasattr(tier, "put_nowait"):
+                self._put_back()
+                return
+            stored, error = False, None
+            try:
+                stored = self._carry(self.guards[0], tier, key, blob)
+            except Exception as caught:
+                error = caught
+            self._settle(key, blob, stored, error)
+
+    def _carry(self, guard: Guard, tier: Any, key: bytes, blob: Blob | None) -> bool:
+        sealed = None if blob is None else self._seal(guard, key, blob)
+        if sealed is None or guard.is_resting("put"):
+            tier.drop_nowait(key)
+            return False
+        tier.put_nowait(key, sealed)
+        return True
+
+    async def drain_async(self) -> None:
+        """Carry down what waits."""
+        if self.guards and hasattr(self.guards[0].tier, "put_nowait"):
+            await asyncio.to_thread(self.drain)
+            return
+        while (item := self._pick()) is not None:
+            key, blob = item
+            stored, error = False, None
+            try:
+                for guard in list(self.guards):
+                    sealed = None if blob is None or stored else self._seal(guard, key, blob)
+                    if sealed is not None and not guard.is_resting("put"):
+                        await guard.tier.put(key, sealed)
+                        stored = True
+                    else:
+                        await guard.tier.drop(key)
+            except Exception as caught:
+                error = caught
+            except BaseException:
+                self._put_back()
+                raise
+            self._settle(key, blob, stored, error)
+
+    def _pick(self) -> tuple[bytes, Blob | None] | None:
+        """Choose the next to carry; None where there is none or someone carries already."""
+        with self._lock:
+            if self._draining or not self.outbox or not self.guards:
+                return None
+            key, blob = next(iter(self.outbox.items()))
+            self._draining, self._carried = True, key
+            return key, blob
+
+    def _put_back(self) -> None:
+        with self._lock:
+            self._draining, self._carried = False, None
+
+    def _settle(
+        self, key: bytes, blob: Blob | None, stored: bool, error: BaseException | None
+    ) -> None:
+        with self._lock:
+            self._draining, self._carried = False, None
+            guard = self.guards[0] if self.guards else None
+            if guard is not None and error is not None:
+                self._note_failure(guard, "drop" if blob is None else "put", error)
+                self._doubt(guard, key)
+            elif guard is not None:
+                if stored:
+                    guard.note_success("put")
+                guard.doubtful.discard(key)
+            if key in self.outbox and self.outbox[key] is blob:  # else: changed meanwhile, is next
+                del self.outbox[key]
+                self._n_waiting -= blob is not None
+                if blob is not None and not stored:
+                    self._dropped(key, blob, "capacity")
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def after_fork(self, lock: threading.RLock) -> None:
+        """Use the lock that replaces one which a thread of the parent may hold."""
+        self._lock = lock
+        self._put_back()
+
+    def close(self) -> None:
+        """Close the tiers that need no event loop."""
+        for guard in self.guards:
+            if hasattr(guard.tier, "close"):
+                try:
+                    _any(guard).close()
+                except Exception as error:
+                    self._note_failure(guard, "close", error)
+
+    async def aclose(self) -> None:
+        for guard in self.guards:
+            try:
+                await guard.tier.aclose()
+            except Exception as error:
+                self._note_failure(guard, "close", error)
+
+
+def _any(guard: Guard) -> Any:
+    """Return the tier for what it offers beyond the protocol."""
+    return guard.tier
+
+
+def _entries(guard: Guard) -> int:
+    tier = _any(guard)
+    return len(tier) if hasattr(tier, "__len__") else int(tier.stats().entries)

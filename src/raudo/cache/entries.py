@@ -1,0 +1,48 @@
+"""What L1 holds: the value itself, or the value with what has to be known of it.
+
+A value without expiry, tags or a second role is held bare, so that a hit on it costs no attribute.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from raudo.cache.tags import Stamps
+
+__all__ = ["Timed", "Watched", "unwrap"]
+
+
+class Timed:
+    """A value and when it expires, in wall-clock nanoseconds. L1's own clock ends it."""
+
+    __slots__ = ("expires_ns", "value")
+
+    def __init__(self, value: Any, expires_ns: int) -> None:
+        self.value = value
+        self.expires_ns = expires_ns
+
+
+class Watched(Timed):
+    """A value that a lookup has to look at: it has tags, can be stale, or is followed."""
+
+    __slots__ = ("fresh_until", "is_followed", "tags")
+
+    def __init__(
+        self,
+        value: Any,
+        expires_ns: int,
+        tags: Stamps = (),
+        fresh_until: float = math.inf,
+        is_followed: bool = False,
+    ) -> None:
+        super().__init__(value, expires_ns)
+        self.tags = tags
+        self.fresh_until = fresh_until  # monotonic seconds; L1 holds it longer
+        self.is_followed = is_followed
+
+
+def unwrap(entry: Any) -> Any:
+    """Return the value of what L1 holds."""
+    kind = type(entry)
+    return entry.value if kind is Timed or kind is Watched else entry

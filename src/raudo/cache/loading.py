@@ -1,0 +1,266 @@
+"""One load per key, however many tasks and threads ask for it.
+
+A flight is a load under way. Whoever asks second waits for the first one's outcome, on whatever
+event loop or thread it is. A load by a coroutine runs in a task of its own: a caller that is
+cancelled stops waiting and cancels nobody. A load that is itself cancelled, with its event loop,
+leaves the waiters to load anew. A loader that asks for its own key loads it again rather than wait
+for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Hashable
+from contextvars import ContextVar
+from typing import Any
+
+__all__ = ["MISSING", "Flights"]
+
+
+class _Missing:
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<missing>"
+
+
+MISSING: Any = _Missing()
+
+# How long a waiter goes without looking whether the loop that drives the load still lives.
+_LOOK_S = 1.0
+
+_loading: ContextVar[frozenset[tuple[int, Hashable]]] = ContextVar("_loading", default=frozenset())
+
+
+class _Flight:
+    """A load under way: `value` or `error` once `is_done`; neither where it was abandoned."""
+
+    __slots__ = (
+        "error",
+        "is_done",
+        "is_superseded",
+        "key",
+        "lock",
+        "loop",
+        "task",
+        "value",
+        "waiters",
+    )
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.value: Any = MISSING
+        self.error: BaseException | None = None
+        self.is_done = False
+        self.is_superseded = False
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.lock = threading.Lock()
+        self.waiters: list[Callable[[], object]] = []
+
+    def end(self, value: Any = MISSING, error: BaseException | None = None) -> None:
+        with self.lock:
+            if self.is_done:
+                return
+            self.value, self.error, self.is_done = value, error, True
+            waiters, self.waiters = self.waiters, []
+        for wake in waiters:
+            wake()
+
+    def _call_when_done(self, wake: Callable[[], object]) -> bool:
+        with self.lock:
+            if not self.is_done:
+                self.waiters.append(wake)
+                return True
+        return False
+
+    def _is_lost(self) -> bool:
+        return self.loop is not None and self.loop.is_closed()
+
+    def wait(self) -> None:
+        """Block this thread until the load has ended one way or another."""
+        event = threading.Event()
+        if self._call_when_done(event.set):
+            while not event.wait(_LOOK_S):
+                if self._is_lost():
+                    self.end()
+
+    async def wait_async(self) -> None:
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            try:
+                loop.call_soon_threadsafe(_set_done, waiter)
+            except RuntimeError:
+                pass  # the waiter's loop is closed: nobody waits there any more
+
+        if self._call_when_done(wake):
+            while not waiter.done():
+                await asyncio.wait({waiter}, timeout=_LOOK_S)
+                if not waiter.done() and self._is_lost():
+                    self.end()
+
+    def outcome(self) -> Any:
+        """Return the value, raise the error, or return `MISSING` where the load was abandoned."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+def _set_done(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class Flights:
+    """The loads under way of one cache. Thread-safe, bound to no event loop."""
+
+    def __init__(self) -> None:
+        self._flights: dict[Hashable, _Flight] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._flights
+
+    def supersede(self, key: Hashable) -> None:
+        """Note that the key was set or deleted: a load that began before must not be stored."""
+        if self._flights:
+            with self._lock:
+                flight = self._flights.get(key)
+                if flight is not None:
+                    flight.is_superseded = True
+
+    def supersede_all(self) -> None:
+        with self._lock:
+            for flight in self._flights.values():
+                flight.is_superseded = True
+
+    def run(
+        self,
+        key: Hashable,
+        load: Callable[[], Any],
+        store: Callable[[Any], object],
+        look: Callable[[], Any],
+    ) -> Any:
+        """Return what `load()` returns, or what another thread's or task's load does.
+
+        `look` is asked again once the load is ours, as another one may have just ended: it returns
+        the value or `MISSING`. `store` gets the value before anyone else can start a load.
+        """
+        while True:
+            flight, is_ours = self._enter(key)
+            if is_ours:
+                return self._drive(flight, load, store, look)
+            if self._would_wait_for_itself(flight):
+                return load()
+            flight.wait()
+            value = flight.outcome()
+            if value is not MISSING:
+                return value
+            self._leave(flight)
+
+    async def run_async(
+        self,
+        key: Hashable,
+        load: Callable[[], Awaitable[Any]],
+        store: Callable[[Any], object],
+        look: Callable[[], Any],
+    ) -> Any:
+        """Do the same for a coroutine's load."""
+        while True:
+            flight, is_ours = self._enter(key)
+            if is_ours:
+                flight.loop = asyncio.get_running_loop()
+                drive = self._drive_async(flight, load, store, look)
+                flight.task = flight.loop.create_task(drive)
+                # Cancelled before its first step, a task never runs its coroutine at all.
+                flight.task.add_done_callback(lambda _, flight=flight: self._leave(flight))
+            elif self._is_loading(key):
+                return await load()
+            await flight.wait_async()
+            value = flight.outcome()
+            if value is not MISSING:
+                return value
+            self._leave(flight)
+
+    def _enter(self, key: Hashable) -> tuple[_Flight, bool]:
+        with self._lock:
+            flight = self._flights.get(key)
+            if flight is not None:
+                return flight, False
+            flight = self._flights[key] = _Flight(key)
+            return flight, True
+
+    def _leave(self, flight: _Flight) -> None:
+        with self._lock:
+            if self._flights.get(flight.key) is flight:
+                del self._flights[flight.key]
+        flight.end()
+
+    def _is_loading(self, key: Hashable) -> bool:
+        return (id(self), key) in _loading.get()
+
+    def _would_wait_for_itself(self, flight: _Flight) -> bool:
+        """True where the load needs this very thread to go on."""
+        if self._is_loading(flight.key):
+            return True
+        try:
+            return flight.loop is not None and flight.loop is asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+
+    def _drive(
+        self,
+        flight: _Flight,
+        load: Callable[[], Any],
+        store: Callable[[Any], object],
+        look: Callable[[], Any],
+    ) -> Any:
+        token = _loading.set(_loading.get() | {(id(self), flight.key)})
+        try:
+            value = look()
+            if value is MISSING:
+                value = load()
+                if not flight.is_superseded:
+                    store(value)
+        except Exception as error:
+            flight.error = error
+            raise
+        else:
+            flight.value = value
+            return value
+        finally:
+            _loading.reset(token)
+            self._settle(flight)
+
+    async def _drive_async(
+        self,
+        flight: _Flight,
+        load: Callable[[], Awaitable[Any]],
+        store: Callable[[Any], object],
+        look: Callable[[], Any],
+    ) -> None:
+        _loading.set(_loading.get() | {(id(self), flight.key)})
+        try:
+            value = look()
+            if value is MISSING:
+                value = await load()
+                if not flight.is_superseded:
+                    store(value)
+            flight.value = value
+        except Exception as error:
+            flight.error = error  # raised by each waiter
+        finally:
+            self._settle(flight)
+
+    def _settle(self, flight: _Flight) -> None:
+        with self._lock:
+            if self._flights.get(flight.key) is flight:
+                del self._flights[flight.key]
+        flight.end(flight.value, flight.error)
+        flight.task = None

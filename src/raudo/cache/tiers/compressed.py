@@ -1,0 +1,184 @@
+"""L2: serialised values in memory, compressed where that pays.
+
+Entries leave in the order they came, as an entry that is used again moves up and comes back as new:
+the order is that of last use. Thread-safe.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import ClassVar
+
+from raudo._clock import SYSTEM_CLOCK, Clock
+from raudo.types import Blob, TierStats
+
+__all__ = ["CompressedTier"]
+
+# Of the key, the blob, its payload's header and the table's slot; measured with tracemalloc.
+ENTRY_OVERHEAD_BYTES = 260
+
+
+class CompressedTier:
+    """A bounded level of blobs in this process's memory.
+
+    Args:
+        max_entries: Most entries.
+        max_bytes: Most bytes of keys, payloads and what holds them; None for no bound.
+        on_evict: Called as `on_evict(key, blob, reason)` for what is pushed out (`"capacity"`) or
+            has expired (`"expired"`), after it is gone and outside the lock.
+    """
+
+    name = "compressed"
+    survives_restart: ClassVar[bool] = False
+    shared: ClassVar[bool] = False
+    trusted: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        max_entries: int,
+        *,
+        max_bytes: int | None = None,
+        on_evict: Callable[[bytes, Blob, str], object] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        if max_entries < 1:
+            raise ValueError(f"max_entries must be at least 1, got {max_entries}")
+        if max_bytes is not None and max_bytes < 1:
+            raise ValueError(f"max_bytes must be at least 1 or None, got {max_bytes}")
+        self.max_entries = max_entries
+        self.max_bytes = max_bytes
+        self._on_evict = on_evict
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._blobs: OrderedDict[bytes, Blob] = OrderedDict()
+        self._bytes = 0
+        self._hits = self._misses = self._puts = self._evictions = self._expirations = 0
+
+    def get_nowait(self, key: bytes) -> Blob | None:
+        """Return the blob and make it the last to leave."""
+        with self._lock:
+            blob = self._blobs.get(key)
+            is_expired = blob is not None and self._is_expired(blob)
+            if blob is None or is_expired:
+                self._misses += 1
+                if blob is None:
+                    return None
+                self._remove(key)
+                self._expirations += 1
+            else:
+                self._hits += 1
+                self._blobs.move_to_end(key)
+                return blob
+        self._report([(key, blob, "expired")])
+        return None
+
+    def put_nowait(self, key: bytes, blob: Blob) -> None:
+        """Store the blob, pushing out the oldest; one too large for the level goes at once."""
+        gone: list[tuple[bytes, Blob, str]] = []
+        with self._lock:
+            self._puts += 1
+            if key in self._blobs:
+                self._remove(key)
+            self._blobs[key] = blob
+            self._bytes += self._weight(key, blob)
+            while len(self._blobs) > self.max_entries or (
+                self.max_bytes is not None and self._bytes > self.max_bytes
+            ):
+                oldest = next(iter(self._blobs))
+                reason = "expired" if self._is_expired(self._blobs[oldest]) else "capacity"
+                gone.append((oldest, self._remove(oldest), reason))
+                if reason == "expired":
+                    self._expirations += 1
+                else:
+                    self._evictions += 1
+        self._report(gone)
+
+    def drop_nowait(self, key: bytes) -> bool:
+        return self.take(key) is not None
+
+    def take(self, key: bytes) -> Blob | None:
+        """Remove the entry and return it, expired or not."""
+        with self._lock:
+            return self._remove(key) if key in self._blobs else None
+
+    def sweep_nowait(self, now_ns: int) -> int:
+        """Drop what has expired; return how many."""
+        with self._lock:
+            gone = [
+                (key, self._remove(key), "expired")
+                for key, blob in list(self._blobs.items())
+                if blob.expires_ns and blob.expires_ns <= now_ns
+            ]
+            self._expirations += len(gone)
+        self._report(gone)
+        return len(gone)
+
+    def clear(self) -> int:
+        """Drop everything; return how many entries that were."""
+        with self._lock:
+            n = len(self._blobs)
+            self._blobs.clear()
+            self._bytes = 0
+            return n
+
+    def peek(self, key: bytes) -> Blob | None:
+        """Return a live entry's blob without counting or moving it."""
+        blob = self._blobs.get(key)
+        return None if blob is None or self._is_expired(blob) else blob
+
+    def items(self) -> list[tuple[bytes, Blob]]:
+        """Return the entries of this moment, oldest first."""
+        with self._lock:
+            return list(self._blobs.items())
+
+    def __len__(self) -> int:
+        return len(self._blobs)
+
+    async def get(self, key: bytes) -> Blob | None:
+        return self.get_nowait(key)
+
+    async def put(self, key: bytes, blob: Blob) -> None:
+        self.put_nowait(key, blob)
+
+    async def drop(self, key: bytes) -> bool:
+        return self.drop_nowait(key)
+
+    async def sweep(self, now_ns: int) -> int:
+        return self.sweep_nowait(now_ns)
+
+    async def aclose(self) -> None:
+        self.clear()
+
+    def stats(self) -> TierStats:
+        return TierStats(
+            entries=len(self._blobs),
+            bytes_used=self._bytes,
+            hits=self._hits,
+            misses=self._misses,
+            puts=self._puts,
+            evictions=self._evictions,
+            expirations=self._expirations,
+        )
+
+    @staticmethod
+    def _weight(key: bytes, blob: Blob) -> int:
+        return len(key) + len(blob.payload) + ENTRY_OVERHEAD_BYTES
+
+    def _is_expired(self, blob: Blob) -> bool:
+        return blob.expires_ns != 0 and blob.expires_ns <= self._clock.time_ns()
+
+    def _remove(self, key: bytes) -> Blob:
+        blob = self._blobs.pop(key)
+        self._bytes -= self._weight(key, blob)
+        return blob
+
+    def _report(self, gone: list[tuple[bytes, Blob, str]]) -> None:
+        if self._on_evict is not None:
+            for key, blob, reason in gone:
+                self._on_evict(key, blob, reason)
+
+    def after_fork(self) -> None:
+        """Replace the lock: a thread of the parent may have held it."""
+        self._lock = threading.Lock()

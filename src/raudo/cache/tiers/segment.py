@@ -1,0 +1,166 @@
+"""One append-only file of records.
+
+Begins with a magic number and a random nonce. Nothing but a record's state byte is ever written
+twice. Not thread-safe: its tier holds a lock.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import secrets
+import stat
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+from raudo.cache.tiers import record
+from raudo.errors import CorruptEntry
+from raudo.types import Blob
+
+__all__ = ["FILE_HEAD_BYTES", "Found", "Segment"]
+
+_FILE_HEAD = struct.Struct("<8sQ")
+_FILE_MAGIC = b"raudoseg"
+FILE_HEAD_BYTES = _FILE_HEAD.size
+_RWF_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
+# Where the system cannot say whether a read would block, reads of up to a page are made anyway.
+_SMALL_READ_BYTES = 4096
+
+
+class Found(NamedTuple):
+    """A live record met in a scan."""
+
+    key: bytes
+    offset: int
+    length: int
+    expires_ns: int
+
+
+class Segment:
+    """A file of records, its size, and the keys in the order they were written.
+
+    `order` may hold keys that have since been dropped or written elsewhere: 8 bytes an entry, where
+    an exact set would take 60. `cursor` is how far entry-wise eviction has come.
+    """
+
+    __slots__ = (
+        "cursor",
+        "fd",
+        "id",
+        "live",
+        "live_bytes",
+        "nonce",
+        "order",
+        "path",
+        "pins",
+        "size",
+    )
+
+    def __init__(self, id: int, path: Path, fd: int, nonce: int, size: int) -> None:
+        self.id, self.path, self.fd, self.nonce, self.size = id, path, fd, nonce, size
+        self.order: list[bytes] = []
+        self.cursor = 0
+        self.live = 0
+        self.live_bytes = 0
+        self.pins = 0
+
+    @classmethod
+    def create(cls, id: int, path: Path) -> Segment:
+        """Make a new file; `FileExistsError` where there is one."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        nonce = secrets.randbits(64)
+        try:
+            _write_all(fd, [_FILE_HEAD.pack(_FILE_MAGIC, nonce)], 0)
+        except BaseException:
+            os.close(fd)
+            path.unlink(missing_ok=True)
+            raise
+        return cls(id, path, fd, nonce, FILE_HEAD_BYTES)
+
+    @classmethod
+    def open(cls, id: int, path: Path) -> Segment:
+        """Open an existing file; `CorruptEntry` where it is not one of ours."""
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            status = os.fstat(fd)
+            head = os.pread(fd, FILE_HEAD_BYTES, 0) if stat.S_ISREG(status.st_mode) else b""
+            if len(head) != FILE_HEAD_BYTES or not head.startswith(_FILE_MAGIC):
+                raise CorruptEntry(f"{path} is not a segment file")
+        except BaseException:
+            os.close(fd)
+            raise
+        return cls(id, path, fd, _FILE_HEAD.unpack(head)[1], status.st_size)
+
+    def scan(self) -> tuple[list[Found], int, int]:
+        """Return the live records in order, the end of the last valid one, and the corrupt ones.
+
+        After a record that does not check out, the search goes on at the next magic number.
+        """
+        found: list[Found] = []
+        at = end = FILE_HEAD_BYTES
+        corrupt = 0
+        if self.size <= at:
+            return found, end, corrupt
+        with mmap.mmap(self.fd, self.size, prot=mmap.PROT_READ) as data:
+            while 0 <= at < self.size:
+                head = record.parse_head(data, at, record.seed_of(self.nonce, at))  # type: ignore[arg-type]
+                if head is None or at + head.length > self.size:
+                    corrupt += 1
+                    at = data.find(record.MAGIC, at + 1)
+                    continue
+                if head.is_live:
+                    found.append(Found(head.key, at, head.length, head.expires_ns))
+                at = end = at + head.length
+        return found, end, corrupt
+
+    def append(self, fixed: bytes, key_and_meta: bytes, payload: bytes) -> int:
+        """Write one record at the end and return its offset; on failure the file is as before."""
+        offset = self.size
+        head = record.seal(fixed, key_and_meta, record.seed_of(self.nonce, offset))
+        try:
+            _write_all(self.fd, [head, payload], offset)
+        except BaseException:
+            # If even this fails, the next append starts at the same offset and overwrites it.
+            os.ftruncate(self.fd, offset)
+            raise
+        self.size = offset + len(head) + len(payload)
+        return offset
+
+    def read(self, key: bytes, offset: int, length: int, *, wait: bool) -> Blob:
+        """Return the blob of a record; `BlockingIOError` where that would wait for the disk."""
+        data = self._read(offset, length, wait)
+        return record.decode(data, key, record.seed_of(self.nonce, offset))
+
+    def _read(self, offset: int, length: int, wait: bool) -> bytes:
+        if not wait:
+            data = bytearray(length)
+            try:
+                n = os.preadv(self.fd, [data], offset, _RWF_NOWAIT) if _RWF_NOWAIT else -1
+            except BlockingIOError:
+                raise
+            except OSError:  # a file system that knows no such reads
+                n = -1
+            if n == length:
+                return bytes(data)
+            if n >= 0 or length > _SMALL_READ_BYTES:
+                raise BlockingIOError
+        return os.pread(self.fd, length, offset)
+
+    def kill(self, offset: int) -> None:
+        """Mark a record as dropped, in place: that needs no space on the disk."""
+        os.pwrite(self.fd, bytes([record.DEAD]), offset + record.STATE_OFFSET)
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            fd, self.fd = self.fd, -1
+            os.close(fd)
+
+
+def _write_all(fd: int, parts: list[bytes], offset: int) -> None:
+    wanted = sum(map(len, parts))
+    written = os.pwritev(fd, parts, offset)
+    if written < wanted:  # a disk that fills up first writes short, then says why
+        rest = memoryview(b"".join(parts))
+        while written < wanted:
+            written += os.pwrite(fd, rest[written:], offset + written)
