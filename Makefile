@@ -19,10 +19,12 @@ test-fast: build
 
 bench: build  ## the comparison runs; quiet machine, please
 	$(PYTHON) -m raudo bench cache
+	$(PYTHON) benchmarks/claims.py
 	$(PYTHON) -m pytest benchmarks --benchmark-only
 
 bench-check: build  ## every benchmark runs, once and small: no figures
 	$(PYTHON) -m pytest benchmarks --benchmark-disable -q
+	$(PYTHON) benchmarks/claims.py --quick
 	$(PYTHON) -m raudo bench cache --quick
 
 lint: floors
