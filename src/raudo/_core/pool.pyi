@@ -1,9 +1,11 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import GenericAlias, TracebackType
-from typing import Any, Generic, TypedDict, TypeVar, final
+from typing import Any, Generic, NoReturn, TypedDict, TypeVar, final
 
-T = TypeVar("T")
+from typing_extensions import disjoint_base
+
+_T = TypeVar("_T")
 
 class _Stats(TypedDict):
     created: int
@@ -25,7 +27,8 @@ def first_unshared(items: list[Any]) -> int:
 def resize_bytearray(data: bytearray, size: int) -> None:
     """Set the length; bytes that come to light are arbitrary. No copy where the allocation fits."""
 
-class ObjectPool(Generic[T]):
+@disjoint_base
+class ObjectPool(Generic[_T]):
     """Lends objects that are costly to make, and takes them back for the next.
 
     Args:
@@ -42,16 +45,16 @@ class ObjectPool(Generic[T]):
 
     def __init__(
         self,
-        factory: Callable[[], T],
+        factory: Callable[[], _T],
         max_size: int = 1000,
-        reset: Callable[[T], object] | None = None,
+        reset: Callable[[_T], object] | None = None,
         name: str | None = None,
     ) -> None: ...
-    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
     @property
-    def factory(self) -> Callable[[], T]: ...
+    def factory(self) -> Callable[[], _T]: ...
     @property
-    def reset(self) -> Callable[[T], object] | None: ...
+    def reset(self) -> Callable[[_T], object] | None: ...
     @property
     def name(self) -> str | None: ...
     @property
@@ -62,15 +65,15 @@ class ObjectPool(Generic[T]):
     @property
     def in_use(self) -> int:
         """How many objects are lent, those included that were dropped and not yet missed."""
-    def acquire(self) -> T:
+    def acquire(self) -> _T:
         """Lend an idle object, the one that came back last; make one when there is none."""
-    def release(self, obj: T, /) -> None:
+    def release(self, obj: _T, /) -> None:
         """Take a lent object back, emptied or reset.
 
         Raises:
             PoolError: It is back already, or was never lent by this pool.
         """
-    def borrow(self) -> AbstractContextManager[T]:
+    def borrow(self) -> AbstractContextManager[_T]:
         """Return a context manager that acquires on entry and releases on exit, error or not."""
     def trim(self, keep: int = 0) -> int:
         """Drop idle objects until `keep` are left, and forget what was dropped; return how many."""
@@ -82,16 +85,18 @@ class ObjectPool(Generic[T]):
         """
     def __sizeof__(self) -> int:
         """Bytes of the pool itself, without the objects."""
+    def __reduce__(self) -> NoReturn: ...
 
 @final
-class Lease(Generic[T]):
+class Lease(Generic[_T]):
     """An object of a pool for the length of a `with` block. One block at a time."""
 
-    def __new__(cls, pool: ObjectPool[T]) -> Lease[T]: ...
-    def __enter__(self) -> T: ...
+    def __new__(cls, pool: ObjectPool[_T]) -> Lease[_T]: ...
+    def __enter__(self) -> _T: ...
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+    def __reduce__(self) -> NoReturn: ...

@@ -311,6 +311,9 @@ cdef class ObjectPool:
             + self.stack_capacity * sizeof(uint32_t)
         )
 
+    def __reduce__(self):
+        raise TypeError("an ObjectPool cannot be copied or pickled: what it lent is its own")
+
     def __repr__(self):
         named = f" {self.name!r}" if self.name is not None else ""
         return f"<ObjectPool{named}: {self.n_lent} in use, {self.n_idle} idle>"
@@ -342,6 +345,9 @@ cdef class Lease:
         self.lent = None
         self.is_lent = False
         self.pool.release(lent)
+
+    def __reduce__(self):
+        raise TypeError("a lease cannot be copied or pickled")
 
 
 # --- entries ----------------------------------------------------------------------------------
