@@ -57,7 +57,7 @@ ACTS: dict[str, Callable[[Cache[Any, Any]], object]] = {
     "overwrite": lambda cache: cache.set(Key(3), "other"),
     "pop": lambda cache: cache.popitem() if len(cache) else None,
     "iterate": lambda cache: (list(cache), list(cache.items()), cache.copy()),
-    "collect": lambda cache: gc.collect(),
+    "collect": lambda cache: gc.collect(0),
 }
 CALLS: dict[str, Callable[[Cache[Any, Any]], object]] = {
     "get": lambda cache: cache.get(Key(3)),
