@@ -71,3 +71,18 @@ cdef extern from "text/join.h" nogil:
                             size_t hi, uint32_t *parents)
     uint32_t raudo_root(uint32_t *parents, uint32_t i)
     void raudo_unite(uint32_t *parents, uint32_t a, uint32_t b)
+
+
+cdef extern from "text/candidates.h" nogil:
+    ctypedef struct raudo_likeness:
+        const int64_t *offsets
+        const uint32_t *ranks
+        const int64_t *starts
+        const uint32_t *documents
+        const float *idf
+        const float *vectors
+        size_t dimensions
+
+    size_t raudo_shortlist(size_t k)
+    void raudo_likely_neighbours(const raudo_likeness *corpus, size_t lo, size_t hi, size_t k, float *scores,
+                                 uint32_t *best, int64_t *ids, float *similarities)

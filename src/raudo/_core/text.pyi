@@ -6,7 +6,7 @@ the number of threads never shows in a result, and all of them may be called fro
 A word is what Python's `re` finds as `\\w+` in `text.lower()`; its hash is of its UTF-8 and a seed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,19 @@ def minhash(offsets: Int64, words: UInt64, seeds: UInt32, *, n_jobs: int = 1) ->
 
 def jaccard_pairs(offsets: Int64, words: UInt64, left: Int64, right: Int64) -> Float64:
     """Return the exact Jaccard similarity of sets left[i] and right[i]; 0 where both are empty."""
+
+def likely_neighbours(
+    offsets: Int64,
+    ranks: UInt32,
+    idf: Float32,
+    vectors: Float32,
+    k: int,
+    *,
+    n_jobs: int = 1,
+    tick: Callable[[int], object] | None = None,
+) -> tuple[Int64, Float32]:
+    """Return (ids, cosines), both (n, k), of the best among those that share a document's rarest words; -1
+    and NaN where there are fewer. Ranks are as `SetJoin` takes them, idf is by rank."""
 
 class Forest:
     """A union-find forest over n things; for one thread at a time."""

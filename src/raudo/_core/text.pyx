@@ -479,6 +479,63 @@ def jaccard_pairs(const int64_t[::1] offsets not None, const uint64_t[::1] words
     return similarities
 
 
+def likely_neighbours(const int64_t[::1] offsets not None, const uint32_t[::1] ranks not None,
+                      const float[::1] idf not None, const float[:, ::1] vectors not None, Py_ssize_t k, *,
+                      n_jobs=1, tick=None):
+    cdef Py_ssize_t n = offsets.shape[0] - 1, i
+    cdef int64_t j
+    cdef raudo_likeness corpus
+    ids = np.full((n, k), -1, np.int64)
+    similarities = np.full((n, k), np.nan, np.float32)
+    if n == 0 or k == 0 or ranks.shape[0] == 0:
+        return ids, similarities
+    starts = np.zeros(idf.shape[0] + 1, np.int64)
+    np.cumsum(np.bincount(ranks, minlength=idf.shape[0]), out=starts[1:])
+    next_ = starts.copy()
+    documents = np.empty(ranks.shape[0], np.uint32)
+    cdef int64_t[::1] heads = starts
+    cdef int64_t[::1] cursor = next_
+    cdef uint32_t[::1] flat = documents
+    cdef int64_t[:, ::1] ids_out = ids
+    cdef float[:, ::1] similarities_out = similarities
+    with nogil:
+        for i in range(n):
+            for j in range(offsets[i], offsets[i + 1]):
+                flat[cursor[ranks[j]]] = <uint32_t> i
+                cursor[ranks[j]] += 1
+    corpus.offsets = &offsets[0]
+    corpus.ranks = &ranks[0]
+    corpus.starts = &heads[0]
+    corpus.documents = &flat[0]
+    corpus.idf = &idf[0]
+    corpus.vectors = &vectors[0, 0]
+    corpus.dimensions = vectors.shape[1]
+
+    def work(share):
+        cdef Py_ssize_t lo, hi
+        cdef float *scores = <float *> calloc(n, sizeof(float))
+        cdef uint32_t *best = <uint32_t *> malloc(raudo_shortlist(k) * sizeof(uint32_t))
+        try:
+            if scores == NULL or best == NULL:
+                raise MemoryError
+            for lo, hi in share:
+                with nogil:
+                    raudo_likely_neighbours(&corpus, lo, hi, k, scores, best, &ids_out[lo, 0],
+                                            &similarities_out[lo, 0])
+                if tick is not None:
+                    tick(hi - lo)
+        finally:
+            free(scores)
+            free(best)
+
+    pieces = _ranges(n, 1024)
+    # Some shares more than threads: each brings scratch of its own, and Ctrl-C waits for one share.
+    shares = [pieces[at::8 * max(1, n_jobs)] for at in range(min(len(pieces), 8 * max(1, n_jobs)))]
+    _in_threads(work, shares, n_jobs)
+    similarities[ids < 0] = np.nan
+    return ids, similarities
+
+
 cdef class SetJoin:
     """Similar sets, joined into components. Each thread that works on it brings its own `Forest`."""
 

@@ -1,0 +1,322 @@
+"""The room's front: read documents once, then ask for duplicates and for what is similar."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Hashable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raudo._core import text
+from raudo.analysis.corpus import Corpus, read_corpus
+from raudo.analysis.documents import Document, Documents, as_documents
+from raudo.analysis.duplicates import Components, similar_sets, similar_vectors
+from raudo.analysis.embeddings import Embedder, HashingEmbedding, TextEmbedder
+from raudo.analysis.neighbours import (
+    EXACT_LIMIT,
+    Neighbours,
+    exact_neighbours,
+    likely_neighbours,
+)
+from raudo.analysis.report import AnalysisReport, Group, Similar
+from raudo.analysis.stages import Stages
+from raudo.analysis.store import Store, open_store
+
+__all__ = ["DocumentAnalyzer", "Measure"]
+
+Measure = Literal["jaccard", "cosine"]
+_MEASURES = ("jaccard", "cosine")
+
+
+class _Stopped(Exception):
+    """Ends an analysis that nobody waits for any more."""
+
+
+class DocumentAnalyzer:
+    """Finds near-duplicates and similar documents.
+
+    Args:
+        embedder: `"hashing"` (TF-IDF hashed to `dimensions`), a callable from a list of texts to an
+            (n, d) array, an object with `.encode` that does the same (a sentence-transformers model),
+            or the name of such a model. It is loaded once, at first use.
+        cache: What was learned of documents in earlier runs: a folder, a mapping, or a raudo cache; None
+            for none. Results are the same with and without.
+        n_jobs: Threads; all cores that the process may use when None.
+        dimensions: Of the hashing TF-IDF.
+        embedder_name: What vectors of an embedder of your own are cached under. Without one they are not
+            cached, since nothing else tells one model's vectors from another's.
+        keep_texts: Hold the texts after `analyze`, which `find_duplicates` needs for shingles of more
+            than one word. Without it memory does not grow with their length.
+        exact_limit: Up to so many documents the similar ones are found by comparing all pairs.
+        progress: Show progress on standard error.
+
+    An analyzer may be used by many threads; questions are about the analysis that ended last.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder = "hashing",
+        cache: Any = None,
+        n_jobs: int | None = None,
+        *,
+        dimensions: int = 256,
+        embedder_name: str | None = None,
+        keep_texts: bool = True,
+        exact_limit: int = EXACT_LIMIT,
+        progress: bool = False,
+    ) -> None:
+        self._embedder = None if embedder == "hashing" else TextEmbedder(embedder, embedder_name)
+        self._store: Store | None = open_store(cache)
+        self._n_jobs = _jobs(n_jobs)
+        self._dimensions = _whole("dimensions", dimensions, 1)
+        self._exact_limit = _whole("exact_limit", exact_limit, 0)
+        self._keep_texts = keep_texts
+        self._progress = progress
+        self._corpus: Corpus | None = None
+
+    def analyze(
+        self,
+        documents: Documents,
+        *,
+        threshold: float = 0.9,
+        measure: Measure = "jaccard",
+        shingle: int = 1,
+        k: int = 10,
+    ) -> AnalysisReport:
+        """Read the documents, group near-duplicates, and find the k most similar of each.
+
+        Documents are texts, `(id, text)` pairs, a mapping, or records with `text`, `id` and `path`; ids
+        must differ. They may be empty, or none. `threshold`, `measure` and `shingle` are those of
+        `find_duplicates`.
+        """
+        return self._analyze(as_documents(documents), threshold, measure, shingle, k, lambda: None)
+
+    async def analyze_async(
+        self,
+        documents: Documents,
+        *,
+        threshold: float = 0.9,
+        measure: Measure = "jaccard",
+        shingle: int = 1,
+        k: int = 10,
+    ) -> AnalysisReport:
+        """Do the same in a thread, so that the event loop goes on. Cancelling ends it between batches."""
+        stop = threading.Event()
+
+        def check() -> None:
+            if stop.is_set():
+                raise _Stopped
+
+        try:
+            return await asyncio.to_thread(
+                self._analyze, as_documents(documents), threshold, measure, shingle, k, check
+            )
+        except asyncio.CancelledError:
+            stop.set()
+            raise
+
+    def _analyze(
+        self,
+        documents: Iterator[Document],
+        threshold: float,
+        measure: Measure,
+        shingle: int,
+        k: int,
+        check: Any,
+    ) -> AnalysisReport:
+        _check_duplicates(threshold, measure, shingle)
+        _whole("k", k, 0)
+        stages = Stages(self._progress)
+        notes: list[str] = []
+        if self._store is not None and self._embedder is not None and self._embedder.kind is None:
+            notes.append("embeddings were not cached: the embedder has no embedder_name")
+        corpus = read_corpus(
+            documents,
+            self._embedder,
+            self._store,
+            stages,
+            n_jobs=self._n_jobs,
+            keep_texts=self._keep_texts or shingle > 1,
+            check=check,
+        )
+        if self._embedder is None:
+            with stages.timed("embed", len(corpus)):
+                corpus.hashing = HashingEmbedding(corpus.words, self._dimensions, self._n_jobs)
+                corpus.vectors = corpus.hashing.vectors
+        check()
+        with stages.shown("duplicates", len(corpus)) as tick:
+            found = self._components(corpus, threshold, measure, shingle, tick)
+            groups, group_of = self._groups(corpus, found, measure, shingle)
+        check()
+        with stages.shown("similar", len(corpus)) as tick:
+            neighbours = self._neighbours(corpus, k, tick)
+        if neighbours.method != "exact":
+            notes.append(
+                f"similar documents were looked for {neighbours.method}: comparing all pairs of "
+                f"{len(corpus):,} documents is left out above {self._exact_limit:,}"
+            )
+        if self._store is not None:
+            counts = self._store.counts
+            if counts.corrupt:
+                notes.append(f"cache: {counts.corrupt} damaged entries were dropped")
+            if counts.errors:
+                notes.append(f"cache: {counts.errors} reads or writes failed")
+        self._corpus = corpus
+        return AnalysisReport(
+            ids=tuple(corpus.ids),
+            paths=tuple(corpus.paths),
+            chars=corpus.chars,
+            words=corpus.words.lengths,
+            groups=groups,
+            group_of=group_of,
+            neighbours=neighbours,
+            threshold=threshold,
+            measure=measure,
+            duplicates_method=found.method,
+            stages=stages.all(),
+            notes=tuple(notes),
+        )
+
+    def find_duplicates(
+        self, threshold: float = 0.8, *, measure: Measure = "jaccard", shingle: int = 1
+    ) -> list[list[Hashable]]:
+        """Return the groups of near-duplicates among the documents of the last `analyze`.
+
+        With `"jaccard"` two documents are alike when the sets of their lower-cased `\\w+` words (of runs of
+        `shingle` words, where that is more than 1) have a Jaccard similarity of at least `threshold`; with
+        `"cosine"` it is that of their vectors. Groups are the connected components, of two and more, in
+        the order of their first document; a document without words is in none.
+
+        Raises:
+            RuntimeError: Nothing was analysed yet, or texts are needed and were not kept.
+        """
+        _check_duplicates(threshold, measure, shingle)
+        corpus = self._analysed()
+        with Stages(self._progress).shown("duplicates", len(corpus)) as tick:
+            found = self._components(corpus, threshold, measure, shingle, tick)
+        return [[corpus.ids[i] for i in members] for members in _members(found.labels)]
+
+    def similar(self, query: str, k: int = 10) -> list[Similar]:
+        """Return the k documents of the last `analyze` whose vectors are nearest to the query's."""
+        if not isinstance(query, str):
+            raise TypeError(f"query is {type(query).__name__}, wanted str")
+        _whole("k", k, 1)
+        corpus = self._analysed()
+        if not len(corpus):
+            return []
+        embedding = corpus.hashing if corpus.hashing is not None else self._embedder
+        assert embedding is not None  # one of the two made the vectors
+        vector = embedding.encode([query])
+        if not vector.any():
+            return []
+        from raudo.similarity import nearest
+
+        found = nearest(
+            vector, corpus.vectors, min(k, len(corpus)), metric="inner", n_jobs=self._n_jobs
+        )
+        return [
+            Similar(corpus.ids[i], float(cosine))
+            for i, cosine in zip(found.ids[0].tolist(), found.distances[0].tolist(), strict=True)
+            if i >= 0
+        ]
+
+    def _analysed(self) -> Corpus:
+        if self._corpus is None:
+            raise RuntimeError("nothing was analysed yet: call analyze(documents) first")
+        return self._corpus
+
+    def _sets(
+        self, corpus: Corpus, shingle: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        if shingle == 1:
+            return corpus.words.offsets, corpus.words.words
+        if corpus.texts is None:
+            raise RuntimeError(f"shingle={shingle} needs the texts: analyze with keep_texts=True")
+        return text.word_sets(corpus.texts, shingle=shingle, n_jobs=self._n_jobs)
+
+    def _components(
+        self, corpus: Corpus, threshold: float, measure: str, shingle: int, tick: Any
+    ) -> Components:
+        if measure == "cosine":
+            return similar_vectors(corpus.vectors, threshold, self._n_jobs, tick)
+        return similar_sets(*self._sets(corpus, shingle), threshold, self._n_jobs, tick)
+
+    def _groups(
+        self, corpus: Corpus, found: Components, measure: str, shingle: int
+    ) -> tuple[tuple[Group, ...], NDArray[np.int64]]:
+        group_of = np.full(len(corpus), -1, np.int64)
+        grouped = _members(found.labels)
+        if not grouped:
+            return (), group_of
+        sizes = [len(members) for members in grouped]
+        first = np.repeat([members[0] for members in grouped], sizes).astype(np.int64)
+        flat = np.concatenate(grouped)
+        group_of[flat] = np.repeat(np.arange(len(grouped)), sizes)
+        if measure == "cosine":
+            likeness = np.einsum("ij,ij->i", corpus.vectors[first], corpus.vectors[flat])
+        else:
+            likeness = text.jaccard_pairs(*self._sets(corpus, shingle), first, flat)
+        groups, at = [], 0
+        for number, members in enumerate(grouped):
+            ids = tuple(corpus.ids[i] for i in members.tolist())
+            ratios = tuple(likeness[at : at + len(ids)].tolist())
+            groups.append(Group(number, ids[0], ids, ratios))
+            at += len(ids)
+        return tuple(groups), group_of
+
+    def _neighbours(self, corpus: Corpus, k: int, tick: Any) -> Neighbours:
+        k = min(k, max(0, len(corpus) - 1))
+        if k == 0:
+            return Neighbours.none(len(corpus), "exact")
+        if len(corpus) <= self._exact_limit or corpus.hashing is None:
+            return exact_neighbours(corpus.vectors, k, self._n_jobs, tick)
+        hashing = corpus.hashing
+        return likely_neighbours(
+            corpus.vectors,
+            corpus.words,
+            hashing.terms,
+            hashing.frequency,
+            k,
+            self._n_jobs,
+            tick,
+        )
+
+
+def _members(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the members of each component of two and more, by their first."""
+    order = np.argsort(labels, kind="stable")
+    cuts = np.flatnonzero(np.diff(labels[order])) + 1
+    starts = np.concatenate([[0], cuts]).astype(np.int64)
+    sizes = np.diff(np.concatenate([starts, [len(labels)]]))
+    many = np.flatnonzero(sizes > 1)
+    return [order[starts[i] : starts[i] + sizes[i]] for i in many.tolist()]
+
+
+def _check_duplicates(threshold: float, measure: str, shingle: int) -> None:
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float):
+        raise TypeError(f"threshold is {type(threshold).__name__}, wanted a number")
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold is {threshold}, wanted more than 0 and at most 1")
+    if measure not in _MEASURES:
+        raise ValueError(f"measure is {measure!r}, wanted one of {', '.join(_MEASURES)}")
+    _whole("shingle", shingle, 1)
+
+
+def _whole(name: str, value: int, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is {type(value).__name__}, wanted a whole number")
+    if value < least:
+        raise ValueError(f"{name} is {value}, wanted at least {least}")
+    return value
+
+
+def _jobs(n_jobs: int | None) -> int:
+    if n_jobs is not None:
+        return _whole("n_jobs", n_jobs, 1)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,234 @@
+"""Groups of near-duplicates: the connected components of "similarity reaches the threshold".
+
+Documents with the same set of words are folded into one first, so that ten thousand copies cost one.
+Then, for Jaccard similarity, one of two ways is taken, by what the first would cost:
+
+* exact: prefix filtering (`csrc/text/join.h`); nothing is missed, whatever the size;
+* MinHash bands, where low thresholds and common words make the exact way quadratic: each pair at the
+  threshold is proposed with a probability of at least `RECALL`, pairs above it with a higher one.
+
+Either way a pair counts only when its exact similarity reaches the threshold: no group is wrong.
+Components are chained: two members may differ by more than the threshold where others link them.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raudo._core import text
+
+__all__ = ["RECALL", "Components", "choose_bands", "similar_sets", "similar_vectors"]
+
+RECALL = 0.99
+MOST_COMPONENTS = 256
+# Posting visits above which bands are taken: about ten seconds of one core.
+EXACT_VISITS = 3_000_000_000
+_CHUNK = 512
+# What float32 inner products of unit vectors may be off by.
+COSINE_SLACK = 1e-6
+
+Ints = NDArray[np.int64]
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """`labels[i]` is the least member of i's component; alone, it is i. `method` says how they were found."""
+
+    labels: Ints
+    method: str
+
+
+def choose_bands(threshold: float) -> tuple[int, int]:
+    """Return (bands, rows): the most selective rows whose bands keep the recall within the budget."""
+    best = (1, 1)
+    for rows in range(1, 33):
+        one_band = threshold**rows
+        if one_band >= RECALL:
+            bands = 1
+        else:
+            bands = math.ceil(math.log(1 - RECALL) / math.log1p(-one_band))
+        if bands * rows > MOST_COMPONENTS:
+            break
+        best = (bands, rows)
+    return best
+
+
+def similar_sets(
+    offsets: Ints,
+    words: NDArray[np.uint64],
+    threshold: float,
+    n_jobs: int,
+    tick: Tick = lambda n: None,
+    exact_visits: float = EXACT_VISITS,
+) -> Components:
+    """Find the components of sets whose Jaccard similarity reaches the threshold, in (0, 1].
+
+    A set without members is similar to nothing.
+    """
+    n = len(offsets) - 1
+    labels = np.arange(n, dtype=np.int64)
+    filled = np.flatnonzero(np.diff(offsets))
+    if not len(filled):
+        return Components(labels, "exact")
+    first, inverse = _fold(text.set_keys(offsets, words)[filled])
+    distinct = filled[first]
+    order = np.argsort(np.diff(offsets)[distinct], kind="stable")
+    n_distinct = len(distinct)
+    starts, members = text.take_rows(offsets, words, distinct[order])
+    terms, n_terms = text.vocabulary(members)
+    by_rarity = np.argsort(np.bincount(terms, minlength=n_terms), kind="stable")
+    rank_of = np.empty(n_terms, np.uint32)
+    rank_of[by_rarity] = np.arange(n_terms, dtype=np.uint32)
+    join = text.SetJoin(starts, text.rank_terms(starts, terms, rank_of, n_jobs=n_jobs), threshold)
+    postings = join.build_index(n_terms).astype(np.float64)
+    if float(np.sum(postings * (postings - 1) / 2)) <= exact_visits:
+        forest = _in_parallel(
+            join.n, n_jobs, tick, lambda lo, hi, mine: join.join(lo, hi, mine), n_distinct
+        )
+        method = "exact"
+    else:
+        bands, rows = choose_bands(threshold)
+        forest = _join_bands(join, starts, members, bands, rows, n_jobs, tick)
+        method = f"minhash, {bands} bands of {rows}, recall >= {RECALL}"
+    # from places in the order of size, back to documents
+    least = np.full(n_distinct, n, np.int64)
+    roots = forest.roots()
+    np.minimum.at(least, roots, distinct[order])
+    of_distinct = np.empty(n_distinct, np.int64)
+    of_distinct[order] = least[roots]
+    labels[filled] = of_distinct[inverse]
+    return Components(labels, method)
+
+
+def _fold(keys: NDArray[np.uint64]) -> tuple[Ints, Ints]:
+    """Return the first of each distinct key, ascending, and which of those each key is."""
+    _, first, inverse = np.unique(keys[:, 0], return_index=True, return_inverse=True)
+    if (keys[first][inverse] != keys).any():  # 64 bits agree by accident: take all 128
+        _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    ascending = np.argsort(first)
+    place = np.empty(len(first), np.int64)
+    place[ascending] = np.arange(len(first))
+    return first[ascending].astype(np.int64), place[inverse.ravel()]
+
+
+def _in_parallel(
+    n: int,
+    n_jobs: int,
+    tick: Tick,
+    work: Callable[[int, int, text.Forest], None],
+    n_members: int,
+) -> text.Forest:
+    """Do `work` on [0, n) in chunks, each thread on a forest of its own; return them merged."""
+    chunks = [(lo, min(lo + _CHUNK, n)) for lo in range(0, n, _CHUNK)]
+    n_jobs = max(1, min(n_jobs, len(chunks)))
+    stop = threading.Event()
+
+    def share(job: int) -> text.Forest:
+        forest = text.Forest(n_members)
+        for lo, hi in chunks[job::n_jobs]:
+            if stop.is_set():
+                break
+            work(lo, hi, forest)
+            tick(hi - lo)
+        return forest
+
+    if n_jobs == 1:
+        return share(0)
+    with ThreadPoolExecutor(n_jobs, thread_name_prefix="raudo-join") as pool:
+        try:
+            forests = list(pool.map(share, range(n_jobs)))
+        except BaseException:
+            stop.set()
+            raise
+    for other in forests[1:]:
+        forests[0].merge(other)
+    return forests[0]
+
+
+def _join_bands(
+    join: text.SetJoin,
+    offsets: Ints,
+    words: NDArray[np.uint64],
+    bands: int,
+    rows: int,
+    n_jobs: int,
+    tick: Tick,
+) -> text.Forest:
+    forest = text.Forest(join.n)
+    for band in range(bands):
+        numbers = range(band * rows, (band + 1) * rows)
+        seeds = np.array([text.hash_bytes(bytes([j & 255, j >> 8])) >> 32 for j in numbers], np.uint32)
+        signatures = text.minhash(offsets, words, seeds, n_jobs=n_jobs)
+        bucket = np.zeros(join.n, np.uint64)
+        for column in signatures.T:
+            bucket = (bucket ^ column) * np.uint64(0x9E3779B97F4A7C15)
+            bucket ^= bucket >> np.uint64(29)
+        members = np.argsort(bucket, kind="stable").astype(np.int64)
+        cuts = np.flatnonzero(np.diff(bucket[members])) + 1
+        starts = np.concatenate([[0], cuts, [join.n]]).astype(np.int64)
+        _join_buckets(join, starts, members, forest, n_jobs)
+        tick(join.n // bands)
+    return forest
+
+
+def _join_buckets(
+    join: text.SetJoin, starts: Ints, members: Ints, forest: text.Forest, n_jobs: int
+) -> None:
+    sizes = np.diff(starts)
+    crowded = np.flatnonzero(sizes > 1)
+    kept, flat = text.take_rows(starts, members, crowded)
+    found = _in_parallel(
+        len(crowded),
+        n_jobs,
+        lambda n: None,
+        lambda lo, hi, mine: join.join_buckets(kept, flat, lo, hi, mine),
+        join.n,
+    )
+    forest.merge(found)
+
+
+def similar_vectors(
+    vectors: NDArray[np.float32], threshold: float, n_jobs: int, tick: Tick = lambda n: None
+) -> Components:
+    """Find the components of unit vectors whose cosine reaches the threshold; a zero row is alone.
+
+    Exact, by asking for more and more of the nearest while all of them are near enough: n^2 * d in
+    time for n distinct vectors.
+    """
+    from raudo.similarity import nearest
+
+    labels = np.arange(len(vectors), dtype=np.int64)
+    filled = np.flatnonzero(vectors.any(axis=1))
+    if not len(filled):
+        return Components(labels, "exact")
+    keys = np.array(
+        [(text.hash_bytes(row, 1), text.hash_bytes(row, 2)) for row in vectors[filled]], np.uint64
+    )
+    first, inverse = _fold(keys)
+    distinct = filled[first]
+    base = np.ascontiguousarray(vectors[distinct])
+    forest = text.Forest(len(base))
+    active, k = np.arange(len(base)), 16
+    while len(active):
+        k = min(k, len(base))
+        found = nearest(base[active], base, k, metric="inner", n_jobs=n_jobs)
+        near = (found.distances >= threshold - COSINE_SLACK) & (found.ids >= 0)
+        left = np.repeat(active, k).reshape(-1, k)[near]
+        forest.unite(left.astype(np.int64), found.ids[near].astype(np.int64))
+        tick(int(np.count_nonzero(~near[:, -1])))
+        if k == len(base):
+            break
+        active, k = active[near[:, -1]], k * 4
+    least = np.full(len(base), len(vectors), np.int64)
+    roots = forest.roots()
+    np.minimum.at(least, roots, distinct)
+    labels[filled] = least[roots][inverse]
+    return Components(labels, "exact")

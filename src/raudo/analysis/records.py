@@ -1,0 +1,173 @@
+"""One document a line: JSON lines, comma- and tab-separated tables, plain text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+__all__ = ["LINE_SUFFIXES", "read_lines", "read_records"]
+
+LINE_SUFFIXES = frozenset({".jsonl", ".ndjson", ".csv", ".tsv", ".txt"})
+TEXT_NAMES = ("text", "content", "body", "document", "message", "summary", "description", "title")
+ID_NAMES = ("id", "_id", "key")
+_SAMPLED = 100
+
+# (line number from 1, id or None, text)
+Record = tuple[int, str | None, str]
+Skip = Callable[[str, str], None]
+Say = Callable[[str], None]
+
+
+def read_lines(file: BinaryIO, encoding: str | None, name: str, bad: list[str]) -> Iterator[str]:
+    """Yield lines as text; one that is not UTF-8 is read as Latin-1 and named in `bad`."""
+    if encoding is not None and encoding != "utf-8-sig":
+        yield from io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
+        return
+    for number, line in enumerate(file, 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError:
+            bad.append(f"{name}:{number}")
+            yield line.decode("latin-1")
+
+
+def read_records(
+    lines: Iterator[str],
+    path: Path,
+    text_field: str | None,
+    id_field: str | None,
+    skip: Skip,
+    say: Say,
+) -> Iterator[Record]:
+    """Yield the documents of a file by its suffix; `say` hears which field holds the text."""
+    match path.suffix.lower():
+        case ".jsonl" | ".ndjson":
+            return _json_lines(lines, path, text_field, id_field, skip, say)
+        case ".csv":
+            return _table(csv.reader(lines), path, text_field, id_field, skip, say)
+        case ".tsv":
+            rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+            return _table(rows, path, text_field, id_field, skip, say)
+        case _:
+            return ((number, None, line.rstrip("\r\n")) for number, line in enumerate(lines, 1))
+
+
+def _json_lines(
+    lines: Iterator[str],
+    path: Path,
+    text_field: str | None,
+    id_field: str | None,
+    skip: Skip,
+    say: Say,
+) -> Iterator[Record]:
+    field = text_field
+    for number, line in enumerate(lines, 1):
+        place = f"{path}:{number}"
+        if not line.strip():
+            skip("empty", place)
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            skip("not JSON", place)
+            continue
+        if isinstance(record, str):
+            yield number, None, record
+            continue
+        if not isinstance(record, dict):
+            skip("not a JSON object", place)
+            continue
+        if field is None:
+            field = _text_field(record)
+            if field is not None:
+                say(f"{path}: the text is taken from field {field!r}")
+        content = record.get(field) if field is not None else None
+        if not isinstance(content, str):
+            skip("no text field" if field is None else f"no text in field {field!r}", place)
+            continue
+        yield number, _id_of(record, id_field), content
+
+
+def _text_field(record: dict[str, Any]) -> str | None:
+    """The first of the usual names that holds a string, else the field with the longest one."""
+    for name in TEXT_NAMES:
+        if isinstance(record.get(name), str):
+            return name
+    texts = {name: len(value) for name, value in record.items() if isinstance(value, str)}
+    return max(texts, key=lambda name: texts[name]) if texts else None
+
+
+def _id_of(record: dict[str, Any], id_field: str | None) -> str | None:
+    for name in (id_field,) if id_field else ID_NAMES:
+        value = record.get(name)
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            return str(value)
+    return None
+
+
+def _table(
+    rows: Any,
+    path: Path,
+    text_field: str | None,
+    id_field: str | None,
+    skip: Skip,
+    say: Say,
+) -> Iterator[Record]:
+    numbered = _rows(rows, path, skip)
+    sample = list(islice(numbered, _SAMPLED))
+    if not sample:
+        return
+    header = [cell.strip() for cell in sample[0][1]]
+    column = _column(header, (text_field,) if text_field else TEXT_NAMES)
+    id_column = None
+    if column is not None:
+        say(f"{path}: the text is taken from column {header[column]!r}")
+        id_column = _column(header, (id_field,) if id_field else ID_NAMES)
+        sample = sample[1:]
+    elif text_field is not None:
+        skip(f"no column {text_field!r}", str(path))
+        return
+    else:
+        column = _longest([row for _, row in sample])
+        say(f"{path}: no column has a known name, the text is taken from column {column + 1}")
+    for number, row in chain(sample, numbered):
+        if column >= len(row):
+            skip("too few columns", f"{path}:{number}")
+            continue
+        known = id_column is not None and id_column < len(row) and row[id_column]
+        yield number, row[id_column] if known and id_column is not None else None, row[column]
+
+
+def _rows(rows: Any, path: Path, skip: Skip) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number, cells); a row that is no table row is skipped."""
+    limit = csv.field_size_limit()
+    while True:
+        # the limit is the whole process's: raised for one row at a time
+        csv.field_size_limit(1 << 30)
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error:
+            skip("not a table row", f"{path}:{rows.line_num}")
+            continue
+        finally:
+            csv.field_size_limit(limit)
+        if row:
+            yield rows.line_num, row
+
+
+def _column(header: Sequence[str], names: Sequence[str]) -> int | None:
+    lowered = [cell.lower() for cell in header]
+    return next((lowered.index(name.lower()) for name in names if name.lower() in lowered), None)
+
+
+def _longest(rows: Sequence[Sequence[str]]) -> int:
+    width = max(map(len, rows))
+    totals = [sum(len(row[i]) for row in rows if i < len(row)) for i in range(width)]
+    return totals.index(max(totals))

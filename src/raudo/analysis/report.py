@@ -1,0 +1,204 @@
+"""What an analysis found, as data: rows to export, a summary, and one page to look at."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raudo.analysis.neighbours import Neighbours
+from raudo.analysis.stages import Stage
+
+__all__ = ["AnalysisReport", "Group", "Similar"]
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """A document that is like another, and their cosine."""
+
+    id: Hashable
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Near-duplicates of each other. The representative is the first that was read.
+
+    `similarities[i]` is that of `members[i]` to the representative; where others link the two, it may be
+    below the threshold.
+    """
+
+    number: int
+    representative: Hashable
+    members: tuple[Hashable, ...]
+    similarities: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisReport:
+    """The outcome of `DocumentAnalyzer.analyze`.
+
+    Documents keep the order in which they were read; `group_of[i]` is the number of document i's group,
+    -1 where it has none; `skipped` maps a reason to what was skipped for it, and `badly_encoded` names
+    what is not UTF-8 and was read as Latin-1.
+    """
+
+    ids: tuple[Hashable, ...]
+    paths: tuple[str | None, ...]
+    chars: NDArray[np.int64]
+    words: NDArray[np.int64]
+    groups: tuple[Group, ...]
+    group_of: NDArray[np.int64]
+    neighbours: Neighbours
+    threshold: float
+    measure: str
+    duplicates_method: str
+    stages: tuple[Stage, ...]
+    notes: tuple[str, ...] = ()
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+    badly_encoded: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def seconds(self) -> float:
+        return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def n_duplicates(self) -> int:
+        """Documents that could go if one of each group is kept."""
+        return sum(len(group) - 1 for group in self.groups)
+
+    def similar(self, i: int) -> list[Similar]:
+        """Return the most similar documents of document number i, best first."""
+        return [
+            Similar(self.ids[j], round(float(cosine), 4))
+            for j, cosine in zip(
+                self.neighbours.ids[i].tolist(), self.neighbours.similarities[i].tolist(), strict=True
+            )
+            if j >= 0
+        ]
+
+    def document_rows(self) -> Iterator[dict[str, Any]]:
+        """Yield a row a document: id, path, group (None: in none), similar, chars, words."""
+        for i, (id_, path) in enumerate(zip(self.ids, self.paths, strict=True)):
+            group = int(self.group_of[i])
+            yield {
+                "id": id_,
+                "path": path,
+                "group": None if group < 0 else group,
+                "similar": [{"id": s.id, "similarity": s.similarity} for s in self.similar(i)],
+                "chars": int(self.chars[i]),
+                "words": int(self.words[i]),
+            }
+
+    def group_rows(self) -> Iterator[dict[str, Any]]:
+        """Yield a row a group: group, representative, members, similarities."""
+        for group in self.groups:
+            yield {
+                "group": group.number,
+                "representative": group.representative,
+                "members": list(group.members),
+                "similarities": [round(each, 6) for each in group.similarities],
+            }
+
+    def summary(self) -> dict[str, Any]:
+        """Return the figures, ready for JSON."""
+        return {
+            "documents": len(self),
+            "chars": int(self.chars.sum()),
+            "words": int(self.words.sum()),
+            "groups": len(self.groups),
+            "documents_in_groups": sum(map(len, self.groups)),
+            "duplicates": self.n_duplicates,
+            "threshold": self.threshold,
+            "measure": self.measure,
+            "methods": {"duplicates": self.duplicates_method, "similar": self.neighbours.method},
+            "skipped": {reason: len(names) for reason, names in self.skipped.items()},
+            "skipped_names": self.skipped,
+            "badly_encoded": list(self.badly_encoded),
+            "seconds": round(self.seconds, 6),
+            "stages": [
+                {
+                    "name": stage.name,
+                    "seconds": round(stage.seconds, 6),
+                    "items": stage.items,
+                    "cache_hits": stage.hits,
+                    "cache_misses": stage.misses,
+                    "saved_s": round(stage.saved_s, 6),
+                }
+                for stage in self.stages
+            ],
+            "notes": list(self.notes),
+        }
+
+    def save(
+        self, folder: str | os.PathLike[str], *, format: str = "jsonl", n_jobs: int | None = None
+    ) -> list[Path]:
+        """Write `documents.<format>`, `groups.<format>` and `summary.json`; return their paths.
+
+        Formats are those of `raudo.export`; columns that hold lists are JSON text in csv. Each file
+        appears whole or not at all, the summary last.
+        """
+        from raudo.export import export
+
+        if format not in _FORMATS:
+            raise ValueError(f"format is {format!r}, wanted one of {', '.join(_FORMATS)}")
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        documents, groups = target / f"documents.{format}", target / f"groups.{format}"
+        flat = format == "csv"
+        export(
+            map(_flattened, self.document_rows()) if flat else self.document_rows(),
+            str(documents),
+            format=format,
+            compression="none",
+            n_jobs=n_jobs,
+        )
+        export(
+            map(_flattened, self.group_rows()) if flat else self.group_rows(),
+            str(groups),
+            format=format,
+            compression="none",
+            n_jobs=n_jobs,
+        )
+        summary = target / "summary.json"
+        write_whole(summary, json.dumps(self.summary(), indent=2, default=str) + "\n")
+        return [documents, groups, summary]
+
+    def to_html(self, title: str = "Document analysis") -> str:
+        """Return one self-contained page: figures, plots, groups, timings. Loads nothing."""
+        from raudo.analysis.page import render
+
+        return render(self, title)
+
+
+_FORMATS = ("jsonl", "csv", "parquet", "arrow")
+
+
+def _flattened(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list) else value
+        for name, value in row.items()
+    }
+
+
+def write_whole(path: Path, content: str) -> None:
+    """Write a text file that appears complete or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(content, encoding="utf-8", errors="backslashreplace")
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
