@@ -2,7 +2,7 @@
 
 PYTHON ?= python
 ASAN_DIR := build/asan
-ASAN_TESTS := $(wildcard tests/core tests/memory/test_pool*.py tests/similarity/test_kernel*.py \
+ASAN_TESTS := $(wildcard tests/core tests/memory/test_*pool*.py tests/similarity/test_*kernel*.py \
 	tests/analysis/test_text*.py)
 CORE_MODULES = $(patsubst src/raudo/_core/%.pyx,raudo._core.%,$(wildcard src/raudo/_core/*.pyx))
 
@@ -53,7 +53,7 @@ asan:
 	cd $(ASAN_DIR) && PYTHONPATH=src PYTHONMALLOC=malloc RAUDO_SANITIZED=1 \
 		LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-		$(PYTHON) -m pytest -q -p no:cacheprovider $(ASAN_TESTS)
+		$(PYTHON) -m pytest -q -p no:cacheprovider --timeout 900 $(ASAN_TESTS)
 
 wheel:
 	$(PYTHON) -m build --wheel
