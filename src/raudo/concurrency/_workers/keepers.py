@@ -41,7 +41,7 @@ class Unpicklable(TypeError):  # noqa: N818 - it is a TypeError, and says why
 class ProcessTask:
     """A call for a worker process, and its future."""
 
-    __slots__ = ("args", "fn", "future", "kwargs", "observe", "timeout")
+    __slots__ = ("args", "fn", "future", "is_stopped", "kwargs", "observe", "timeout", "worker")
 
     def __init__(
         self,
@@ -55,6 +55,8 @@ class ProcessTask:
         self.future: Future[Any] = Future() if future is None else future
         self.fn, self.args, self.kwargs, self.timeout = fn, args, kwargs, timeout
         self.observe = observe
+        self.worker: _Worker | None = None  # the one that runs it
+        self.is_stopped = False
 
     @property
     def name(self) -> str:
@@ -77,7 +79,6 @@ class _Worker:
     def __init__(self, child: launch.Child) -> None:
         self.child = child
         self.channel = wire.Channel(child.sock)
-        self.future: Future[Any] | None = None  # of the task that runs
         self.is_cancelled = False
 
     def exchange(self, kind: int, message: wire.Encoded, timeout: float | None) -> wire.Message:
@@ -112,6 +113,7 @@ class Keepers(Crew[ProcessTask]):
         self._start_method = start_method
         self._initializer = None if initializer is None else (initializer, initargs)
         self._workers: set[_Worker] = set()
+        self._claimed: dict[Future[Any], ProcessTask] = {}  # tasks that a keeper has taken
         self._is_stopping = False
         self._n_deaths_at_start = 0
 
@@ -119,8 +121,12 @@ class Keepers(Crew[ProcessTask]):
         kept: _Worker | None = None
         try:
             while (task := self.take()) is not None:
+                with self.lock:
+                    self._claimed[task.future] = task
                 if task.future.set_running_or_notify_cancel():
                     kept = self._run(task, kept)
+                else:
+                    self._release(task)
                 del task  # an idle keeper keeps nothing of its last task alive
         finally:
             if kept is not None:
@@ -131,6 +137,7 @@ class Keepers(Crew[ProcessTask]):
         try:
             message = task.encode()
         except Unpicklable as unpicklable:
+            self._release(task)
             task.future.set_exception(unpicklable)
             return kept
         try:
@@ -140,14 +147,20 @@ class Keepers(Crew[ProcessTask]):
             if kept is None:
                 kept = self._start()
         except Exception as error:
+            self._release(task)
             task.future.set_exception(error)
             return None
         with self.lock:
-            kept.future = task.future
+            task.worker = kept
+            is_stopped = task.is_stopped
+        if is_stopped:  # while its worker started
+            self._release(task)
+            task.future.set_exception(CancelledError("the task was cancelled"))
+            return kept
         try:
             reply = kept.exchange(wire.TASK, message, task.timeout)
         except TimeoutError:
-            self._release(kept)
+            self._release(task)
             kept.child.kill()
             self._end(kept, "a task's timeout")
             task.future.set_exception(
@@ -157,10 +170,10 @@ class Keepers(Crew[ProcessTask]):
             )
             return None
         except wire.ChannelClosed:
-            self._release(kept)
-            task.future.set_exception(self._died(kept, f"running {task.name}"))
+            self._release(task)
+            task.future.set_exception(self._died(kept, f"running {task.name}", task.is_stopped))
             return None
-        self._release(kept)
+        self._release(task)
         if reply.kind == wire.ERROR:
             task.future.set_exception(decode_error(reply.payload))
             return kept
@@ -174,9 +187,11 @@ class Keepers(Crew[ProcessTask]):
             task.future.set_result(value)
         return kept
 
-    def _release(self, kept: _Worker) -> None:
+    def _release(self, task: ProcessTask) -> None:
+        """Let go of a task before its worker may do anything else: it can be stopped no more."""
         with self.lock:
-            kept.future = None
+            task.worker = None
+            del self._claimed[task.future]
 
     # --- starting and ending workers --------------------------------------------------------
 
@@ -222,11 +237,13 @@ class Keepers(Crew[ProcessTask]):
             raise failed
         return started
 
-    def _died(self, dead: _Worker, doing: str) -> WorkerDied | CancelledError:
+    def _died(
+        self, dead: _Worker, doing: str, is_stopped: bool = False
+    ) -> WorkerDied | CancelledError:
         """Bury a worker whose socket closed under a task; return what to tell the task."""
         dead.child.kill()  # the socket may have been closed by the task, the worker may live on
         status = self._end(dead, "died")
-        if dead.is_cancelled:
+        if is_stopped or dead.is_cancelled:
             return CancelledError("the task was cancelled while it ran; its worker was killed")
         return WorkerDied(f"worker process {dead.child.pid} {_describe(status)} while {doing}")
 
@@ -253,11 +270,13 @@ class Keepers(Crew[ProcessTask]):
     def stop_task(self, future: Future[Any]) -> bool:
         """Kill the worker that runs this future's task; False if none does."""
         with self.lock:  # held while killing: the worker must not have gone on to another task
-            for each in self._workers:
-                if each.future is future:
-                    self._stop(each)
-                    return True
-        return False
+            task = self._claimed.get(future)
+            if task is None:
+                return False
+            task.is_stopped = True
+            if task.worker is not None:
+                task.worker.child.kill()
+            return True
 
     def pids(self) -> list[int]:
         """Return the process ids of the workers alive now."""

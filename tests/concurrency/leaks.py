@@ -1,0 +1,46 @@
+"""Checks that a test leaves no process, thread or descriptor behind."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+
+def _descriptors() -> set[str]:
+    found = set()
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found.add(f"{fd} {os.readlink(f'/proc/self/fd/{fd}')}")
+    return {each for each in found if "/proc/" not in each}
+
+
+def _threads() -> set[str]:
+    return {each.name for each in threading.enumerate() if each.name.startswith("raudo")}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Compare before and after; what is on its way out has a few seconds for it."""
+    gc.collect()
+    descriptors, threads = _descriptors(), _threads()
+    processes = set(psutil.Process().children(recursive=True))
+    yield
+    gc.collect()
+    until = time.monotonic() + 10.0
+    while True:
+        left = (
+            {each for each in psutil.Process().children(recursive=True) if each not in processes},
+            _threads() - threads,
+            _descriptors() - descriptors,
+        )
+        if not any(left) or time.monotonic() > until:
+            break
+        time.sleep(0.01)
+    assert not any(left)
