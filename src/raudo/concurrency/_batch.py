@@ -112,6 +112,8 @@ class Batch:
         self._close()
 
     def _close(self) -> None:
+        if self._is_closing:  # to cancel twice would break into the items' cleaning up
+            return
         self._is_closing = True
         current = asyncio.current_task(self._engine.loop)
         for worker in self._workers:
@@ -152,7 +154,12 @@ class Batch:
         for item in self._source:
             index = len(results)
             results.append(None)
-            if type(item) is tuple and len(item) == 3 and type(item[1]) is tuple:
+            if (
+                type(item) is tuple
+                and len(item) == 3
+                and type(item[1]) is tuple
+                and type(item[2]) is dict
+            ):
                 fn, args, kwargs = item
             else:
                 try:

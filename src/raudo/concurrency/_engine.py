@@ -245,9 +245,12 @@ class Engine:
                 run.settle_value()
         except BaseException as error:
             real = self.settled(run, error, plan)
-            if real is error:
-                raise
-            raise real from error
+            try:
+                if real is error:
+                    raise
+                raise real from error
+            finally:
+                del real  # its traceback holds this frame
         finally:
             run.started = NOT_TIMED
             ran_s = self.clock() - begun

@@ -184,6 +184,7 @@ class SubmitQueue:
             ledger.busy_s += run.ran_s
             if sweep is not None:
                 sweep.unwatch(run)
+            del future, submission  # an error in the future holds this frame
 
     # --- the end ----------------------------------------------------------------------------
 

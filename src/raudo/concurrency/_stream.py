@@ -95,6 +95,8 @@ class Stream:
         self._close()
 
     def _close(self) -> None:
+        if self._is_closing:  # to cancel twice would break into the items' cleaning up
+            return
         self._is_closing = True
         for worker in self._workers:
             worker.cancel()

@@ -213,6 +213,8 @@ class BatchProcessor:
 
         def end() -> None:
             nonlocal is_ended
+            if is_ended:
+                return
             is_ended = True
             current = asyncio.current_task()
             for worker in workers:
