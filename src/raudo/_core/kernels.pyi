@@ -1,0 +1,35 @@
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+def isa() -> str:
+    """Return the name of the instruction set in use."""
+
+def available_isas() -> tuple[str, ...]:
+    """Return the names of those that this processor runs, slowest first."""
+
+def force_isa(name: str | None) -> None:
+    """Use the named instruction set from now on, in all threads; None: the fastest."""
+
+def row_kernels() -> tuple[str, ...]:
+    """Return the names of the row kernels, "inner_f32" and the like; the position is the number."""
+
+def pairwise_f32(x: F32, y: F32, out: F32, shift: F32, form: int, root: bool, row_kernel: int) -> None:
+    """Fill out[i, j] by tiles. `shift` has the rows' width; zeros but for `FORM_SQEUCLIDEAN`."""
+
+def pairwise_f64(x: F64, y: F64, out: F64, shift: F64, form: int, root: bool, row_kernel: int) -> None:
+    """As `pairwise_f32`."""
+
+def rows_f32(x: F32, y: F32, out: F32, row_kernel: int) -> None:
+    """Fill out[i, j] by a row kernel."""
+
+def rows_f64(x: F64, y: F64, out: F64, row_kernel: int) -> None:
+    """Fill out[i, j] by a row kernel."""
+
+def rows_i8(x: NDArray[np.int8], y: NDArray[np.int8], out: F64, row_kernel: int) -> None:
+    """Fill out[i, j] by a row kernel, exactly."""
+
+def rows_bits(x: NDArray[np.uint8], y: NDArray[np.uint8], out: F64, row_kernel: int) -> None:
+    """Fill out[i, j] by a row kernel over packed bits."""

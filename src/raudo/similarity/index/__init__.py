@@ -1,0 +1,1 @@
+"""Vector indexes: rows kept by id, searched many times."""

@@ -1,0 +1,283 @@
+"""Exact search over rows kept in memory: every row is looked at, and none is missed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from operator import index
+from typing import Any, NamedTuple, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from raudo.errors import CorruptEntry
+from raudo.similarity._arrays import Pair, matrix, pack_bits, rows_of
+from raudo.similarity.index._file import read_arrays, write_arrays
+from raudo.similarity.metrics import Metric, metric_of
+from raudo.similarity.search import check_k, search_rows
+from raudo.types import Matches
+
+__all__ = ["FlatIndex"]
+
+Filter = ArrayLike | Callable[[NDArray[np.int64]], ArrayLike]
+_STORAGES = ("float32", "bits")
+
+
+class _Rows(NamedTuple):
+    """What a search sees: the first `n` of arrays whose seen rows never change."""
+
+    vectors: NDArray[Any]
+    ids: NDArray[np.int64]
+    n: int
+    largest_id: int
+    version: str
+
+
+class FlatIndex:
+    """Vectors by id, searched exhaustively; results are exact and do not depend on threads.
+
+    Args:
+        dim: Number of elements of a vector; of bits, with `storage="bits"`.
+        metric: A name or a `Metric`; see `pairwise_distances`.
+        storage: `"float32"`, or `"bits"` for `hamming` and `jaccard`: eight to a byte, given as
+            bool rows of `dim` or as packed uint8 rows, whose padding bits must be zero.
+
+    Thread-safe: searches run at once, beside an `add` or `remove` too, and see the index as it was
+    when they began. Memory is that of the vectors and 8 bytes an id, up to twice that after adds.
+    """
+
+    def __init__(
+        self, dim: SupportsIndex, metric: str | Metric = "inner", *, storage: str = "float32"
+    ) -> None:
+        self._dim = index(dim)
+        if self._dim < 1:
+            raise ValueError(f"dim is {self._dim}, at least 1 is wanted")
+        self._metric = metric_of(metric)
+        if storage not in _STORAGES:
+            raise ValueError(f"storage is {storage!r}, one of {', '.join(_STORAGES)} is wanted")
+        on_bits = self._metric.function is None and "bits" in self._metric.types
+        if storage == "bits" and not on_bits:
+            raise ValueError(f"storage 'bits' is for hamming and jaccard, not {self._metric.name}")
+        if storage != "bits" and self._metric.sets and on_bits:
+            raise ValueError(f"metric {self._metric.name} wants storage='bits'")
+        self._storage = storage
+        self._width = -(-self._dim // 8) if storage == "bits" else self._dim
+        self._token = secrets.token_hex(8)
+        self._n_changes = 0
+        self._lock = threading.Lock()
+        dtype = np.uint8 if storage == "bits" else np.float32
+        self._rows = _Rows(np.empty((0, self._width), dtype), np.empty(0, np.int64), 0, -1, "")
+        self._publish(self._rows)
+
+    @property
+    def dim(self) -> int:
+        return self._dim
+
+    @property
+    def metric(self) -> Metric:
+        return self._metric
+
+    @property
+    def storage(self) -> str:
+        return self._storage
+
+    @property
+    def version(self) -> str:
+        """Names the contents: changes with every add and remove, and is no other index's."""
+        return self._rows.version
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """The ids, in the order in which they were added; a copy."""
+        rows = self._rows
+        return rows.ids[: rows.n].copy()
+
+    def __len__(self) -> int:
+        return self._rows.n
+
+    def __repr__(self) -> str:
+        return (
+            f"FlatIndex(dim={self._dim}, metric={self._metric.name!r}, storage={self._storage!r}): "
+            f"{len(self)} vectors"
+        )
+
+    def _publish(self, rows: _Rows) -> None:
+        self._n_changes += 1
+        self._rows = rows._replace(version=f"{self._token}-{self._n_changes}")
+
+    # --- changing -----------------------------------------------------------------------------
+
+    def add(self, vectors: ArrayLike, ids: ArrayLike | None = None) -> NDArray[np.int64]:
+        """Add vectors (m, dim) and return their ids: those given, or the next numbers.
+
+        Ids are whole numbers from 0. One that is there already, or twice in `ids`, is a ValueError:
+        remove it first. All vectors are added, or none. Amortised O(m dim).
+        """
+        added = self._checked("vectors", vectors)
+        names = None if ids is None else _id_array("ids", ids)
+        if names is not None and len(names) != len(added):
+            raise ValueError(f"ids has {len(names)} entries, vectors has {len(added)} rows")
+        with self._lock:
+            rows = self._rows
+            if names is None:
+                names = np.arange(
+                    rows.largest_id + 1, rows.largest_id + 1 + len(added), dtype=np.int64
+                )
+            else:
+                _refuse_known(names, rows)
+            if not len(added):
+                return names
+            n = rows.n + len(added)
+            stored, stored_ids = rows.vectors, rows.ids
+            if n > len(stored):  # searches may still read the old arrays: they are left as they are
+                capacity = max(n, 2 * rows.n)
+                stored = np.empty((capacity, self._width), rows.vectors.dtype)
+                stored_ids = np.empty(capacity, np.int64)
+                stored[: rows.n], stored_ids[: rows.n] = rows.vectors[: rows.n], rows.ids[: rows.n]
+            stored[rows.n : n], stored_ids[rows.n : n] = added, names
+            largest = max(rows.largest_id, int(names.max()))
+            self._publish(_Rows(stored, stored_ids, n, largest, ""))
+        return names
+
+    def remove(self, ids: ArrayLike) -> int:
+        """Remove the vectors of these ids; return how many there were. O(n dim)."""
+        names = _id_array("ids", np.atleast_1d(np.asarray(ids)), lowest=None)
+        with self._lock:
+            rows = self._rows
+            stays = ~np.isin(rows.ids[: rows.n], names)
+            n = int(np.count_nonzero(stays))
+            if n < rows.n:
+                kept = rows.vectors[: rows.n][stays], rows.ids[: rows.n][stays]
+                self._publish(_Rows(*kept, n, rows.largest_id, ""))
+            return rows.n - n
+
+    def _checked(self, name: str, vectors: ArrayLike) -> NDArray[Any]:
+        """Return vectors as they are stored."""
+        array = matrix(name, vectors)
+        if self._storage == "bits":
+            if array.dtype == np.bool_ and array.shape[1] == self._dim:
+                return pack_bits(array)
+            if array.dtype != np.uint8 or array.shape[1] != self._width:
+                raise ValueError(
+                    f"{name} is {array.dtype} of shape {array.shape}, "
+                    f"bool of {self._dim} columns or packed uint8 of {self._width} is wanted"
+                )
+            return rows_of(array, np.uint8)
+        if array.shape[1] != self._dim:
+            raise ValueError(f"{name} has {array.shape[1]} columns, the index has {self._dim}")
+        with np.errstate(over="ignore"):  # beyond float32 is infinite
+            return rows_of(array, np.float32)
+
+    # --- searching ----------------------------------------------------------------------------
+
+    def search(
+        self,
+        queries: ArrayLike,
+        k: SupportsIndex,
+        *,
+        filter: Filter | None = None,
+        n_jobs: SupportsIndex | None = None,
+    ) -> Matches:
+        """Find the k nearest of each query (q, dim); -1 and NaN where there are fewer.
+
+        Args:
+            queries: (q, dim).
+            k: How many.
+            filter: What may be found: whole numbers are the ids allowed; a bool array says it by id
+                (`filter[id]`, what lies beyond its end is not allowed); a callable gets all ids as
+                an int64 array and returns a bool array as long.
+            n_jobs: Threads; see `nearest`.
+
+        Ties go to the smaller id. With `inner` the larger is the nearer, and `distances` are inner
+        products.
+        """
+        wanted = check_k(k)
+        asked = self._checked("queries", queries)
+        rows = self._rows
+        vectors, ids = rows.vectors[: rows.n], rows.ids[: rows.n]
+        allowed = None if filter is None else _allowed(filter, ids)
+        if allowed is not None and np.count_nonzero(allowed) * 2 < rows.n:
+            vectors, ids, allowed = vectors[allowed], ids[allowed], None
+        kind = "bits" if self._storage == "bits" else "f32"
+        return search_rows(
+            self._metric, Pair(asked, vectors, kind, self._dim), wanted, n_jobs, ids, allowed
+        )
+
+    # --- on disk ------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the index to one file, atomically; a search or an add may go on meanwhile."""
+        rows = self._rows
+        meta = {
+            "kind": "flat",
+            "dim": self._dim,
+            "metric": self._metric.name,
+            "storage": self._storage,
+            "largest_id": rows.largest_id,
+        }
+        ids, vectors = rows.ids[: rows.n], rows.vectors[: rows.n]
+        if self._storage == "float32":
+            vectors = vectors.astype("<f4", copy=False)
+        write_arrays(path, meta, {"ids": ids.astype("<i8", copy=False), "vectors": vectors})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> FlatIndex:
+        """Read what `save` wrote. A damaged file is a `CorruptEntry`, which is a ValueError.
+
+        A metric of one's own must have been registered.
+        """
+        meta, arrays = read_arrays(path)
+        if meta.get("kind") != "flat" or set(arrays) != {"ids", "vectors"}:
+            raise CorruptEntry(f"{os.fspath(path)} holds no FlatIndex")
+        loaded = cls(meta["dim"], meta["metric"], storage=meta["storage"])
+        ids, vectors = arrays["ids"], arrays["vectors"]
+        wanted = (loaded._rows.vectors.dtype, (len(ids), loaded._width), np.dtype(np.int64), 1)
+        if (vectors.dtype, vectors.shape, ids.dtype, ids.ndim) != wanted:
+            raise CorruptEntry(f"{os.fspath(path)} has arrays of the wrong shape")
+        loaded._publish(_Rows(vectors, ids, len(ids), meta["largest_id"], ""))
+        return loaded
+
+
+def _id_array(name: str, ids: ArrayLike, lowest: int | None = 0) -> NDArray[np.int64]:
+    """Return ids as int64 (m,)."""
+    array = np.asarray(ids)
+    if not array.size:
+        array = array.astype(np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise TypeError(
+            f"{name} is {array.dtype} of shape {array.shape}, a row of whole numbers is wanted"
+        )
+    if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} has {int(array.max())}, at most 2**63 - 1 is wanted")
+    if lowest is not None and array.size and int(array.min()) < lowest:
+        raise ValueError(f"{name} has {int(array.min())}, numbers from {lowest} are wanted")
+    return array.astype(np.int64)
+
+
+def _refuse_known(names: NDArray[np.int64], rows: _Rows) -> None:
+    unique, counts = np.unique(names, return_counts=True)
+    if len(unique) < len(names):
+        raise ValueError(f"ids has {unique[counts > 1][0]} twice")
+    if len(names) and names.min() <= rows.largest_id:
+        known = names[np.isin(names, rows.ids[: rows.n])]
+        if len(known):
+            raise ValueError(f"id {known[0]} is in the index already: remove it first")
+
+
+def _allowed(filter: Filter, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which rows a filter allows."""
+    if callable(filter):
+        given = np.asarray(filter(ids.copy()))
+        if given.dtype != np.bool_ or given.shape != ids.shape:
+            raise ValueError(
+                f"filter returned {given.dtype} of shape {given.shape}, "
+                f"bool of {ids.shape} is wanted"
+            )
+        return given
+    array = np.asarray(sorted(filter) if isinstance(filter, (set, frozenset)) else filter)
+    if array.dtype == np.bool_ and array.ndim == 1:
+        inside = ids < len(array)
+        return inside & array[np.where(inside, ids, 0)] if len(array) else inside
+    return np.isin(ids, _id_array("filter", array, lowest=None))
