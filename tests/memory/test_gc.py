@@ -12,14 +12,16 @@ import pytest
 from raudo.memory import gc_paused
 from raudo.memory.gc import IdleCollector, PauseMeter, Thresholds
 
+gc.collect()
+IMMORTAL = gc.get_freeze_count()  # CPython 3.12 counts its immortal objects as frozen
+
 
 @pytest.fixture(autouse=True)
 def _gc_as_found():
-    before = gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()
+    before = gc.isenabled(), gc.get_threshold()
     yield
-    assert (gc.isenabled(), gc.get_threshold()) == before[:2]
-    if not before[2]:
-        assert gc.get_freeze_count() == 0
+    assert (gc.isenabled(), gc.get_threshold()) == before
+    assert gc.get_freeze_count() <= IMMORTAL
 
 
 class Node:
@@ -200,7 +202,7 @@ def test_first_idle_moment_collects_everything(collector):
     done = collector.idle(None)
     assert ref() is None
     assert done["generation"] == 2
-    assert done["frozen"] == gc.get_freeze_count() > 0
+    assert done["frozen"] == gc.get_freeze_count() - IMMORTAL > 0
 
 
 def test_later_idle_moments_are_short(collector):
@@ -246,7 +248,7 @@ def test_first_idle_moment_with_a_budget_is_short(collector):
 def test_freeze_collects_first(collector):
     gc.collect()
     ref = cycle()
-    assert collector.freeze() == gc.get_freeze_count() > 0
+    assert collector.freeze() == gc.get_freeze_count() > IMMORTAL
     assert ref() is None
     collector.undo()
-    assert gc.get_freeze_count() == 0
+    assert gc.get_freeze_count() <= IMMORTAL

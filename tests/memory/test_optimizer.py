@@ -17,6 +17,9 @@ from raudo.testing import FakeClock
 
 THREAD = "raudo-memory-watch"
 
+gc.collect()
+IMMORTAL = gc.get_freeze_count()  # CPython 3.12 counts its immortal objects as frozen
+
 
 @pytest.fixture(autouse=True)
 def _nothing_left_behind():
@@ -27,7 +30,7 @@ def _nothing_left_behind():
         thread.join(5)
     assert not watchers()
     assert (gc.get_threshold(), gc.callbacks) == before
-    assert gc.get_freeze_count() == 0
+    assert gc.get_freeze_count() <= IMMORTAL
 
 
 @pytest.fixture
@@ -160,7 +163,7 @@ def test_dropping_it_ends_the_thread_and_restores_the_settings():
         thread.join(5)
         assert not thread.is_alive()
     assert gc.get_threshold() == found
-    assert gc.get_freeze_count() == 0
+    assert gc.get_freeze_count() <= IMMORTAL
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -282,7 +285,7 @@ def test_idle_takes_the_old_generation_over_until_it_is_forgotten():
     clock.advance(2)
     optimizer._tick()
     assert gc.get_threshold() == (1000, *found[1:])
-    assert gc.get_freeze_count() == 0
+    assert gc.get_freeze_count() <= IMMORTAL
     optimizer.idle(budget=0.001)
     assert gc.get_threshold()[2] == 1_000_000
     optimizer.stop()
@@ -293,10 +296,10 @@ def test_idle_takes_the_old_generation_over_until_it_is_forgotten():
 
 def test_freeze_is_undone_by_stop():
     optimizer = MemoryOptimizer()
-    assert optimizer.freeze() == gc.get_freeze_count() > 0
-    assert optimizer.get_optimization_report()["frozen_objects"] > 0
+    assert optimizer.freeze() == gc.get_freeze_count() > IMMORTAL
+    assert optimizer.get_optimization_report()["frozen_objects"] > IMMORTAL
     optimizer.stop()
-    assert gc.get_freeze_count() == 0
+    assert gc.get_freeze_count() <= IMMORTAL
 
 
 # --- what it reports --------------------------------------------------------------------------
@@ -309,7 +312,8 @@ def test_report_is_true(memory):
     lent = pool.acquire()
     report = optimizer.get_optimization_report()
     assert report["current_memory"] == {"used_mb": 1.0, "percent": 25.0, "limit_mb": 4.0}
-    assert abs(report["python_objects"] - len(gc.get_objects())) < 100
+    expected = len(gc.get_objects()) + gc.get_freeze_count()
+    assert report["python_objects"] == pytest.approx(expected, abs=100)
     before = report["gc_collections"]
     gc.collect()
     assert optimizer.get_optimization_report()["gc_collections"] == before + 1
