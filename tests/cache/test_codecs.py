@@ -9,9 +9,7 @@ import struct
 import threading
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from enum import Enum
-from fractions import Fraction
 from pathlib import Path
 from uuid import uuid4
 

@@ -8,15 +8,15 @@ from typing import Any
 __all__ = ["check_arguments", "check_ttl"]
 
 
-def check_ttl(ttl: float | None, default: float | None) -> float | None:
+def check_ttl(ttl: float | None, default: float | None, name: str = "ttl") -> float | None:
     """Return the seconds that count, None for ever."""
     seconds = default if ttl is None else ttl
     if seconds is None or seconds == math.inf:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise TypeError(f"ttl must be a number of seconds or None, got {seconds!r}")
+        raise TypeError(f"{name} must be a number of seconds or None, got {seconds!r}")
     if not seconds > 0:
-        raise ValueError(f"ttl must be more than 0 seconds, got {seconds!r}")
+        raise ValueError(f"{name} must be more than 0 seconds, got {seconds!r}")
     # 2**63 nanoseconds end in the year 2262; what lives longer lives for ever.
     return float(seconds) if seconds < 7e9 else None
 
@@ -36,7 +36,7 @@ def check_arguments(
         raise TypeError(f"max_size must be an int, got {max_size!r}")
     if max_size < 1:
         raise ValueError(f"max_size must be at least 1, got {max_size}")
-    check_ttl(default_ttl, None)
+    check_ttl(default_ttl, None, "default_ttl")
     shares = tuple(levels)
     if len(shares) != 3 or not all(math.isfinite(s) and s >= 0 for s in shares) or not sum(shares):
         raise ValueError(f"levels must be three shares >= 0, not all 0, got {levels!r}")

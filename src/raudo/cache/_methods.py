@@ -59,11 +59,10 @@ def _nobody() -> None:
 class CachedMethod:
     """What a cached function in a class body becomes: a cache for each instance."""
 
-    def __init__(self, fn: Callable[..., Any], build: Callable[[Any], Any], is_async: bool) -> None:
-        functools.update_wrapper(self, fn)  # type: ignore[arg-type]
+    def __init__(self, fn: Callable[..., Any], build: Callable[[Any], Any]) -> None:
+        functools.update_wrapper(self, fn)
         self._fn = fn
         self._build = build
-        self._is_async = is_async
         self._lock = threading.Lock()
         self._without_dict: dict[int, tuple[Any, Any]] = {}
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -72,7 +71,7 @@ class CachedMethod:
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return _OfClass(self)
-        return BoundMethod(instance, self._cache_of(instance))
+        return BoundMethod(instance, self._fn, self._cache_of(instance))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call it as a plain function, as a static method is: one cache for all."""
@@ -119,20 +118,12 @@ class CachedMethod:
 
     def _new_cache(self, owner: Callable[[], Any]) -> Any:
         fn = self._fn
-        if self._is_async:
 
-            @functools.wraps(fn)
-            async def call_async(*args: Any, **kwargs: Any) -> Any:
-                return await fn(owner(), *args, **kwargs)
+        @functools.wraps(fn)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return fn(owner(), *args, **kwargs)
 
-            found = self._build(call_async)
-        else:
-
-            @functools.wraps(fn)
-            def call(*args: Any, **kwargs: Any) -> Any:
-                return fn(owner(), *args, **kwargs)
-
-            found = self._build(call)
+        found = self._build(call)
         self._known.add(found)
         return found
 
@@ -172,7 +163,7 @@ class _OfClass:
         self._method = method
 
     def __call__(self, instance: Any, /, *args: Any, **kwargs: Any) -> Any:
-        return self._method._cache_of(instance)(*args, **kwargs)
+        return self._method.__get__(instance)(*args, **kwargs)
 
     def invalidate(self, instance: Any, /, *args: Any, **kwargs: Any) -> bool:
         return bool(self._method._cache_of(instance).invalidate(*args, **kwargs))
@@ -184,15 +175,19 @@ class _OfClass:
 class BoundMethod:
     """The method as seen on an instance; keeps it alive as any bound method does."""
 
-    __slots__ = ("__self__", "_cache")
+    __slots__ = ("__self__", "_cache", "_fn")
 
-    def __init__(self, instance: Any, cache: Any) -> None:
+    def __init__(self, instance: Any, fn: Callable[..., Any], cache: Any) -> None:
         self.__self__ = instance
+        self._fn = fn
         self._cache = cache
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        result = self._cache(*args, **kwargs)
-        return _Holding(result, self.__self__) if hasattr(result, "cr_frame") else result
+        call_as = getattr(self._cache, "call_as", None)
+        if call_as is None:
+            return self._cache(*args, **kwargs)
+        # The coroutine outlives this object, and must keep the instance alive while it runs.
+        return call_as(functools.partial(self._fn, self.__self__), args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cache, name)

@@ -66,7 +66,9 @@ class ColdLevels:
         self._dropped = dropped
         self._make = None if isinstance(tiers, list) else tiers
         self._make_at = 0.0
-        self.guards = [Guard(tier, cache, clock) for tier in tiers] if isinstance(tiers, list) else []
+        self.guards = (
+            [Guard(tier, cache, clock) for tier in tiers] if isinstance(tiers, list) else []
+        )
         self.outbox: OrderedDict[bytes, Blob | None] = OrderedDict()
         self._n_waiting = 0
         self._carried: bytes | None = None

@@ -118,7 +118,7 @@ def cached(
             return _remember_once(target, new_cache(), key, stampede)
 
         if key is None and is_in_class_body(fn):
-            return cast(F, CachedMethod(fn, build, is_async))
+            return cast(F, CachedMethod(fn, build))
         return cast(F, build(fn))
 
     return decorate
@@ -180,23 +180,33 @@ class CachedCoroutine:
         mark_coroutine_function(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        return self.call_as(self._fn, args, kwargs)
+
+    def call_as(
+        self, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Awaitable[Any]:
+        """Answer a call from the cache, or by `fn`."""
         key = self._key(*args, **kwargs)
         value = self.cache.get(key, MISSING)
         if value is not MISSING:
             return Ready(value)
         if not self._stampede:
-            return self._call_alone(key, args, kwargs)
+            return self._call_alone(fn, key, args, kwargs)
         return self._flights.run_async(
             key,
-            lambda: self._fn(*args, **kwargs),
+            lambda: fn(*args, **kwargs),
             lambda value: self.cache.set(key, value),
             lambda: self.cache.peek(key, MISSING),
         )
 
     async def _call_alone(
-        self, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        fn: Callable[..., Awaitable[Any]],
+        key: Hashable,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
-        value = await self._fn(*args, **kwargs)
+        value = await fn(*args, **kwargs)
         self.cache.set(key, value)
         return value
 

@@ -16,7 +16,7 @@ class Guard:
     """Watches one tier: what failed, and whether it is worth trying again.
 
     Reads and writes rest apart from each other: a full disk can still be read. Drops are never
-    skipped; the keys of those that failed are not believed until they were dropped or put after all.
+    skipped; keys of those that failed are not believed until they are dropped or put after all.
     """
 
     def __init__(self, tier: Tier, cache: str, clock: Clock) -> None:

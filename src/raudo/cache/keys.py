@@ -55,7 +55,9 @@ def _encode_real(key: Any) -> bytes:
     if key != key:
         raise KeyEncodingError("NaN equals no key, not even itself: it lives in L1 only")
     if isinstance(key, Decimal) and key.is_finite() and abs(key.adjusted()) > 4096:
-        raise KeyEncodingError(f"a Decimal with the exponent {key.adjusted()} is too long for a key")
+        raise KeyEncodingError(
+            f"a Decimal with the exponent {key.adjusted()} is too long for a key"
+        )
     try:
         top, bottom = key.as_integer_ratio()
     except OverflowError:

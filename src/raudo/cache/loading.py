@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 __all__ = ["MISSING", "Flights"]
@@ -91,10 +93,8 @@ class _Flight:
         waiter: asyncio.Future[None] = loop.create_future()
 
         def wake() -> None:
-            try:
+            with suppress(RuntimeError):  # of a closed loop: nobody waits there any more
                 loop.call_soon_threadsafe(_set_done, waiter)
-            except RuntimeError:
-                pass  # the waiter's loop is closed: nobody waits there any more
 
         if self._call_when_done(wake):
             while not waiter.done():
@@ -179,7 +179,7 @@ class Flights:
                 drive = self._drive_async(flight, load, store, look)
                 flight.task = flight.loop.create_task(drive)
                 # Cancelled before its first step, a task never runs its coroutine at all.
-                flight.task.add_done_callback(lambda _, flight=flight: self._leave(flight))
+                flight.task.add_done_callback(partial(self._leave_with, flight))
             elif self._is_loading(key):
                 return await load()
             await flight.wait_async()
@@ -201,6 +201,9 @@ class Flights:
             if self._flights.get(flight.key) is flight:
                 del self._flights[flight.key]
         flight.end()
+
+    def _leave_with(self, flight: _Flight, _: asyncio.Task[None]) -> None:
+        self._leave(flight)
 
     def _is_loading(self, key: Hashable) -> bool:
         return (id(self), key) in _loading.get()

@@ -452,6 +452,20 @@ class Levels:
                 self._to_cold(data, replace(blob, expires_ns=expires_ns))
             return True
 
+    def finish_touch(
+        self, data: bytes, token: object, fetched: Fetched | None, ttl: float | None
+    ) -> bool:
+        """Put what was read back with a new time to live, where no level is above."""
+        with self.lock:
+            self.check()
+            is_same = self._reads.get(data) is token
+            self.end_read(data, token)
+            if not is_same or fetched is None or self.cold is None or not self.cold.drop(data):
+                return False
+            expires_ns = 0 if ttl is None else self.clock.time_ns() + round(ttl * 1e9)
+            self._to_cold(data, replace(fetched.blob, expires_ns=expires_ns))
+            return True
+
     def contains(self, key: Hashable) -> bool:
         """Say whether a valid entry is anywhere that needs no waiting; counts nothing."""
         with self.lock:
@@ -482,10 +496,7 @@ class Levels:
                 self.counters.replaced += 1
 
     def _demote(self, key: Any, entry: Any) -> None:
-        value, expires_ns, tags = unwrap(entry), 0, ()
-        if isinstance(entry, Timed):
-            expires_ns = entry.expires_ns
-            tags = entry.tags if isinstance(entry, Watched) else ()
+        value, expires_ns, tags = _parts(entry)
         if expires_ns and expires_ns <= self.clock.time_ns():
             self.counters.expirations += 1
             self._tell(key, value, "expired")
@@ -621,14 +632,13 @@ class Levels:
         data = self.encode(key)
         if entry is MISSING or data is None or cold.keeps(data):
             return
-        expires_ns = entry.expires_ns if isinstance(entry, Timed) else 0
-        tags = entry.tags if isinstance(entry, Watched) else ()
+        value, expires_ns, tags = _parts(entry)
         if expires_ns and expires_ns <= self.clock.time_ns():
             return
         if tags and not self.tags.is_current(tags):
             return
         try:
-            cold.keep(data, self.codec.encode(unwrap(entry), expires_ns, tags))
+            cold.keep(data, self.codec.encode(value, expires_ns, tags))
         except Exception:
             self.counters.unpicklable_values += 1
 
@@ -695,6 +705,15 @@ class Levels:
             self.l2.after_fork()
         if self.cold is not None:
             self.cold.after_fork(self.lock)
+
+
+def _parts(entry: Any) -> tuple[Any, int, Stamps]:
+    """Return the value, the expiry and the stamps of what L1 holds."""
+    if isinstance(entry, Watched):
+        return entry.value, entry.expires_ns, entry.tags
+    if isinstance(entry, Timed):
+        return entry.value, entry.expires_ns, ()
+    return entry, 0, ()
 
 
 def _weigh(key: Any, entry: Any) -> int:

@@ -70,7 +70,7 @@ class SmartCache:
         clock: Where the time comes from.
 
     Thread-safe, and bound to no event loop. L1 hands out the object that was stored, not a copy:
-    change it and every reader sees the change; below L1 it is bytes, and comes back as a new object.
+    change it and every reader sees the change; below L1 it is bytes, which make a new object.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class SmartCache:
         self._clock = clock
         self._flights = Flights()
         self._background: set[asyncio.Task[Any]] = set()
+        self._is_closing = False
         self._predictor = StridePredictor() if prefetch else None
         codec = BlobCodec(serializer, compression, allow)
         signer = Signer(secret) if secret is not None else None
@@ -270,7 +271,11 @@ class SmartCache:
         data = self._levels.may_be_below(key)
         if data is None or await self._read(key, data, counts=False) is MISSING:
             return False
-        touched = self._levels.touch(key, seconds)
+        touched = self._levels.touch(key, seconds)  # it has come up, unless nothing is above
+        if not touched and self._levels.cold is not None:
+            token = self._levels.begin_read(data)
+            fetched = await self._levels.cold.fetch_async(data)
+            touched = self._levels.finish_touch(data, token, fetched, seconds)
         await self._settle_waiting()
         return touched
 
@@ -572,20 +577,22 @@ class SmartCache:
 
     async def close(self) -> None:
         """Flush where there is a path, and give everything up. Closing twice is harmless."""
-        if self._levels.is_closed:
+        if self._levels.is_closed or self._is_closing:
             return
-        loop = asyncio.get_running_loop()
-        own = [task for task in self._background if task.get_loop() is loop]
-        for task in own:
-            task.cancel()
-        await asyncio.gather(*own, return_exceptions=True)
-        if self._levels.is_closed:
-            return
-        await self.flush()
-        self._levels.empty()
-        if self._levels.cold is not None:
-            await self._levels.cold.aclose()
-        self._abandon.detach()
+        self._is_closing = True
+        try:
+            loop = asyncio.get_running_loop()
+            own = [task for task in self._background if task.get_loop() is loop]
+            for task in own:
+                task.cancel()
+            await asyncio.gather(*own, return_exceptions=True)
+            await self.flush()
+            self._levels.empty()
+            if self._levels.cold is not None:
+                await self._levels.cold.aclose()
+            self._abandon.detach()
+        finally:
+            self._is_closing = False
 
     def close_nowait(self) -> None:
         """Close without an event loop."""
@@ -657,9 +664,8 @@ class SmartCache:
 
 
 async def _call(loader: Loader, key: Hashable) -> Any:
-    if inspect.iscoroutinefunction(loader) or inspect.iscoroutinefunction(
-        getattr(loader, "__call__", None)  # noqa: B004  asks what kind it is, not whether
-    ):
+    call: Any = getattr(loader, "__call__", None)  # noqa: B004  asks what kind it is, not whether
+    if inspect.iscoroutinefunction(loader) or inspect.iscoroutinefunction(call):
         return await loader(key)
     value = await asyncio.to_thread(loader, key)
     return await value if inspect.isawaitable(value) else value

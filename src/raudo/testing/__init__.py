@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from raudo.testing.clock import FakeClock
     from raudo.testing.exporter import ExporterContract
     from raudo.testing.sink import FormatContract, SinkContract
+    from raudo.testing.tier import TierContract
 
-__all__ = ["ExporterContract", "FakeClock", "FormatContract", "SinkContract"]
+__all__ = ["ExporterContract", "FakeClock", "FormatContract", "SinkContract", "TierContract"]
 
 _HOME_OF = {
     "ExporterContract": "exporter",
     "FakeClock": "clock",
     "FormatContract": "sink",
     "SinkContract": "sink",
+    "TierContract": "tier",
 }
 
 

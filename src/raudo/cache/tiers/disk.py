@@ -231,10 +231,12 @@ class DiskTier:
             self._log.sync()
 
     def contains(self, key: bytes) -> bool:
-        """Say whether a live entry is there, without reading or counting."""
+        """Say whether a live entry is there, without reading it or counting a hit or miss."""
         with self._lock:
             expires_ns = self._log.expires.get(key, 0)
-            return key in self._log.index and not 0 < expires_ns <= self._clock.time_ns()
+            if 0 < expires_ns <= self._clock.time_ns():
+                self._log.lose(key, "expired")
+            return key in self._log.index
 
     def keeps(self, key: bytes) -> bool:
         """Say whether a kept copy is there."""
