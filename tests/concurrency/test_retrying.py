@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 import pickle
 from datetime import timedelta
 from functools import partial
@@ -14,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from concurrency.virtual_time import now, run_virtual
 from raudo.concurrency import Backoff, retry
 from raudo.concurrency import retrying as retry_module
 from raudo.concurrency.retrying import RetryRule, hint_of
-from concurrency.virtual_time import now, run_virtual
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -122,7 +123,7 @@ def test_waits_grow_up_to_the_maximum() -> None:
             await retry(fail, 0, retries=4, backoff=backoff)
 
     run_virtual(main())
-    waits = [late - early for early, late in zip(times, times[1:], strict=False)]
+    waits = [late - early for early, late in itertools.pairwise(times)]
     assert waits == pytest.approx([1, 3, 9, 10])
 
 

@@ -81,6 +81,8 @@ class BatchCost:
         return max(1, min(most, for_throughput, for_latency))
 
     def next_size(self, most: int, goal_s: float) -> int:
-        """Return `best`, and now and then half of it: equal sizes would teach nothing."""
+        """Return `best`, and now and then half of what batches have: equal sizes teach nothing."""
         size = self.best(most, goal_s)
-        return max(1, size // 2) if self._n_batches % _PROBE_EVERY == _PROBE_EVERY - 1 else size
+        if self._n_batches % _PROBE_EVERY == _PROBE_EVERY - 1:
+            return max(1, min(size, round(self._n / self._weight)) // 2)
+        return size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping, Set
+from concurrent.futures import Future
 from typing import Any
 
 from raudo.concurrency._calls import is_coroutine_function
@@ -29,6 +30,7 @@ class HandlerThreads:
     def __init__(self, max_workers: int) -> None:
         self._max_workers = max_workers
         self._lock = threading.Lock()
+        self._n_stuck = 0  # calls that run on though nobody waits for them
         self._threads: ThreadWorkers | None = None
 
     def get(self) -> ThreadWorkers:
@@ -38,12 +40,26 @@ class HandlerThreads:
                 self._threads = ThreadWorkers(self._max_workers, name="raudo-batch")
             return self._threads
 
+    def abandon(self, future: Future[Any]) -> None:
+        """Note that nobody waits for this call any more."""
+        if future.cancel():
+            return
+
+        def ended(_: object) -> None:
+            with self._lock:
+                self._n_stuck -= 1
+
+        with self._lock:
+            self._n_stuck += 1
+        future.add_done_callback(ended)
+
     def close(self) -> None:
-        """Let the threads go, without waiting for a handler that nobody waits for either."""
+        """End the threads, without waiting for a handler that nobody waits for either."""
         with self._lock:
             threads, self._threads = self._threads, None
+            n_stuck = self._n_stuck
         if threads is not None:
-            threads.close(wait=threads.n_busy == 0, cancel=True)
+            threads.close(wait=n_stuck == 0, cancel=True)
 
 
 async def call_handler(
@@ -64,7 +80,7 @@ async def call_handler(
         try:
             await wakeups.when_done(future)
         except asyncio.CancelledError:
-            future.cancel()
+            threads.abandon(future)
             raise
         results = future.result()
         if hasattr(type(results), "__await__"):

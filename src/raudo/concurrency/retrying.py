@@ -215,6 +215,8 @@ class Retrying(Generic[P, R]):
     """
 
     __wrapped__: Callable[P, R]
+    __name__: str
+    __qualname__: str
 
     def __init__(self, fn: Callable[P, R], rule: RetryRule) -> None:
         functools.update_wrapper(self, fn)
