@@ -556,6 +556,14 @@ class AsyncProcessor:
         one("busy_seconds_total", "counter", total.busy_s, "Seconds that finished tasks ran")
         one("queue_size", "gauge", queued, "Tasks that wait in the queue")
         one("running", "gauge", running, "Tasks in flight")
+        # The names that the default alert rules of every room's tasks look at.
+        done = total.finished
+        error_ratio, mean_s = (total.failed / done, total.busy_s / done) if done else (0.0, 0.0)
+        found += [
+            Sample("raudo_tasks_processed_total", "counter", done, (label,), "Tasks that ran"),
+            Sample("raudo_tasks_error_ratio", "gauge", error_ratio, (label,), "Share that failed"),
+            Sample("raudo_task_mean_seconds", "gauge", mean_s, (label,), "Mean time of a task"),
+        ]
         workers = self._pools.counts()
         found += [
             Sample(
