@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 
@@ -28,7 +29,7 @@ texts = st.lists(
 
 
 def rows(offsets: np.ndarray, values: np.ndarray) -> list[list[int]]:
-    return [values[lo:hi].tolist() for lo, hi in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [values[lo:hi].tolist() for lo, hi in itertools.pairwise(offsets)]
 
 
 @given(st.binary(max_size=100), st.integers(0, 2**64 - 1))
@@ -52,7 +53,9 @@ def test_every_code_point_is_classified_as_python_does() -> None:
     assert rows(*text.tokenise([sample]))[0] == model.tokens(sample, text.WORD_SEED)
 
 
-@pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 4095, 4096, 4097, 9000])
+@pytest.mark.parametrize(
+    "length", [0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 4095, 4096, 4097, 9000]
+)
 @pytest.mark.parametrize("lead", [0, 1, 15, 63, 64, 4090])
 def test_words_across_blocks_and_windows(length: int, lead: int) -> None:
     document = " " * lead + "Ab9_" * (length // 4) + "x" * (length % 4) + " tail" * 900

@@ -1,9 +1,10 @@
 """Words of documents as 64-bit hashes: cut, count, weigh, sign and compare, without the GIL.
 
-Many documents are one CSR pair: document i is `words[offsets[i]:offsets[i + 1]]`, with offsets (n + 1)
-int64 and words uint64. Arrays must be in C order and of the dtype named; every call is deterministic,
-the number of threads never shows in a result, and all of them may be called from many threads at once.
-A word is what Python's `re` finds as `\\w+` in `text.lower()`; its hash is of its UTF-8 and a seed.
+Many documents are one CSR pair: document i is `words[offsets[i]:offsets[i + 1]]`, with offsets (n +
+1) int64 and words uint64. Arrays must be in C order and of the dtype named; every call is
+deterministic, the number of threads never shows in a result, and all of them may be called from
+many threads at once. A word is what Python's `re` finds as `\\w+` in `text.lower()`; its hash is of
+its UTF-8 and a seed.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,22 +22,20 @@ Float64 = NDArray[np.float64]
 WORD_SEED: int
 HASH_VERSION: int
 
-def tokenise(
-    texts: Iterable[str], *, n_jobs: int = 1, seed: int = ...
-) -> tuple[Int64, UInt64]:
+def tokenise(texts: Iterable[str], *, n_jobs: int = 1, seed: int = ...) -> tuple[Int64, UInt64]:
     """Return (offsets, words): the hash of every word of every text, in order."""
 
 def count_words(
     texts: Iterable[str], *, n_jobs: int = 1, seed: int = ...
 ) -> tuple[Int64, UInt64, UInt32, Int64]:
-    """Return (offsets, words, counts, lengths): each text's distinct words, ascending by hash, how often
-    each occurs, and how many words the text has in all."""
+    """Return (offsets, words, counts, lengths): each text's distinct words, ascending by hash, how
+    often each occurs, and how many words the text has in all."""
 
 def word_sets(
     texts: Iterable[str], *, shingle: int = 1, n_jobs: int = 1, seed: int = ...
 ) -> tuple[Int64, UInt64]:
-    """Return (offsets, runs): each text's distinct runs of `shingle` words, ascending by hash. A text of
-    fewer words has one run, of all of them."""
+    """Return (offsets, runs): each text's distinct runs of `shingle` words, ascending by hash. A
+    text of fewer words has one run, of all of them."""
 
 def content_keys(texts: Iterable[str]) -> UInt64:
     """Return (n, 2): 128 bits that tell one text from another, the same in every process."""
@@ -57,8 +56,8 @@ def embed(
     *,
     n_jobs: int = 1,
 ) -> Float32:
-    """Return (n, dimensions): words weighted by (1 + ln count) * idf[term], added with a hashed sign at a
-    hashed dimension, each row scaled to unit length; zeros for a text without words."""
+    """Return (n, dimensions): words weighted by (1 + ln count) * idf[term], added with a hashed
+    sign at a hashed dimension, each row scaled to unit length; zeros for a text without words."""
 
 def set_keys(offsets: Int64, words: UInt64) -> UInt64:
     """Return (n, 2): 128 bits that tell one set from another."""
@@ -66,9 +65,7 @@ def set_keys(offsets: Int64, words: UInt64) -> UInt64:
 def take_rows(offsets: Int64, values: NDArray[Any], rows: Int64) -> tuple[Int64, NDArray[Any]]:
     """Gather rows of a CSR pair, of any dtype, into a new one."""
 
-def rank_terms(
-    offsets: Int64, terms: UInt32, rank_of: UInt32, *, n_jobs: int = 1
-) -> UInt32:
+def rank_terms(offsets: Int64, terms: UInt32, rank_of: UInt32, *, n_jobs: int = 1) -> UInt32:
     """Replace terms by `rank_of[term]` and sort them within each document."""
 
 def minhash(offsets: Int64, words: UInt64, seeds: UInt32, *, n_jobs: int = 1) -> UInt32:
@@ -87,8 +84,8 @@ def likely_neighbours(
     n_jobs: int = 1,
     tick: Callable[[int], object] | None = None,
 ) -> tuple[Int64, Float32]:
-    """Return (ids, cosines), both (n, k), of the best among those that share a document's rarest words; -1
-    and NaN where there are fewer. Ranks are as `SetJoin` takes them, idf is by rank."""
+    """Return (ids, cosines), both (n, k), of the best among those that share a document's rarest
+    words; -1 and NaN where there are fewer. Ranks are as `SetJoin` takes them, idf is by rank."""
 
 class Forest:
     """A union-find forest over n things; for one thread at a time."""
@@ -105,7 +102,8 @@ class Forest:
 class SetJoin:
     """Similar sets, joined into components, each thread with a `Forest` of its own.
 
-    The sets come smallest first; `ranks` are their members, numbered from rare to frequent, ascending.
+    The sets come smallest first; `ranks` are their members, numbered from rare to frequent,
+    ascending.
     """
 
     n: int
@@ -114,7 +112,5 @@ class SetJoin:
         """Index the prefixes; return how many sets hold each rank in theirs. `join` needs it."""
     def join(self, lo: int, hi: int, forest: Forest) -> None:
         """Unite each set of [lo, hi) with those before it whose Jaccard reaches the threshold."""
-    def join_buckets(
-        self, starts: Int64, members: Int64, lo: int, hi: int, forest: Forest
-    ) -> None:
+    def join_buckets(self, starts: Int64, members: Int64, lo: int, hi: int, forest: Forest) -> None:
         """Unite similar sets within each bucket b of [lo, hi): members[starts[b]:starts[b + 1]]."""

@@ -1,6 +1,6 @@
 """Documents: near-duplicates, the most similar of each, and a cache of what was learned of them.
 
-    documents -> words (hashed, counted) -> vectors -> near-duplicates, similar -> AnalysisReport
+documents -> words (hashed, counted) -> vectors -> near-duplicates, similar -> AnalysisReport
 """
 
 from raudo.analysis.analyzer import DocumentAnalyzer

@@ -32,7 +32,7 @@ Measure = Literal["jaccard", "cosine"]
 _MEASURES = ("jaccard", "cosine")
 
 
-class _Stopped(Exception):
+class _StopError(Exception):
     """Ends an analysis that nobody waits for any more."""
 
 
@@ -41,16 +41,16 @@ class DocumentAnalyzer:
 
     Args:
         embedder: `"hashing"` (TF-IDF hashed to `dimensions`), a callable from a list of texts to an
-            (n, d) array, an object with `.encode` that does the same (a sentence-transformers model),
-            or the name of such a model. It is loaded once, at first use.
-        cache: What was learned of documents in earlier runs: a folder, a mapping, or a raudo cache; None
-            for none. Results are the same with and without.
+            (n, d) array, an object with `.encode` that does the same (a sentence-transformers
+            model), or the name of such a model. It is loaded once, at first use.
+        cache: What was learned of documents in earlier runs: a folder, a mapping, or a raudo cache;
+            None for none. Results are the same with and without.
         n_jobs: Threads; all cores that the process may use when None.
         dimensions: Of the hashing TF-IDF.
-        embedder_name: What vectors of an embedder of your own are cached under. Without one they are not
-            cached, since nothing else tells one model's vectors from another's.
-        keep_texts: Hold the texts after `analyze`, which `find_duplicates` needs for shingles of more
-            than one word. Without it memory does not grow with their length.
+        embedder_name: What vectors of an embedder of your own are cached under. Without one they
+            are not cached, since nothing else tells one model's vectors from another's.
+        keep_texts: Hold the texts after `analyze`, which `find_duplicates` needs for shingles of
+            more than one word. Without it memory does not grow with their length.
         exact_limit: Up to so many documents the similar ones are found by comparing all pairs.
         progress: Show progress on standard error.
 
@@ -89,9 +89,9 @@ class DocumentAnalyzer:
     ) -> AnalysisReport:
         """Read the documents, group near-duplicates, and find the k most similar of each.
 
-        Documents are texts, `(id, text)` pairs, a mapping, or records with `text`, `id` and `path`; ids
-        must differ. They may be empty, or none. `threshold`, `measure` and `shingle` are those of
-        `find_duplicates`.
+        Documents are texts, `(id, text)` pairs, a mapping, or records with `text`, `id` and `path`;
+        ids must differ. They may be empty, or none. `threshold`, `measure` and `shingle` are those
+        of `find_duplicates`.
         """
         return self._analyze(as_documents(documents), threshold, measure, shingle, k, lambda: None)
 
@@ -104,12 +104,14 @@ class DocumentAnalyzer:
         shingle: int = 1,
         k: int = 10,
     ) -> AnalysisReport:
-        """Do the same in a thread, so that the event loop goes on. Cancelling ends it between batches."""
+        """Do the same in a thread, so that the event loop goes on. Cancelling ends it between
+        batches.
+        """
         stop = threading.Event()
 
         def check() -> None:
             if stop.is_set():
-                raise _Stopped
+                raise _StopError
 
         try:
             return await asyncio.to_thread(
@@ -186,10 +188,11 @@ class DocumentAnalyzer:
     ) -> list[list[Hashable]]:
         """Return the groups of near-duplicates among the documents of the last `analyze`.
 
-        With `"jaccard"` two documents are alike when the sets of their lower-cased `\\w+` words (of runs of
-        `shingle` words, where that is more than 1) have a Jaccard similarity of at least `threshold`; with
-        `"cosine"` it is that of their vectors. Groups are the connected components, of two and more, in
-        the order of their first document; a document without words is in none.
+        With `"jaccard"` two documents are alike when the sets of their lower-cased `\\w+` words (of
+        runs of `shingle` words, where that is more than 1) have a Jaccard similarity of at least
+        `threshold`; with `"cosine"` it is that of their vectors. Groups are the connected
+        components, of two and more, in the order of their first document; a document without words
+        is in none.
 
         Raises:
             RuntimeError: Nothing was analysed yet, or texts are needed and were not kept.
@@ -229,9 +232,7 @@ class DocumentAnalyzer:
             raise RuntimeError("nothing was analysed yet: call analyze(documents) first")
         return self._corpus
 
-    def _sets(
-        self, corpus: Corpus, shingle: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    def _sets(self, corpus: Corpus, shingle: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         if shingle == 1:
             return corpus.words.offsets, corpus.words.words
         if corpus.texts is None:

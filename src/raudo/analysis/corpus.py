@@ -1,7 +1,8 @@
 """Reads documents in batches, and keeps of them what the later stages need.
 
-A batch is looked up in the store by content; what is not known is computed and, now and then, written
-back. Memory is that of the word counts and vectors, and of one batch of text (of all, with `keep_texts`).
+A batch is looked up in the store by content; what is not known is computed and, now and then,
+written back. Memory is that of the word counts and vectors, and of one batch of text (of all, with
+`keep_texts`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ __all__ = ["Corpus", "read_corpus"]
 
 BATCH_CHARS = 32 << 20
 BATCH_DOCUMENTS = 1 << 16
-# What is learned is written when there is this much of it, so that an interrupted run leaves most behind.
+# What is learned is written when there is this much of it, so that an interrupted run leaves most
+# behind.
 FLUSH_BYTES = 64 << 20
 WORDS_KIND = f"words{text.HASH_VERSION}"
 
@@ -157,7 +159,12 @@ def _batches(documents: Iterable[Document], stages: Stages) -> Iterator[list[Doc
 
 
 def _count(
-    texts: list[str], keys: Keys | None, store: Store | None, pending: _Pending, stage: Any, n_jobs: int
+    texts: list[str],
+    keys: Keys | None,
+    store: Store | None,
+    pending: _Pending,
+    stage: Any,
+    n_jobs: int,
 ) -> WordCounts:
     if store is None or keys is None:
         stage.misses += len(texts)

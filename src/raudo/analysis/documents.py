@@ -42,7 +42,7 @@ def as_documents(documents: Documents) -> Iterator[Document]:
         document = _document(number, item)
         if not isinstance(document.text, str):
             raise TypeError(
-                f"document {document.id!r} has a {type(document.text).__name__} for text, wanted str"
+                f"document {document.id!r} has text of {type(document.text).__name__}, wanted str"
             )
         yield document
 

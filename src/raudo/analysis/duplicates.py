@@ -1,11 +1,12 @@
 """Groups of near-duplicates: the connected components of "similarity reaches the threshold".
 
-Documents with the same set of words are folded into one first, so that ten thousand copies cost one.
-Then, for Jaccard similarity, one of two ways is taken, by what the first would cost:
+Documents with the same set of words are folded into one first, so that ten thousand copies cost
+one. Then, for Jaccard similarity, one of two ways is taken, by what the first would cost:
 
 * exact: prefix filtering (`csrc/text/join.h`); nothing is missed, whatever the size;
-* MinHash bands, where low thresholds and common words make the exact way quadratic: each pair at the
-  threshold is proposed with a probability of at least `RECALL`, pairs above it with a higher one.
+* MinHash bands, where low thresholds and common words make the exact way quadratic: each pair at
+  the threshold is proposed with a probability of at least `RECALL`, pairs above it with a higher
+  one.
 
 Either way a pair counts only when its exact similarity reaches the threshold: no group is wrong.
 Components are chained: two members may differ by more than the threshold where others link them.
@@ -40,21 +41,23 @@ Tick = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """`labels[i]` is the least member of i's component; alone, it is i. `method` says how they were found."""
+    """`labels[i]` is the least member of i's component; alone, it is i. `method` says how they were
+    found.
+    """
 
     labels: Ints
     method: str
 
 
 def choose_bands(threshold: float) -> tuple[int, int]:
-    """Return (bands, rows): the most selective rows whose bands keep the recall within the budget."""
+    """Return (bands, rows): the most selective rows whose bands keep the recall within the
+    budget.
+    """
     best = (1, 1)
     for rows in range(1, 33):
         one_band = threshold**rows
-        if one_band >= RECALL:
-            bands = 1
-        else:
-            bands = math.ceil(math.log(1 - RECALL) / math.log1p(-one_band))
+        misses = math.log1p(-one_band) if one_band < 1 else -math.inf
+        bands = max(1, math.ceil(math.log(1 - RECALL) / misses))
         if bands * rows > MOST_COMPONENTS:
             break
         best = (bands, rows)
@@ -165,7 +168,9 @@ def _join_bands(
     forest = text.Forest(join.n)
     for band in range(bands):
         numbers = range(band * rows, (band + 1) * rows)
-        seeds = np.array([text.hash_bytes(bytes([j & 255, j >> 8])) >> 32 for j in numbers], np.uint32)
+        seeds = np.array(
+            [text.hash_bytes(bytes([j & 255, j >> 8])) >> 32 for j in numbers], np.uint32
+        )
         signatures = text.minhash(offsets, words, seeds, n_jobs=n_jobs)
         bucket = np.zeros(join.n, np.uint64)
         for column in signatures.T:

@@ -1,12 +1,14 @@
 """Vectors of documents: the built-in hashing TF-IDF, a function of yours, or a model.
 
-TF-IDF weighs a word by how many documents of the corpus have it, so its vectors belong to one corpus:
-what is cached of a document are its word counts, from which the vectors follow in microseconds. A model's
+TF-IDF weighs a word by how many documents of the corpus have it, so its vectors belong to one
+corpus: what is cached of a document are its word counts, from which the vectors follow in
+    microseconds. A model's
 vector depends on the text alone and is cached as it is.
 """
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -36,8 +38,8 @@ class HashingEmbedding:
     """TF-IDF of a corpus, hashed with signs to `dimensions`, rows of unit length.
 
     A word that is `count` times in a document and in `df` of the n documents adds
-    `(1 + ln count) * (ln((1 + n) / (1 + df)) + 1)`. Inner products are estimates of the cosine of the
-    full TF-IDF vectors, off by about 1 / sqrt(dimensions).
+    `(1 + ln count) * (ln((1 + n) / (1 + df)) + 1)`. Inner products are estimates of the cosine of
+    the full TF-IDF vectors, off by about 1 / sqrt(dimensions).
     """
 
     def __init__(self, words: WordCounts, dimensions: int, n_jobs: int) -> None:
@@ -86,13 +88,14 @@ class HashingEmbedding:
 
 
 class TextEmbedder:
-    """A function, or a model with `encode`, that makes a vector of each text; loaded once, at first use.
+    """A function, or a model with `encode`, that makes a vector of each text; loaded once, at first
+    use.
 
     Args:
-        embedder: Called with a list of texts, returns (n, d); or has `.encode` that does; or the name
-            of a sentence-transformers model.
-        name: What its vectors are cached under; without one they are not cached, as nothing else tells
-            one model's vectors from another's.
+        embedder: Called with a list of texts, returns (n, d); or has `.encode` that does; or the
+            name of a sentence-transformers model.
+        name: What its vectors are cached under; without one they are not cached, as nothing else
+            tells one model's vectors from another's.
     """
 
     def __init__(self, embedder: Embedder, name: str | None) -> None:
@@ -108,8 +111,8 @@ class TextEmbedder:
             self._encode = embedder
         else:
             raise TypeError(
-                f"embedder is {type(embedder).__name__}, wanted 'hashing', a model's name, a callable, "
-                "or an object with .encode"
+                f"embedder is {type(embedder).__name__}, wanted 'hashing', a model's name, "
+                "a callable, or an object with .encode"
             )
         self.name = name
 
@@ -141,12 +144,12 @@ class TextEmbedder:
         with self._lock:
             if self._encode is None:
                 try:
-                    from sentence_transformers import SentenceTransformer
+                    sentence_transformers = importlib.import_module("sentence_transformers")
                 except ImportError as error:
                     raise MissingExtra(
                         f"embedder={self._embedder!r} (a sentence-transformers model)", "models"
                     ) from error
-                self._encode = SentenceTransformer(self._embedder).encode
+                self._encode = sentence_transformers.SentenceTransformer(self._embedder).encode
             return self._encode
 
 

@@ -1,9 +1,9 @@
 """The k most similar documents of each, by the cosine of their vectors.
 
-Exact below `EXACT_LIMIT` documents. Above it all pairs would take hours, so that each document is compared
-with those that share its rarest words (`csrc/text/candidates.h`): about as good for near documents, blind
-to pairs that share only frequent words. Vectors of an embedder of one's own have no words to go by, and
-stay exact at every size.
+Exact below `EXACT_LIMIT` documents. Above it all pairs would take hours, so that each document is
+compared with those that share its rarest words (`csrc/text/candidates.h`): about as good for near
+documents, blind to pairs that share only frequent words. Vectors of an embedder of one's own have
+no words to go by, and stay exact at every size.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Tick = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """`ids` (n, k) int64 places of documents, best first, -1 where there are fewer; `similarities` (n, k)
-    float32 cosines, NaN there. `method` says how they were found."""
+    """`ids` (n, k) int64 places of documents, best first, -1 where there are fewer; `similarities`
+    (n, k) float32 cosines, NaN there. `method` says how they were found."""
 
     ids: NDArray[np.int64]
     similarities: NDArray[np.float32]

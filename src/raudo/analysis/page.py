@@ -1,7 +1,7 @@
 """One self-contained HTML page of an analysis: figures, plots as inline SVG, groups, timings.
 
-Nothing is loaded from elsewhere and no script runs; a content security policy says so. Every text that
-comes from a document's name is escaped. Large results are cut, and the page says by how much.
+Nothing is loaded from elsewhere and no script runs; a content security policy says so. Every text
+that comes from a document's name is escaped. Large results are cut, and the page says by how much.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ _MEMBERS_SHOWN = 100
 _SKIPPED_SHOWN = 100
 
 _STYLE = """
-:root{color-scheme:light dark;--ground:#f6f7f9;--card:#fff;--ink:#1b2330;--soft:#5d6878;--line:#dfe3e9;
---mark:#2563c9;--faint:#dbe7fb;--bar:#3b7ddd;--warn:#9a5b00}
+:root{color-scheme:light dark;--ground:#f6f7f9;--card:#fff;--ink:#1b2330;--soft:#5d6878;
+--line:#dfe3e9;--mark:#2563c9;--faint:#dbe7fb;--bar:#3b7ddd;--warn:#9a5b00}
 @media(prefers-color-scheme:dark){:root{--ground:#12161d;--card:#1a202a;--ink:#e6eaf0;--soft:#98a4b5;
 --line:#2c3542;--mark:#7fb0ff;--faint:#22314a;--bar:#5b93e8;--warn:#e5b567}}
 *{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 main{max-width:1120px;margin:0 auto;padding:32px 20px 64px}h1{font-size:24px;margin:0 0 4px;
-overflow-wrap:anywhere}h2{font-size:17px;margin:36px 0 12px}p.lead{color:var(--soft);margin:0 0 20px}
+overflow-wrap:anywhere}h2{font-size:17px;margin:36px 0 12px}
+p.lead{color:var(--soft);margin:0 0 20px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px}
-.tile,.card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
-.tile b{display:block;font-size:26px;font-weight:650;letter-spacing:-.02em;
+.tile,.card{background:var(--card);border:1px solid var(--line);border-radius:10px;
+padding:14px 16px}.tile b{display:block;font-size:26px;font-weight:650;letter-spacing:-.02em;
 font-variant-numeric:tabular-nums}.tile span{color:var(--soft);font-size:13px}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(440px,1fr));gap:12px}
 @media(max-width:520px){.plots{grid-template-columns:1fr}}
@@ -53,7 +54,8 @@ white-space:nowrap}table{width:100%;border-collapse:collapse;font-size:14px}
 th,td{text-align:left;padding:5px 14px;border-top:1px solid var(--line);vertical-align:top}
 th{color:var(--soft);font-weight:500}td.number,th.number{text-align:right;white-space:nowrap;
 font-variant-numeric:tabular-nums}td.name{overflow-wrap:anywhere}
-.note{color:var(--warn);margin:4px 0}.scroll{overflow-x:auto}footer{color:var(--soft);margin-top:40px;
+.note{color:var(--warn);margin:4px 0}.scroll{overflow-x:auto}
+footer{color:var(--soft);margin-top:40px;
 font-size:13px}
 """
 
@@ -109,9 +111,14 @@ def _tiles(report: AnalysisReport) -> str:
         (f"{report.n_duplicates:,}", "documents more than one of each"),
         (_amount(int(report.words.sum())), "words"),
         (f"{n_skipped:,}", "skipped"),
-        (f"{report.seconds:.2f} s", f"all stages, {hits / asked if asked else 0:.0%} from the cache"),
+        (
+            f"{report.seconds:.2f} s",
+            f"all stages, {hits / asked if asked else 0:.0%} from the cache",
+        ),
     ]
-    cells = (f"<div class='tile'><b>{value}</b><span>{label}</span></div>" for value, label in tiles)
+    cells = (
+        f"<div class='tile'><b>{value}</b><span>{label}</span></div>" for value, label in tiles
+    )
     return f"<div class='tiles'>{''.join(cells)}</div>"
 
 
@@ -195,7 +202,8 @@ def _group(group: Group, prefix: str) -> str:
         rows += f"<tr><td colspan='2'>and {more:,} more</td></tr>"
     name = _text(str(group.representative).removeprefix(prefix))
     return (
-        f"<details><summary><span class='size'>{len(group):,}</span><span class='name'>{name}</span>"
+        f"<details><summary><span class='size'>{len(group):,}</span>"
+        f"<span class='name'>{name}</span>"
         f"<span class='least'>least {min(group.similarities):.3f}</span></summary>"
         "<table><tr><th>document</th><th class='number'>similarity to the first</th></tr>"
         f"{rows}</table></details>"

@@ -23,7 +23,9 @@ def histogram(
     low: float | None = None,
     high: float | None = None,
 ) -> str:
-    """Return an SVG that counts values in equal bins, of equal ratio when logarithmic (values > 0)."""
+    """Return an SVG that counts values in equal bins, of equal ratio when logarithmic (values >
+    0).
+    """
     if not len(values):
         return "<p>Nothing to show.</p>"
     data = np.log10(values) if logarithmic else np.asarray(values, np.float64)

@@ -30,8 +30,8 @@ class Similar:
 class Group:
     """Near-duplicates of each other. The representative is the first that was read.
 
-    `similarities[i]` is that of `members[i]` to the representative; where others link the two, it may be
-    below the threshold.
+    `similarities[i]` is that of `members[i]` to the representative; where others link the two, it
+    may be below the threshold.
     """
 
     number: int
@@ -47,9 +47,9 @@ class Group:
 class AnalysisReport:
     """The outcome of `DocumentAnalyzer.analyze`.
 
-    Documents keep the order in which they were read; `group_of[i]` is the number of document i's group,
-    -1 where it has none; `skipped` maps a reason to what was skipped for it, and `badly_encoded` names
-    what is not UTF-8 and was read as Latin-1.
+    Documents keep the order in which they were read; `group_of[i]` is the number of document i's
+    group, -1 where it has none; `skipped` maps a reason to what was skipped for it, and
+    `badly_encoded` names what is not UTF-8 and was read as Latin-1.
     """
 
     ids: tuple[Hashable, ...]
@@ -84,7 +84,9 @@ class AnalysisReport:
         return [
             Similar(self.ids[j], round(float(cosine), 4))
             for j, cosine in zip(
-                self.neighbours.ids[i].tolist(), self.neighbours.similarities[i].tolist(), strict=True
+                self.neighbours.ids[i].tolist(),
+                self.neighbours.similarities[i].tolist(),
+                strict=True,
             )
             if j >= 0
         ]
@@ -188,7 +190,9 @@ _FORMATS = ("jsonl", "csv", "parquet", "arrow")
 
 def _flattened(row: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list) else value
+        name: json.dumps(value, ensure_ascii=False, default=str)
+        if isinstance(value, list)
+        else value
         for name, value in row.items()
     }
 

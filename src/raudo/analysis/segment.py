@@ -3,8 +3,8 @@
     magic 8 bytes | version u32 | header length u32 | checksum of the header u64 | header (JSON)
     arrays, each at a multiple of 64 bytes
 
-The header names each array's dtype, shape, place and checksum. Numbers are little-endian. A file that
-does not check out, to the last byte, is a `CorruptEntry`.
+The header names each array's dtype, shape, place and checksum. Numbers are little-endian. A file
+that does not check out, to the last byte, is a `CorruptEntry`.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ def _aligned(at: int) -> int:
 def write_segment(path: Path, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> int:
     """Put a file in its place, replacing what was there; return its size in bytes.
 
-    It is written under a name of its own beside `path` and renamed at the end: a reader sees the old
-    file or the new one, and a crash leaves at most a `.part`.
+    It is written under a name of its own beside `path` and renamed at the end: a reader sees the
+    old file or the new one, and a crash leaves at most a `.part`.
     """
     ready = {name: _little_endian(array) for name, array in arrays.items()}
-    entries, at = [], 0
+    entries: list[dict[str, Any]] = []
+    at = 0
     for name, array in ready.items():
         at = _aligned(at)
         entries.append(
@@ -68,7 +69,7 @@ def write_segment(path: Path, arrays: Mapping[str, NDArray[Any]], meta: Mapping[
             file.write(header)
             for entry, array in zip(entries, ready.values(), strict=True):
                 file.seek(start + entry["at"])
-                file.write(memoryview(array).cast("B") if array.nbytes else b"")
+                file.write(_bytes_of(array).data)
             file.truncate(start + at)
         os.replace(part, path)
     except BaseException:
@@ -114,7 +115,11 @@ def read_segment(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 
 
 def _checksum(array: NDArray[Any]) -> int:
-    return hash_bytes(array.reshape(-1).view(np.uint8))
+    return hash_bytes(_bytes_of(array))
+
+
+def _bytes_of(array: NDArray[Any]) -> NDArray[np.uint8]:
+    return array.reshape(-1).view(np.uint8)
 
 
 def _little_endian(array: NDArray[Any]) -> NDArray[Any]:

@@ -1,8 +1,9 @@
 """Documents from files: folders of text files, or one file with a document a line.
 
-Bytes become text by the first rule that fits: a byte order mark (UTF-8, UTF-16, UTF-32); UTF-8; Latin-1,
-which always fits and is counted as badly encoded. A file with a zero byte among its first 8 KiB, and no
-byte order mark, is binary. Whatever cannot be used is counted with its reason; nothing here is fatal.
+Bytes become text by the first rule that fits: a byte order mark (UTF-8, UTF-16, UTF-32); UTF-8;
+Latin-1, which always fits and is counted as badly encoded. A file with a zero byte among its first
+8 KiB, and no byte order mark, is binary. Whatever cannot be used is counted with its reason;
+nothing here is fatal.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ _SNIFFED = 8192
 # Folders of caches and of other people's code; a PATH that is one of them is walked all the same.
 _LEFT_OUT = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
 _BINARY = frozenset(
-    ".7z .a .bin .bmp .bz2 .class .db .dll .dylib .eot .exe .flac .gif .gz .ico .jar .jpeg .jpg .lib .lz4 "
-    ".mo .mp3 .mp4 .npy .npz .o .ogg .otf .parquet .pdf .pickle .pkl .png .pyc .pyd .rar .so .sqlite "
-    ".tar .tgz .tif .tiff .ttf .wasm .wav .webm .webp .whl .woff .woff2 .xz .zip .zst".split()
+    ".7z .a .bin .bmp .bz2 .class .db .dll .dylib .eot .exe .flac .gif .gz .ico .jar .jpeg "
+    ".jpg .lib .lz4 .mo .mp3 .mp4 .npy .npz .o .ogg .otf .parquet .pdf .pickle .pkl .png .pyc "
+    ".pyd .rar .so .sqlite .tar .tgz .tif .tiff .ttf .wasm .wav .webm .webp .whl .woff .woff2 "
+    ".xz .zip .zst".split()
 )
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -49,11 +51,12 @@ def decode(data: bytes) -> tuple[str, bool]:
 
 
 class FileSource:
-    """Iterates over the documents of paths, once; `skipped` and `notes` tell afterwards what was left.
+    """Iterates over the documents of paths, once; `skipped` and `notes` tell afterwards what was
+    left.
 
     Args:
-        paths: Folders, walked in the order of their names; `.jsonl`, `.csv`, `.tsv` and `.txt` files, read
-            as a document a line; other files, each a document.
+        paths: Folders, walked in the order of their names; `.jsonl`, `.csv`, `.tsv` and `.txt`
+            files, read as a document a line; other files, each a document.
         text_field: Field or column that holds the text; found by name when None.
         id_field: Field or column that holds the id; `id` where there is one, else file and line.
         exclude: Files and folders to leave out, such as those that results are written to.

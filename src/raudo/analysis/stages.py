@@ -16,7 +16,8 @@ __all__ = ["Stage", "Stages"]
 
 @dataclass(slots=True)
 class Stage:
-    """One stage: seconds spent, items done; of those, `hits` came from the store and `misses` did not.
+    """One stage: seconds spent, items done; of those, `hits` came from the store and `misses` did
+    not.
 
     `saved_s` is what the hits took when they were computed, less what finding them took now.
     """

@@ -1,10 +1,10 @@
 """What is known of a document from earlier runs, by the hash of its content.
 
-A `Store` holds rows: for each key (128 bits of content hash) one row of some named arrays. Rows may be
-of fixed width (a vector) or ragged (the words of a document). `FolderStore` keeps them in segments, files
-that are written once: each run that learns something adds one, and a few are merged into one when there
-are many. Processes may share a folder: nothing is ever changed in place, and a file that is damaged, or
-that another process has just merged away, is a miss.
+A `Store` holds rows: for each key (128 bits of content hash) one row of some named arrays. Rows may
+be of fixed width (a vector) or ragged (the words of a document). `FolderStore` keeps them in
+segments, files that are written once: each run that learns something adds one, and a few are merged
+into one when there are many. Processes may share a folder: nothing is ever changed in place, and a
+file that is damaged, or that another process has just merged away, is a miss.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a store knew: `positions` of the keys asked for, ascending, and their rows in that order.
+    """What a store knew: `positions` of the keys asked for, ascending, and their rows in that
+    order.
 
     `seconds` is what these rows took to compute when they were new.
     """
@@ -145,7 +146,9 @@ class FolderStore:
         return Found(order, rows, seconds)
 
     def add(self, kind: str, keys: Keys, rows: Rows, seconds: float) -> None:
-        """Write the rows as a new segment. A folder that cannot be written is counted, not raised."""
+        """Write the rows as a new segment. A folder that cannot be written is counted, not
+        raised.
+        """
         if not len(keys):
             return
         try:
@@ -248,8 +251,8 @@ def _rows_of(arrays: Mapping[str, NDArray[Any]]) -> Rows:
 class ObjectStore:
     """Keeps rows in a mapping or a raudo cache, one entry a document.
 
-    The entry of a document is a dict of its arrays under a key of bytes. What the object raises as an
-    `OSError` is counted; a value of another shape is a miss.
+    The entry of a document is a dict of its arrays under a key of bytes. What the object raises as
+    an `OSError` is counted; a value of another shape is a miss.
     """
 
     def __init__(self, target: Any) -> None:
@@ -260,7 +263,7 @@ class ObjectStore:
             self._get, self._set = target.get, target.__setitem__
         else:
             raise TypeError(
-                f"cache is {type(target).__name__}, wanted a folder, a mapping, a Cache or a SmartCache"
+                f"cache is {type(target).__name__}, wanted a folder, a mapping or a raudo cache"
             )
 
     def find(self, kind: str, keys: Keys) -> Found:
@@ -282,7 +285,8 @@ class ObjectStore:
             return Found(np.empty(0, np.int64), None)
         fixed = {name: np.stack([v["fixed"][name] for v in values]) for name in values[0]["fixed"]}
         ragged = {
-            name: np.concatenate([v["ragged"][name] for v in values]) for name in values[0]["ragged"]
+            name: np.concatenate([v["ragged"][name] for v in values])
+            for name in values[0]["ragged"]
         }
         offsets = None
         if ragged:

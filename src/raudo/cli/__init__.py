@@ -1,7 +1,7 @@
 """The `raudo` command: one file per subcommand.
 
-Each has `HELP`, `add_arguments(parser)` and `run(args) -> exit code`, and is named in `COMMANDS`. Exit codes:
-0 done, 1 nothing to do or it failed, 2 wrong arguments, 130 interrupted.
+Each has `HELP`, `add_arguments(parser)` and `run(args) -> exit code`, and is named in `COMMANDS`.
+Exit codes: 0 done, 1 nothing to do or it failed, 2 wrong arguments, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="raudo",
-        description="A compiled cache, executors, pools and similarity search, from the command line.",
+        description="Near-duplicates, benchmarks and the state of a raudo installation.",
     )
     parser.add_argument("--version", action="version", version=f"raudo {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

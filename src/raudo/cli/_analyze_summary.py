@@ -33,7 +33,9 @@ def summary_lines(
         yield _line("skipped", f"{len(names):,} {reason}: {_some([*map(short, names)])}")
     if report.badly_encoded:
         names = list(report.badly_encoded)
-        yield _line("encoding", f"{len(names):,} not UTF-8, read as Latin-1: {_some([*map(short, names)])}")
+        yield _line(
+            "encoding", f"{len(names):,} not UTF-8, read as Latin-1: {_some([*map(short, names)])}"
+        )
     yield ""
     alike = f"{report.measure} >= {report.threshold:g}"
     if not report.groups:

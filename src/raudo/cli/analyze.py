@@ -1,4 +1,4 @@
-"""Find near-duplicates and similar documents in folders of text, or in files with a document a line."""
+"""Find near-duplicates and similar documents, in folders of text or in files of lines."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         metavar="PATH",
         nargs="+",
-        help="a folder of text files, a .jsonl .csv .tsv or .txt file with a document a line, or a file",
+        help="a folder of text files, a .jsonl .csv .tsv .txt of a document a line, or a file",
     )
-    parser.add_argument("--out", metavar="DIR", help="write documents, groups and summary.json there")
+    parser.add_argument(
+        "--out", metavar="DIR", help="write documents, groups and summary.json there"
+    )
     parser.add_argument(
         "--threshold",
         type=_ratio,
@@ -47,13 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--k", type=_count_or_none, default=10, help="similar documents of each (default 10)"
     )
-    parser.add_argument("--format", choices=FORMATS, default="jsonl", help="of --out (default jsonl)")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="jsonl", help="of --out (default jsonl)"
+    )
     parser.add_argument("--jobs", type=_count, metavar="N", help="threads (default: all cores)")
     parser.add_argument("--text-field", metavar="NAME", help="field or column that holds the text")
     parser.add_argument("--id-field", metavar="NAME", help="field or column that holds the id")
     cache = parser.add_mutually_exclusive_group()
     cache.add_argument(
-        "--cache", metavar="DIR", help="where to remember documents (default: the user's cache folder)"
+        "--cache",
+        metavar="DIR",
+        help="where to remember documents (default: the user's cache folder)",
     )
     cache.add_argument("--no-cache", action="store_true", help="remember nothing")
     parser.add_argument("--report", metavar="FILE.html", help="write a page with groups and plots")
