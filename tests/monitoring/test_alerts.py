@@ -122,6 +122,12 @@ def test_rule_waits_until_there_is_enough_to_judge_from():
     assert judge(Alerts([rule], FakeClock()), gauge("ratio", 0.1)) == [("r", {}, True)]
 
 
+def test_series_without_labels_is_not_judged_by_the_counts_of_others():
+    rule = AlertRule("r", "ratio", below=0.7, minimum=100, of=("hits",))
+    samples = gauge("ratio", 0.0), gauge("hits", 3), gauge("hits", 1000, cache="b")
+    assert judge(Alerts([rule], FakeClock()), *samples) == []
+
+
 @pytest.mark.parametrize(
     ("metric", "bound", "beyond", "name"),
     [

@@ -28,8 +28,9 @@ class AlertRule:
         below: The alert is on while a value is less than this. With both, outside of the range.
         for_: Seconds that it must be so without a break before the alert begins.
         minimum: How much the metrics of `of` must add up to before the rule judges at all.
-        of: Counters that say how much there was to judge from. Those count that have the labels of
-            the judged series, and maybe more. Where there are none, the rule judges at once.
+        of: Counters that say how much there was to judge from: of each, the series with the labels
+            of the judged one, or those that have these and more. Without any the rule judges at
+            once.
 
     >>> rule = AlertRule("slow", "raudo_task_mean_seconds", above=0.5, for_=10.0)
     """
@@ -184,11 +185,11 @@ class Alerts:
 def _has_enough(rule: AlertRule, sample: Sample, by_name: dict[str, list[Sample]]) -> bool:
     if not rule.of:
         return True
-    labels = set(sample.labels)
-    counts = [
-        each.value
-        for name in rule.of
-        for each in by_name.get(name, ())
-        if labels.issubset(each.labels)
-    ]
+    counts: list[float] = []
+    for name in rule.of:
+        family = by_name.get(name, [])
+        # A series of exactly these labels is the one; else those that split it up further.
+        same = [each.value for each in family if each.labels == sample.labels]
+        labels = set(sample.labels)
+        counts += same or [each.value for each in family if labels.issubset(each.labels)]
     return not counts or sum(counts) >= rule.minimum
