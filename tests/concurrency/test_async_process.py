@@ -103,6 +103,7 @@ async def test_kinds_that_are_switched_off_are_refused() -> None:
         ({"retry_on": BaseException}, ValueError, "retry_on"),
         ({"backoff": -1}, ValueError, "backoff"),
         ({"rate": 0}, ValueError, "rate"),
+        ({"rate": "10"}, TypeError, "rate"),
         ({"breaker": 5}, TypeError, "breaker"),
         ({"retry_budget": 5}, TypeError, "retry_budget"),
     ],

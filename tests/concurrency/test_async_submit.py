@@ -273,6 +273,7 @@ async def test_accounts_are_exact_under_random_faults(on_full: Any, seed: int) -
                 )
             except QueueFull:
                 refused += 1
+                await asyncio.sleep(0)
                 continue
             if chance.random() < 0.2:
                 future.cancel()
@@ -290,7 +291,7 @@ async def test_accounts_are_exact_under_random_faults(on_full: Any, seed: int) -
     await processor.stop()
     assert not other_tasks()
     stats = check_accounts(processor)
-    assert stats["submitted_tasks"] > 100
+    assert stats["submitted_tasks"] > 50
     assert stats["failed_tasks"]
     assert stats["cancelled"]
     assert stats["retried"]

@@ -194,7 +194,7 @@ class Engine:
         circuits = limits.circuits
         if circuits is None:
             return await self._placed(run, fn, args, kwargs, plan)
-        circuit = circuits.enter(fn, self.clock())
+        passed = circuits.enter(fn, self.clock())
         failure: BaseException | None = None
         try:
             return await self._placed(run, fn, args, kwargs, plan)
@@ -202,7 +202,7 @@ class Engine:
             failure = error
             raise
         finally:
-            circuits.leave(circuit, failure, self.clock())
+            circuits.leave(passed, failure, self.clock())
             failure = None
 
     async def _placed(

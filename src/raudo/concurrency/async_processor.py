@@ -8,7 +8,7 @@ after another or in different threads. Its threads and processes are shared by t
 from __future__ import annotations
 
 import asyncio
-import threading
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from types import TracebackType
 from typing import Any, NamedTuple, Self, get_args
@@ -18,8 +18,10 @@ from raudo.concurrency._calls import KINDS, Kind, TaskLike, n_tasks_of
 from raudo.concurrency._deadlines import Run, check_timeout
 from raudo.concurrency._engine import Engine, Limits, Plan
 from raudo.concurrency._ledger import Ledger
+from raudo.concurrency._loops import PerLoop
 from raudo.concurrency._pools import Pools
 from raudo.concurrency._queue import OnFull, SubmitQueue
+from raudo.concurrency._stats import Figures, as_dict, as_samples
 from raudo.concurrency._stream import Stream
 from raudo.concurrency._workers.crew import positive_count
 from raudo.concurrency.limits import CircuitBreaker, Circuits, RateLimit, RetryBudget
@@ -41,17 +43,26 @@ class Ended(NamedTuple):
     cancelled: int
     abandoned: int
 
+    @classmethod
+    def of(cls, ledger: Ledger) -> Ended:
+        """Return the counts so far."""
+        return cls(ledger.succeeded, ledger.failed, ledger.cancelled, ledger.abandoned)
+
+    def since(self, before: Ended) -> Ended:
+        """Return what came after `before`."""
+        return Ended(*(late - early for early, late in zip(before, self, strict=True)))
+
 
 class _OnLoop:
     """What a processor has on one event loop."""
 
     def __init__(self, engine: Engine, queue: SubmitQueue) -> None:
-        self.engine, self.queue = engine, queue
+        self.loop, self.engine, self.queue = engine.loop, engine, queue
 
     @property
-    def n_taken(self) -> int:
-        in_flight = list(self.engine.in_flight)
-        return self.engine.ledger.submitted + sum(work.n_uncounted for work in in_flight)
+    def n_uncounted(self) -> int:
+        """Tasks taken that the ledger does not know of yet."""
+        return sum(work.n_uncounted for work in list(self.engine.in_flight))
 
 
 class AsyncProcessor:
@@ -120,8 +131,12 @@ class AsyncProcessor:
         self._timeout = check_timeout("timeout", timeout)
         self._rule = RetryRule.of(retries, retry_on, backoff)
         self._plan = Plan("auto", self._timeout, self._rule, bool(isolate))
+        if isinstance(rate, int | float):
+            rate = RateLimit(rate)
+        elif rate is not None and not isinstance(rate, RateLimit):
+            raise TypeError(f"rate must be a number or a RateLimit, not {type(rate).__name__}")
         self._limits = Limits(
-            RateLimit(rate) if isinstance(rate, int | float) else rate,
+            rate,
             Circuits(breaker) if breaker is not None else None,
             retry_budget,
         )
@@ -132,45 +147,27 @@ class AsyncProcessor:
             min_threads=min_workers if auto_scale else max_workers,
         )
         self._name = name
-        self._lock = threading.Lock()
-        self._on_loops: tuple[_OnLoop, ...] = ()
         self._past = Ledger()  # of loops that are closed
+        self._loops = PerLoop(self._make, self._retire)
         self._is_stopped = False
 
-    # --- loops ------------------------------------------------------------------------------
+    def _make(self, loop: asyncio.AbstractEventLoop) -> _OnLoop:
+        engine = Engine(loop, self._pools, self._limits, Ledger())
+        queue = SubmitQueue(engine, self._queue_size, self._max_workers, self._on_full)
+        return _OnLoop(engine, queue)
+
+    def _retire(self, part: _OnLoop) -> None:
+        """Keep the counts of a closed loop; what still ran there counts as cancelled."""
+        ledger = part.engine.ledger
+        ledger.submitted += part.n_uncounted
+        ledger.cancelled = ledger.submitted - ledger.finished - ledger.dropped
+        self._past.add(ledger)
 
     def _here(self) -> _OnLoop:
         """Return the part that lives on the running loop."""
         if self._is_stopped:
             raise Closed("the processor is stopped; start() makes it usable again")
-        loop = asyncio.get_running_loop()
-        for each in self._on_loops:
-            if each.engine.loop is loop:
-                return each
-        return self._attach(loop)
-
-    def _attach(self, loop: asyncio.AbstractEventLoop) -> _OnLoop:
-        with self._lock:
-            self._fold_closed()
-            engine = Engine(loop, self._pools, self._limits, Ledger())
-            here = _OnLoop(
-                engine, SubmitQueue(engine, self._queue_size, self._max_workers, self._on_full)
-            )
-            self._on_loops = (*self._on_loops, here)
-        return here
-
-    def _fold_closed(self) -> None:
-        """Keep the counts of loops that are closed; what still ran there counts as cancelled."""
-        left = []
-        for each in self._on_loops:
-            if not each.engine.loop.is_closed():
-                left.append(each)
-                continue
-            ledger = each.engine.ledger
-            ledger.submitted = each.n_taken
-            ledger.cancelled = ledger.submitted - ledger.finished - ledger.dropped
-            self._past.add(ledger)
-        self._on_loops = tuple(left)
+        return self._loops.here()
 
     # --- calls ------------------------------------------------------------------------------
 
@@ -414,15 +411,10 @@ class AsyncProcessor:
 
     async def drain(self) -> Ended:
         """Wait until nothing is queued or in flight on this loop; say how it ended."""
-        here = self._here()
-        return await self._finish(here)
-
-    async def _finish(self, here: _OnLoop) -> Ended:
-        ledger = here.engine.ledger
-        before = (ledger.succeeded, ledger.failed, ledger.cancelled, ledger.abandoned)
-        await here.engine.wait_idle()
-        after = (ledger.succeeded, ledger.failed, ledger.cancelled, ledger.abandoned)
-        return Ended(*(late - early for early, late in zip(before, after, strict=True)))
+        engine = self._here().engine
+        before = Ended.of(engine.ledger)
+        await engine.wait_idle()
+        return Ended.of(engine.ledger).since(before)
 
     async def stop(self, *, cancel: bool = False, timeout: float | None = None) -> Ended:
         """Accept no more tasks, finish what is queued and in flight, and end the workers.
@@ -439,29 +431,25 @@ class AsyncProcessor:
         if self._is_stopped:
             return Ended(0, 0, 0, 0)
         here = self._here()
+        engine = here.engine
         self._is_stopped = True
         closed = Closed("the processor was stopped")
         here.queue.refuse_waiting(closed)
-        ledger = here.engine.ledger
-        before = (ledger.succeeded, ledger.failed, ledger.cancelled, ledger.abandoned)
+        before = Ended.of(engine.ledger)
         try:
             if not cancel:
-                try:
+                with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(timeout):
-                        await here.engine.wait_idle()
-                except TimeoutError:
-                    pass
-            while here.engine.in_flight:
-                self._cancel_all(here, closed)
-                await here.engine.wait_idle()
+                        await engine.wait_idle()
+            self._cancel_all(here, closed)
+            await engine.wait_idle()
         except BaseException:
             self._cancel_all(here, closed)
             raise
         finally:
-            here.engine.close()
-            await here.engine.end_workers()
-        after = (ledger.succeeded, ledger.failed, ledger.cancelled, ledger.abandoned)
-        return Ended(*(late - early for early, late in zip(before, after, strict=True)))
+            engine.close()
+            await engine.end_workers()
+        return Ended.of(engine.ledger).since(before)
 
     @staticmethod
     def _cancel_all(here: _OnLoop, reason: BaseException) -> None:
@@ -483,19 +471,22 @@ class AsyncProcessor:
 
     # --- what it counts ---------------------------------------------------------------------
 
-    def _total(self) -> tuple[Ledger, int, int]:
-        """Return the sum of all ledgers, how many tasks are queued, and how many run."""
-        with self._lock:
-            self._fold_closed()
-            total, on_loops = Ledger(), self._on_loops
-            total.add(self._past)
-        queued = 0
-        for each in on_loops:
-            total.add(each.engine.ledger)
-            total.submitted += each.n_taken - each.engine.ledger.submitted
-            queued += each.queue.n_queued
+    def _figures(self) -> Figures:
+        parts = self._loops.all()
+        total, queued = Ledger(), 0
+        total.add(self._past)
+        for part in parts:
+            total.add(part.engine.ledger)
+            total.submitted += part.n_uncounted
+            queued += part.queue.n_queued
         ended = total.finished + total.cancelled + total.dropped
-        return total, queued, max(0, total.submitted - ended - queued)
+        circuits = self._limits.circuits
+        return Figures(
+            total,
+            queued,
+            max(0, total.submitted - ended - queued),
+            circuits.n_open() if circuits is not None else 0,
+        )
 
     def get_stats(self) -> dict[str, Any]:
         """Return counts over the processor's life, and what there is now. Thread-safe.
@@ -503,76 +494,10 @@ class AsyncProcessor:
         `processed_tasks` are those that ran to an end; `failed_tasks` of them failed. Always:
         `submitted_tasks = processed_tasks + cancelled + dropped + running + queue_size`.
         `avg_processing_time` is seconds a processed task ran, all attempts, without waiting.
+        `routes` says for each plain function where `kind="auto"` runs it, and why.
         """
-        total, queued, running = self._total()
-        finished = total.finished
-        return {
-            "processed_tasks": finished,
-            "failed_tasks": total.failed,
-            "success_rate": total.succeeded / finished if finished else 1.0,
-            "avg_processing_time": total.busy_s / finished if finished else 0.0,
-            "queue_size": queued,
-            "submitted_tasks": total.submitted,
-            "succeeded_tasks": total.succeeded,
-            "running": running,
-            "retried": total.retried,
-            "timed_out": total.timed_out,
-            "cancelled": total.cancelled,
-            "dropped": total.dropped,
-            "abandoned_threads": total.abandoned,
-            "open_circuits": self._limits.circuits.n_open() if self._limits.circuits else 0,
-            "by_kind": total.by_kind(),
-            "workers": self._pools.counts(),
-            "routes": self._pools.router.explain(),
-        }
+        return as_dict(self._figures(), self._pools)
 
     def samples(self) -> list[Sample]:
-        """Return the same figures for a `Monitor`."""
-        total, queued, running = self._total()
-        label = ("processor", self._name)
-        ends = {
-            "succeeded": total.succeeded,
-            "failed": total.failed,
-            "cancelled": total.cancelled,
-            "dropped": total.dropped,
-        }
-        found = [
-            Sample(
-                "raudo_processor_tasks_total",
-                "counter",
-                n,
-                (label, ("state", state)),
-                "Tasks by how they ended",
-            )
-            for state, n in ends.items()
-        ]
-
-        def one(name: str, kind: Any, value: float, text: str) -> None:
-            found.append(Sample(f"raudo_processor_{name}", kind, value, (label,), text))
-
-        one("submitted_total", "counter", total.submitted, "Tasks taken")
-        one("retries_total", "counter", total.retried, "Attempts after a task's first")
-        one("timeouts_total", "counter", total.timed_out, "Attempts ended for their timeout")
-        one("busy_seconds_total", "counter", total.busy_s, "Seconds that finished tasks ran")
-        one("queue_size", "gauge", queued, "Tasks that wait in the queue")
-        one("running", "gauge", running, "Tasks in flight")
-        # The names that the default alert rules of every room's tasks look at.
-        done = total.finished
-        error_ratio, mean_s = (total.failed / done, total.busy_s / done) if done else (0.0, 0.0)
-        found += [
-            Sample("raudo_tasks_processed_total", "counter", done, (label,), "Tasks that ran"),
-            Sample("raudo_tasks_error_ratio", "gauge", error_ratio, (label,), "Share that failed"),
-            Sample("raudo_task_mean_seconds", "gauge", mean_s, (label,), "Mean time of a task"),
-        ]
-        workers = self._pools.counts()
-        found += [
-            Sample(
-                "raudo_processor_workers",
-                "gauge",
-                workers[pool],
-                (label, ("pool", pool)),
-                "Workers alive",
-            )
-            for pool in ("threads", "processes")
-        ]
-        return found
+        """Return the same figures for a `Monitor`. Thread-safe."""
+        return as_samples(self._figures(), self._pools, self._name)

@@ -6,17 +6,18 @@ The processor belongs to no event loop; a `Collector` made when a loop first use
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, Iterable
 from contextvars import copy_context
-from itertools import islice
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 from raudo.concurrency._batch import join
 from raudo.concurrency._batch_cost import BatchCost
+from raudo.concurrency._checks import check_seconds
+from raudo.concurrency._chunks import Chunks
 from raudo.concurrency._collector import Collector, Counts
 from raudo.concurrency._handler import Handler, HandlerThreads, call_handler, check_handler
+from raudo.concurrency._loops import PerLoop
 from raudo.concurrency._wakeups import Wakeups
 from raudo.concurrency._workers.crew import positive_count
 from raudo.errors import Closed
@@ -34,12 +35,21 @@ class Drained(NamedTuple):
     failed: int
     cancelled: int
 
+    @classmethod
+    def of(cls, counts: Counts) -> Drained:
+        """Return the counts so far."""
+        return cls(counts.answered, counts.failed, counts.cancelled)
+
+    def since(self, before: Drained) -> Drained:
+        """Return what came after `before`."""
+        return Drained(*(late - early for early, late in zip(before, self, strict=True)))
+
 
 class _OnLoop:
     """What a batch processor has on one event loop."""
 
     def __init__(self, collector: Collector, wakeups: Wakeups) -> None:
-        self.collector, self.wakeups = collector, wakeups
+        self.loop, self.collector, self.wakeups = collector.loop, collector, wakeups
 
 
 class BatchProcessor:
@@ -78,7 +88,7 @@ class BatchProcessor:
         name: str = "batch",
     ) -> None:
         self._batch_size = positive_count("batch_size", batch_size)
-        self._max_wait_time = _seconds("max_wait_time", max_wait_time)
+        self._max_wait_time = check_seconds("max_wait_time", max_wait_time)
         self._max_queue = positive_count("max_queue", max_queue)
         self._max_concurrent = positive_count("max_concurrent", max_concurrent)
         if on_full not in ("wait", "raise"):
@@ -87,16 +97,17 @@ class BatchProcessor:
             raise ValueError("latency_goal is for adaptive=True")
         self._waits = on_full == "wait"
         self._goal_s = (
-            self._max_wait_time if latency_goal is None else _seconds("latency_goal", latency_goal)
+            self._max_wait_time
+            if latency_goal is None
+            else check_seconds("latency_goal", latency_goal)
         )
         self._cost = BatchCost() if adaptive else None
         self._handler = None if handler is None else check_handler(handler)
         self._name = name
         self._context = copy_context()
         self._threads = HandlerThreads(self._max_concurrent)
-        self._lock = threading.Lock()
-        self._on_loops: tuple[_OnLoop, ...] = ()
         self._past = Counts()  # of loops that are closed
+        self._loops = PerLoop(self._make, self._retire)
         self._is_closed = False
 
     def handler(self, fn: H) -> H:
@@ -104,48 +115,37 @@ class BatchProcessor:
         self._handler = check_handler(fn)
         return fn
 
-    # --- loops ------------------------------------------------------------------------------
+    def _make(self, loop: asyncio.AbstractEventLoop) -> _OnLoop:
+        wakeups = Wakeups(loop)
+
+        async def run_batch(items: list[Any]) -> list[Any]:
+            return await self._call(part, self._required(None), items)
+
+        part = _OnLoop(
+            Collector(
+                loop,
+                run_batch,
+                self._next_size,
+                context=self._context,
+                max_wait_time=self._max_wait_time,
+                max_queue=self._max_queue,
+                max_concurrent=self._max_concurrent,
+            ),
+            wakeups,
+        )
+        return part
+
+    def _retire(self, part: _OnLoop) -> None:
+        """Keep the counts of a closed loop; what still waited there counts as cancelled."""
+        counts = part.collector.counts
+        counts.cancelled = counts.submitted - counts.answered - counts.failed
+        self._past.add(counts)
 
     def _here(self) -> _OnLoop:
+        """Return the part that lives on the running loop."""
         if self._is_closed:
             raise Closed("the batch processor is closed")
-        loop = asyncio.get_running_loop()
-        for each in self._on_loops:
-            if each.collector.loop is loop:
-                return each
-        with self._lock:
-            self._fold_closed()
-            wakeups = Wakeups(loop)
-
-            async def run_batch(items: list[Any]) -> list[Any]:
-                return await self._call(here, self._required(None), items)
-
-            here = _OnLoop(
-                Collector(
-                    loop,
-                    run_batch,
-                    self._next_size,
-                    context=self._context,
-                    max_wait_time=self._max_wait_time,
-                    max_queue=self._max_queue,
-                    max_concurrent=self._max_concurrent,
-                ),
-                wakeups,
-            )
-            self._on_loops = (*self._on_loops, here)
-        return here
-
-    def _fold_closed(self) -> None:
-        """Keep the counts of loops that are closed; what still waited there counts as cancelled."""
-        left = []
-        for each in self._on_loops:
-            if not each.collector.loop.is_closed():
-                left.append(each)
-                continue
-            counts = each.collector.counts
-            counts.cancelled = counts.submitted - counts.answered - counts.failed
-            self._past.add(counts)
-        self._on_loops = tuple(left)
+        return self._loops.here()
 
     # --- batches ----------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class BatchProcessor:
         if not isinstance(items, Iterable | AsyncIterable):
             raise TypeError(f"items must be an iterable, not {type(items).__name__}")
         here = self._here()
-        source = _Chunks(items, self._next_size)
+        source = Chunks(items, self._next_size)
         results: list[Any] = []
         is_ended = False
         failure: BaseException | None = None
@@ -263,9 +263,9 @@ class BatchProcessor:
     async def drain(self) -> Drained:
         """Wait until no submitted item waits or is handled on this loop."""
         collector = self._here().collector
-        before = _ends(collector.counts)
+        before = Drained.of(collector.counts)
         await collector.wait_idle()
-        return _since(before, collector.counts)
+        return Drained.of(collector.counts).since(before)
 
     async def close(self, *, cancel: bool = False) -> Drained:
         """Accept no more items; finish those submitted, or with `cancel` fail them with `Closed`.
@@ -278,7 +278,7 @@ class BatchProcessor:
         self._is_closed = True
         closed = Closed("the batch processor was closed")
         collector.refuse(closed)
-        before = _ends(collector.counts)
+        before = Drained.of(collector.counts)
         try:
             if not cancel:
                 await collector.wait_idle()
@@ -286,7 +286,7 @@ class BatchProcessor:
         finally:
             collector.close()
             self._threads.close()
-        return _since(before, collector.counts)
+        return Drained.of(collector.counts).since(before)
 
     async def __aenter__(self) -> Self:
         return self
@@ -302,13 +302,12 @@ class BatchProcessor:
     # --- what it counts ---------------------------------------------------------------------
 
     def _total(self) -> tuple[Counts, int]:
-        with self._lock:
-            self._fold_closed()
-            total, on_loops = Counts(), self._on_loops
-            total.add(self._past)
-        for each in on_loops:
-            total.add(each.collector.counts)
-        return total, sum(each.collector.n_waiting for each in on_loops)
+        parts = self._loops.all()
+        total = Counts()
+        total.add(self._past)
+        for part in parts:
+            total.add(part.collector.counts)
+        return total, sum(part.collector.n_waiting for part in parts)
 
     def get_stats(self) -> dict[str, Any]:
         """Return counts over the processor's life, and what there is now. Thread-safe.
@@ -361,49 +360,3 @@ class BatchProcessor:
         ]
         found.append(Sample("raudo_batch_queue_size", "gauge", waiting, (label,), "Items waiting"))
         return found
-
-
-class _Chunks:
-    """Cuts a sync or async iterable into lists; one reader at a time."""
-
-    def __init__(self, items: Iterable[Any] | AsyncIterable[Any], next_size: Any) -> None:
-        self._sync: Iterator[Any] | None = None
-        self._async: AsyncIterator[Any] | None = None
-        if isinstance(items, AsyncIterable):
-            self._async = aiter(items)
-        else:
-            self._sync = iter(items)
-        self._next_size = next_size
-        self._turn = asyncio.Lock()
-        self._is_exhausted = False
-
-    async def next(self) -> list[Any]:
-        """Return the next items; none at the end."""
-        if self._sync is not None:
-            return list(islice(self._sync, self._next_size()))
-        assert self._async is not None
-        async with self._turn:
-            chunk: list[Any] = []
-            size = self._next_size()
-            while len(chunk) < size and not self._is_exhausted:
-                try:
-                    chunk.append(await anext(self._async))
-                except StopAsyncIteration:
-                    self._is_exhausted = True
-            return chunk
-
-
-def _seconds(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"{name} must be a finite number of seconds >= 0, not {value!r}")
-    return float(value)
-
-
-def _ends(counts: Counts) -> Drained:
-    return Drained(counts.answered, counts.failed, counts.cancelled)
-
-
-def _since(before: Drained, counts: Counts) -> Drained:
-    return Drained(*(late - early for early, late in zip(before, _ends(counts), strict=True)))

@@ -1,29 +1,23 @@
 """What holds calls back: a rate, a circuit breaker and a budget for retries.
 
-Each is given to an `AsyncProcessor`, which asks it before every attempt. They hold no lock and read
-the clock that they are handed: one event loop at a time may use one.
+Each is given to an `AsyncProcessor`, which asks it before every attempt, and may be shared by
+several. They are thread-safe and read the clock that they are handed.
 """
 
 from __future__ import annotations
 
 import functools
+import threading
 import types
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from raudo.concurrency._checks import check_positive
 from raudo.errors import CircuitOpen
 
 __all__ = ["CircuitBreaker", "Circuits", "RateLimit", "RetryBudget"]
-
-
-def _positive(name: str, value: object, lowest: float = 0.0) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
-    if not lowest <= value < float("inf") or value == 0:
-        raise ValueError(f"{name} must be a finite number above {lowest:g}, not {value!r}")
-    return float(value)
 
 
 class RateLimit:
@@ -34,19 +28,22 @@ class RateLimit:
     """
 
     def __init__(self, rate: float, per: float = 1.0, burst: int = 1) -> None:
-        self._interval = _positive("per", per) / _positive("rate", rate)
-        self._slack = self._interval * (_positive("burst", burst, 1) - 1)
+        self._interval = check_positive("per", per) / check_positive("rate", rate)
+        self._slack = self._interval * (check_positive("burst", burst, at_least=1) - 1)
         self._due = float("-inf")
+        self._lock = threading.Lock()
 
     def reserve(self, now: float) -> float:
         """Take the next place; return the seconds to wait for it."""
-        due = max(self._due, now - self._slack)
-        self._due = due + self._interval
+        with self._lock:
+            due = max(self._due, now - self._slack)
+            self._due = due + self._interval
         return max(0.0, due - now)
 
     def give_back(self) -> None:
         """Return a place that was not used, to those who come later."""
-        self._due -= self._interval
+        with self._lock:
+            self._due -= self._interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +61,8 @@ class CircuitBreaker:
     counts: type[Exception] | tuple[type[Exception], ...] = (Exception,)
 
     def __post_init__(self) -> None:
-        _positive("failures", self.failures, 1)
-        _positive("reset_after", self.reset_after)
+        check_positive("failures", self.failures, at_least=1)
+        check_positive("reset_after", self.reset_after)
 
 
 class _Circuit:
@@ -75,6 +72,13 @@ class _Circuit:
         self.failures = 0
         self.opened_at: float | None = None
         self.probing = False
+
+
+class Pass(NamedTuple):
+    """What `Circuits.enter` gives and `leave` takes back."""
+
+    circuit: _Circuit
+    is_probe: bool
 
 
 class Circuits:
@@ -87,6 +91,7 @@ class Circuits:
     def __init__(self, breaker: CircuitBreaker) -> None:
         self._breaker = breaker
         self._circuits: weakref.WeakKeyDictionary[Any, _Circuit] = weakref.WeakKeyDictionary()
+        self._lock = threading.RLock()
 
     def of(self, fn: Callable[..., Any]) -> _Circuit:
         """Return the circuit that calls of `fn` go through."""
@@ -94,44 +99,51 @@ class Circuits:
         while isinstance(key, functools.partial | types.MethodType):
             key = key.func if isinstance(key, functools.partial) else key.__func__
         try:
-            circuit = self._circuits.get(key)
-            if circuit is None:
-                circuit = self._circuits[key] = _Circuit()
+            with self._lock:
+                circuit = self._circuits.get(key)
+                if circuit is None:
+                    circuit = self._circuits[key] = _Circuit()
         except TypeError:  # neither hashable nor weakly referable: its class stands for it
             return self.of(type(key))
         return circuit
 
-    def enter(self, fn: Callable[..., Any], now: float) -> _Circuit:
+    def enter(self, fn: Callable[..., Any], now: float) -> Pass:
         """Let a call through.
 
         Raises:
             CircuitOpen: The function has failed too often lately.
         """
         circuit = self.of(fn)
-        if circuit.opened_at is not None:
+        with self._lock:
+            if circuit.opened_at is None:
+                return Pass(circuit, is_probe=False)
             left = circuit.opened_at + self._breaker.reset_after - now
-            if left > 0 or circuit.probing:
-                name = getattr(fn, "__qualname__", repr(fn))
-                raise CircuitOpen(
-                    f"{name} failed {circuit.failures} times in a row and is not called for now",
-                    max(left, 0.0),
-                )
-            circuit.probing = True
-        return circuit
+            if left <= 0 and not circuit.probing:
+                circuit.probing = True
+                return Pass(circuit, is_probe=True)
+        name = getattr(fn, "__qualname__", repr(fn))
+        raise CircuitOpen(
+            f"{name} failed {circuit.failures} times in a row and is not called for now",
+            max(left, 0.0),
+        )
 
-    def leave(self, circuit: _Circuit, error: BaseException | None, now: float) -> None:
+    def leave(self, passed: Pass, error: BaseException | None, now: float) -> None:
         """Note how the call ended."""
-        was_probe, circuit.probing = circuit.probing, False
-        if error is None:
-            circuit.failures, circuit.opened_at = 0, None
-        elif isinstance(error, self._breaker.counts):
-            circuit.failures += 1
-            if was_probe or circuit.failures >= self._breaker.failures:
-                circuit.opened_at = now
+        circuit, was_probe = passed
+        with self._lock:
+            if was_probe:
+                circuit.probing = False
+            if error is None:
+                circuit.failures, circuit.opened_at = 0, None
+            elif isinstance(error, self._breaker.counts):
+                circuit.failures += 1
+                if was_probe or circuit.failures >= self._breaker.failures:
+                    circuit.opened_at = now
 
     def n_open(self) -> int:
         """Return how many functions are not called for now."""
-        return sum(circuit.opened_at is not None for circuit in self._circuits.values())
+        with self._lock:
+            return sum(circuit.opened_at is not None for circuit in self._circuits.values())
 
 
 class RetryBudget:
@@ -149,14 +161,17 @@ class RetryBudget:
         # A long quiet time must not buy a storm: at most ten times the reserve is saved up.
         self._most = max(1.0, reserve * 10.0)
         self._left = float(reserve)
+        self._lock = threading.Lock()
 
     def deposit(self) -> None:
         """Note a first attempt."""
-        self._left = min(self._most, self._left + self._ratio)
+        with self._lock:
+            self._left = min(self._most, self._left + self._ratio)
 
     def withdraw(self) -> bool:
         """Pay for a retry; False where the budget is spent."""
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+        with self._lock:
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True

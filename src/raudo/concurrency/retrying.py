@@ -21,20 +21,13 @@ from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from raudo.concurrency._calls import is_coroutine_function
+from raudo.concurrency._checks import check_seconds
 
 __all__ = ["Backoff", "RetryRule", "retry"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 RetryOn = type[BaseException] | tuple[type[BaseException], ...]
-
-
-def _seconds(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"{name} must be a finite number >= 0, not {value!r}")
-    return float(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +57,7 @@ class Backoff:
 
     def __post_init__(self) -> None:
         for name in ("first", "maximum"):
-            _seconds(f"backoff {name}", getattr(self, name))
+            check_seconds(f"backoff {name}", getattr(self, name))
         if not 1 <= self.factor < float("inf"):
             raise ValueError(f"backoff factor must be a finite number >= 1, not {self.factor!r}")
         if not 0 <= self.jitter <= 1:
@@ -85,7 +78,7 @@ def as_backoff(value: float | Backoff) -> Backoff:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"backoff must be seconds or a Backoff, not {type(value).__name__}")
-    first = _seconds("backoff", value)
+    first = check_seconds("backoff", value)
     return Backoff(first, maximum=max(first, 30.0))
 
 

@@ -1,0 +1,28 @@
+"""Checks of numbers that users give."""
+
+from __future__ import annotations
+
+__all__ = ["check_positive", "check_seconds"]
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    return float(value)
+
+
+def check_seconds(name: str, value: object) -> float:
+    """Return a finite number of seconds, 0 or more."""
+    number = _number(name, value)
+    if not 0 <= number < float("inf"):
+        raise ValueError(f"{name} must be a finite number of seconds >= 0, not {value!r}")
+    return number
+
+
+def check_positive(name: str, value: object, *, at_least: float = 0.0) -> float:
+    """Return a finite number above 0, and no less than `at_least`."""
+    number = _number(name, value)
+    if not max(at_least, 0.0) <= number < float("inf") or number == 0:
+        wanted = f">= {at_least:g}" if at_least else "> 0"
+        raise ValueError(f"{name} must be a finite number {wanted}, not {value!r}")
+    return number
