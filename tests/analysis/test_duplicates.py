@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import text_model as model
 
 from raudo._core import text
 from raudo.analysis import DocumentAnalyzer
 from raudo.analysis.duplicates import RECALL, choose_bands, similar_sets, similar_vectors
 from raudo.analysis.embeddings import unit_rows
+from reference import text_model as model
 
 sets = st.lists(st.sets(st.integers(0, 30), max_size=14), max_size=30)
 thresholds = st.one_of(

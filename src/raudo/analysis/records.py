@@ -24,9 +24,12 @@ Say = Callable[[str], None]
 
 
 def read_lines(file: BinaryIO, encoding: str | None, name: str, bad: list[str]) -> Iterator[str]:
-    """Yield lines as text; one that is not UTF-8 is read as Latin-1 and named in `bad`."""
+    """Yield lines as text; one that is not UTF-8 is read as Latin-1 and named in `bad`.
+
+    UTF-16 and UTF-32 are read whole: a line feed is not one byte there.
+    """
     if encoding is not None and encoding != "utf-8-sig":
-        yield from io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
+        yield from io.StringIO(file.read().decode(encoding, errors="replace"), newline="\n")
         return
     for number, line in enumerate(file, 1):
         try:
