@@ -1,0 +1,29 @@
+"""How the scripts of this folder count: whatever a round leaves behind, over many rounds."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable
+
+STRATEGIES = ("adaptive", "fifo", "lfu", "lru", "s3fifo", "sieve", "ttl")
+NOISE = 250  # blocks that the interpreter's own free lists may hold more or less of
+
+
+def assert_no_growth(name: str, work: Callable[[], object], rounds: int = 300) -> None:
+    """Run `work` until it is warm, then `rounds` times; objects and blocks of memory must not grow.
+
+    What a round leaks shows `rounds` times. The free lists' share does not grow with the rounds (pickling alone moves it by 90 and more).
+    """
+    for _ in range(20):
+        work()
+    gc.collect()
+    objects, blocks = len(gc.get_objects()), sys.getallocatedblocks()
+    for _ in range(rounds):
+        work()
+    gc.collect()
+    more_objects = len(gc.get_objects()) - objects
+    more_blocks = sys.getallocatedblocks() - blocks
+    assert more_objects < min(rounds, 20), f"{name}: {more_objects} objects in {rounds} rounds"
+    assert more_blocks < NOISE, f"{name}: {more_blocks} blocks in {rounds} rounds"
+    assert rounds > NOISE, "one block a round must show"
