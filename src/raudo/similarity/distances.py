@@ -45,8 +45,8 @@ def pairwise_distances(
         (q, n) float32 for float32 and float16, float64 for all else.
 
     Rows with NaN have distances of NaN (but for `hamming`, where NaN differs from all). Near rows
-    are computed from their differences, so that no digits cancel. Safe to call from several threads;
-    the GIL is released meanwhile.
+    are computed from their differences, so that no digits cancel. Safe to call from several
+    threads; the GIL is released meanwhile.
     """
     chosen = metric_of(metric)
     rows = pair(chosen, x, y)
@@ -109,8 +109,9 @@ def row_kernel(metric: Metric, kind: str) -> int:
 def query_rows(rows: Pair, jobs: int) -> int:
     """Return how many rows of x to give to a task: few enough to share out, and to pack in 8 MB."""
     row_bytes = max(1, rows.x.shape[1] * rows.x.itemsize)
+    packable = int((8 << 20) // row_bytes) // 96 * 96
     fair = -(-len(rows.x) // (96 * jobs)) * 96
-    return max(96, min(768, fair, (8 << 20) // row_bytes // 96 * 96))
+    return max(96, min(768, fair, packable))
 
 
 def centre(metric: Metric, rows: Pair) -> NDArray[Any]:
@@ -120,7 +121,9 @@ def centre(metric: Metric, rows: Pair) -> NDArray[Any]:
         return zeros
     sample = rows.y[:: -(-len(rows.y) // _CENTRE_SAMPLE)]
     with np.errstate(all="ignore"):
-        point = sample.mean(axis=0, dtype=np.float64).astype(rows.y.dtype)
+        point: NDArray[Any] = sample.mean(axis=0, dtype=np.float64).astype(rows.y.dtype)
+        if (sample == np.rint(sample)).all():  # whole numbers stay whole, and their sums exact
+            point = np.rint(point)
     return np.where(np.isfinite(point), point, zeros)
 
 
