@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import pytest
@@ -238,7 +239,7 @@ def run(machine: type[CacheMachine]) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         machine,
         settings=settings(
-            max_examples=300,
+            max_examples=30 if "RAUDO_SANITIZED" in os.environ else 300,
             stateful_step_count=50,
             deadline=None,
             database=None,
