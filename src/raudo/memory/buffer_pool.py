@@ -16,12 +16,15 @@ import operator
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import lru_cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from raudo._core.pool import first_unshared, resize_bytearray
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import DTypeLike, NDArray
 
 __all__ = ["BufferPool"]
@@ -31,7 +34,6 @@ _SMALLEST_CLASS = 64
 
 # What lies together: the kind of buffer and its size class in bytes.
 _Shelf = tuple[Literal["array", "bytes"], int]
-B = TypeVar("B")
 
 
 class _Stats(TypedDict):
@@ -53,10 +55,8 @@ def size_class(n_bytes: int) -> int:
     return -(-n_bytes // step) * step
 
 
-def _shelf_of(buffer: Any) -> _Shelf:
-    if not isinstance(buffer, bytearray):
-        return "array", buffer.nbytes - _ALIGNMENT
-    # The borrower may have resized it: the largest class that its allocation still serves.
+def _bytes_shelf_of(buffer: bytearray) -> _Shelf:
+    """Return the largest class that it still serves: the borrower may have resized it."""
     room = buffer.__alloc__() - 1
     if room < _SMALLEST_CLASS:
         return "bytes", 0
@@ -80,7 +80,8 @@ class BufferPool:
     ...     len(b)
     1000
 
-    Thread-safe. Pays off from some tens of kilobytes on (`benchmarks/bench_memory_pools.py`).
+    Thread-safe. A block costs a few microseconds, so that it pays from some hundreds of kilobytes
+    on, where fresh memory comes as fresh pages (`benchmarks/bench_memory_pools.py`).
     """
 
     def __init__(self, max_bytes: int = 256 << 20, *, name: str | None = None) -> None:
@@ -106,36 +107,23 @@ class BufferPool:
 
     def borrow(
         self, shape: int | tuple[int, ...], dtype: DTypeLike = "float64", *, zeroed: bool = False
-    ) -> _Lease[NDArray[Any]]:
+    ) -> AbstractContextManager[NDArray[Any]]:
         """Lend an array for a `with` block: C order, 64-byte aligned, contents arbitrary.
 
         With `zeroed` it is filled with zeros, for those who must not see what was there before.
         """
-        import numpy as np
-
-        kind = np.dtype(dtype)
+        kind = _numpy().dtype(dtype)
         if kind.hasobject:
             raise TypeError(f"dtype is {kind}, wanted one without Python objects")
-        sides = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+        sides = tuple(map(operator.index, shape if isinstance(shape, tuple) else (shape,)))
         n_bytes = kind.itemsize
-        for side in map(operator.index, sides):
+        for side in sides:
             if side < 0:
                 raise ValueError(f"shape is {shape}, wanted no negative side")
             n_bytes *= side
-        shelf: _Shelf = ("array", size_class(n_bytes))
+        return _ArrayLease(self, n_bytes, sides, kind, zeroed)
 
-        def lend() -> tuple[NDArray[Any], NDArray[Any]]:
-            owner = self._take(shelf, lambda size: np.empty(size + _ALIGNMENT, np.uint8))
-            start = -owner.__array_interface__["data"][0] % _ALIGNMENT
-            if zeroed:
-                owner[start : start + n_bytes].fill(0)
-            # All views of it, and views of those, have `owner` as their base: they count as
-            # references to it.
-            return owner, np.ndarray(sides, kind, buffer=owner, offset=start)
-
-        return _Lease(self, lend)
-
-    def borrow_bytes(self, size: int, *, zeroed: bool = False) -> _Lease[bytearray]:
+    def borrow_bytes(self, size: int, *, zeroed: bool = False) -> AbstractContextManager[bytearray]:
         """Lend a bytearray of `size` bytes for a `with` block, contents arbitrary.
 
         It may be resized inside; a `memoryview` of it must be released before the block's end, or
@@ -145,16 +133,7 @@ class BufferPool:
             raise TypeError(f"size is {size!r}, wanted a whole number")
         if size < 0:
             raise ValueError(f"size is {size}, wanted a number >= 0")
-        shelf: _Shelf = ("bytes", size_class(size))
-
-        def lend() -> tuple[bytearray, bytearray]:
-            data = self._take(shelf, bytearray)
-            resize_bytearray(data, size)
-            if zeroed:
-                data[:] = bytes(size)
-            return data, data
-
-        return _Lease(self, lend)
+        return _BytesLease(self, size, zeroed)
 
     def trim(self, keep_bytes: int = 0) -> int:
         """Drop idle buffers, least recently used first, to `keep_bytes`; return what went."""
@@ -183,12 +162,10 @@ class BufferPool:
     def _take(self, shelf: _Shelf, make: Callable[[int], Any]) -> Any:
         """Return an idle buffer that nobody refers to, or a new one. O(idle ones of the class)."""
         with self._lock:
-            idle = self._shelves.get(shelf, [])
-            at = first_unshared(idle)
-            if at >= 0:
+            idle = self._shelves.get(shelf)
+            at = first_unshared(idle) if idle else -1
+            if idle and at >= 0:
                 buffer = idle.pop(at)
-                if not idle:
-                    del self._shelves[shelf]
                 self._held_bytes -= shelf[1]
                 self._n_reused += 1
                 self._n_in_use += 1
@@ -199,8 +176,7 @@ class BufferPool:
             self._n_in_use += 1
         return buffer
 
-    def _give_back(self, buffer: Any) -> None:
-        shelf = _shelf_of(buffer)
+    def _give_back(self, shelf: _Shelf, buffer: Any) -> None:
         with self._lock:
             self._n_in_use -= 1
             if not 0 < shelf[1] <= self._max_bytes:
@@ -212,36 +188,34 @@ class BufferPool:
             self._drop_to(self._max_bytes)
 
     def _drop_to(self, keep_bytes: int) -> None:
-        # No destructor of user code can run here: the items are plain arrays and bytearrays.
+        # Shelves that are empty stay: there are few, and the next buffer needs them again.
         while self._held_bytes > keep_bytes:
-            shelf = next(iter(self._shelves))
-            idle = self._shelves[shelf]
-            del idle[0]
+            shelf = next(each for each in self._shelves if self._shelves[each])
+            del self._shelves[shelf][0]
             self._held_bytes -= shelf[1]
             self._n_discarded += 1
-            if not idle:
-                del self._shelves[shelf]
 
     def __repr__(self) -> str:
         named = f" {self.name!r}" if self.name is not None else ""
         return f"<BufferPool{named}: {self._n_in_use} in use, {self._held_bytes} bytes idle>"
 
 
-class _Lease(Generic[B]):
+class _Lease:
     """A buffer for the length of a `with` block. One block at a time."""
 
-    __slots__ = ("_lend", "_owner", "_pool")
+    __slots__ = ("_buffer", "_pool", "_shelf", "_zeroed")
 
-    def __init__(self, pool: BufferPool, lend: Callable[[], tuple[Any, B]]) -> None:
+    def __init__(self, pool: BufferPool, shelf: _Shelf, zeroed: bool) -> None:
         self._pool = pool
-        self._lend = lend
-        self._owner: Any = None
+        self._shelf = shelf
+        self._zeroed = zeroed
+        self._buffer: Any = None
 
-    def __enter__(self) -> B:
-        if self._owner is not None:
+    def _take(self, make: Callable[[int], Any]) -> Any:
+        if self._buffer is not None:
             raise RuntimeError("this lease is in use; call borrow() once for each with block")
-        self._owner, lent = self._lend()
-        return lent
+        self._buffer = self._pool._take(self._shelf, make)
+        return self._buffer
 
     def __exit__(
         self,
@@ -249,5 +223,70 @@ class _Lease(Generic[B]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        owner, self._owner = self._owner, None
-        self._pool._give_back(owner)
+        buffer, self._buffer = self._buffer, None
+        shelf = _bytes_shelf_of(buffer) if type(buffer) is bytearray else self._shelf
+        self._pool._give_back(shelf, buffer)
+
+
+class _ArrayLease(_Lease):
+    __slots__ = ("_dtype", "_n_bytes", "_sides")
+
+    def __init__(
+        self,
+        pool: BufferPool,
+        n_bytes: int,
+        sides: tuple[int, ...],
+        dtype: np.dtype[Any],
+        zeroed: bool,
+    ) -> None:
+        super().__init__(pool, ("array", size_class(n_bytes)), zeroed)
+        self._n_bytes, self._sides, self._dtype = n_bytes, sides, dtype
+
+    def __enter__(self) -> NDArray[Any]:
+        # All views of the array, and views of those, lead to the owner: they count as references.
+        owner = self._take(_new_owner)
+        start = owner.start
+        if self._zeroed:
+            owner[start : start + self._n_bytes].fill(0)
+        array: NDArray[Any] = _numpy().ndarray(self._sides, self._dtype, owner, start)
+        return array
+
+
+class _BytesLease(_Lease):
+    __slots__ = ("_size",)
+
+    def __init__(self, pool: BufferPool, size: int, zeroed: bool) -> None:
+        super().__init__(pool, ("bytes", size_class(size)), zeroed)
+        self._size = size
+
+    def __enter__(self) -> bytearray:
+        data: bytearray = self._take(bytearray)
+        resize_bytearray(data, self._size)
+        if self._zeroed:
+            data[:] = bytes(self._size)
+        return data
+
+
+@lru_cache(maxsize=1)
+def _numpy() -> Any:
+    """Return the numpy module, imported when the first array is borrowed."""
+    import numpy
+
+    return numpy
+
+
+@lru_cache(maxsize=1)
+def _owner_class() -> Any:
+    class Owner(_numpy().ndarray):  # type: ignore[misc]
+        """The memory of an array, and where in it the first aligned byte is."""
+
+        start: int
+
+    return Owner
+
+
+def _new_owner(size: int) -> Any:
+    # It must own its memory: a view's base is the last owner in line, whatever lies between.
+    owner = _owner_class()(size + _ALIGNMENT, "uint8")
+    owner.start = -owner.ctypes.data % _ALIGNMENT
+    return owner
