@@ -13,7 +13,8 @@ NOISE = 250  # blocks that the interpreter's own free lists may hold more or les
 def assert_no_growth(name: str, work: Callable[[], object], rounds: int = 300) -> None:
     """Run `work` until it is warm, then `rounds` times; objects and blocks of memory must not grow.
 
-    What a round leaks shows `rounds` times. The free lists' share does not grow with the rounds (pickling alone moves it by 90 and more).
+    What a round leaks shows `rounds` times. The free lists' share does not grow with the rounds
+    (pickling alone moves it by 90 and more).
     """
     for _ in range(20):
         work()

@@ -6,7 +6,7 @@ import gc
 import weakref
 from typing import Any
 
-from counting import STRATEGIES, assert_no_growth
+from counting import assert_no_growth
 
 from raudo._core.table import Cache
 
@@ -40,5 +40,5 @@ def work(strategy: str) -> None:
     assert [ref() for ref in refs] == [None] * 6
 
 
-for each in STRATEGIES:
+for each in ("adaptive", "lfu", "lru", "ttl"):
     assert_no_growth(each, lambda strategy=each: work(strategy))  # type: ignore[misc]

@@ -37,9 +37,9 @@ def work(strategy: str) -> None:
         {"weigher": heavy, "max_weight": 40},
         {"on_evict": lambda *report: heard.append(report)},
     ):
-        cache: Cache[Any, Any] = Cache(20, strategy=strategy, **settings)  # type: ignore[arg-type]
-        for i in range(60):
-            key: Any = (i % 30, "x") if i % 2 else Key(i % 30)
+        cache: Cache[Any, Any] = Cache(9, strategy=strategy, **settings)  # type: ignore[arg-type]
+        for i in range(30):
+            key: Any = (i % 15, "x") if i % 2 else Key(i % 15)
             cache[key] = [i]
             cache.get(key)
             cache.get(object(), [i])
@@ -56,11 +56,11 @@ def work(strategy: str) -> None:
                 cache.set_many({Key(i + 2): [i]}, ttl=1.0)
                 cache.update([(Key(i + 3), [i])], named=[i])
                 clock.advance(1.0)
-            if i % 20 == 0:
+            if i % 10 == 0:
                 list(cache)
                 list(cache.items())
                 list(cache.values())
-                cache.resize(10 + i % 15)
+                cache.resize(5 + i % 7)
                 cache.expire()
                 cache.stats()
                 repr(cache)
