@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from raudo.concurrency._mapper import Mapper
 from raudo.concurrency._workers import lifetime
@@ -23,6 +23,8 @@ _Out = queue.SimpleQueue[tuple[int, Any]]
 
 class Drives:
     """The driven maps of one executor. Thread-safe."""
+
+    can_stop: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from raudo.concurrency._workers import lifetime
 from raudo.errors import Closed, WorkerDied
@@ -44,6 +44,8 @@ class Crew(Generic[T]):
         serve: What each thread runs: it calls `take` until that returns None.
         idle_timeout: Seconds after which a thread without work leaves; None for never.
     """
+
+    can_stop: ClassVar[bool] = False
 
     def __init__(
         self,

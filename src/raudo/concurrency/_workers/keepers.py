@@ -101,6 +101,8 @@ class _Worker:
 class Keepers(Crew[ProcessTask]):
     """The queue, the keeper threads and their workers."""
 
+    can_stop = True
+
     def __init__(
         self,
         max_workers: int,

@@ -11,12 +11,14 @@ import atexit
 import os
 import sys
 import weakref
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 __all__ = ["close_all", "register"]
 
 
 class _Closable(Protocol):
+    can_stop: ClassVar[bool]  # `close(cancel=True)` ends what runs, so that it can be waited for
+
     def close(self, wait: bool = True, cancel: bool = False) -> None: ...
     def abandon(self) -> None: ...
 
@@ -41,7 +43,7 @@ def close_all() -> None:
     """Close what is open; cancel instead of finish if an unhandled Ctrl-C ends the program."""
     interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
     for pool in [*_givers, *_open]:
-        pool.close(wait=True, cancel=interrupted)
+        pool.close(wait=pool.can_stop or not interrupted, cancel=interrupted)
 
 
 def _after_fork_in_child() -> None:
