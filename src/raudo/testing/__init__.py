@@ -12,15 +12,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raudo.testing.clock import FakeClock
     from raudo.testing.exporter import ExporterContract
+    from raudo.testing.metric import MetricContract
     from raudo.testing.sink import FormatContract, SinkContract
     from raudo.testing.tier import TierContract
 
-__all__ = ["ExporterContract", "FakeClock", "FormatContract", "SinkContract", "TierContract"]
+__all__ = [
+    "ExporterContract",
+    "FakeClock",
+    "FormatContract",
+    "MetricContract",
+    "SinkContract",
+    "TierContract",
+]
 
 _HOME_OF = {
     "ExporterContract": "exporter",
     "FakeClock": "clock",
     "FormatContract": "sink",
+    "MetricContract": "metric",
     "SinkContract": "sink",
     "TierContract": "tier",
 }
