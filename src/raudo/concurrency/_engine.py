@@ -230,7 +230,7 @@ class Engine:
                 if kind == "thread":
                     await self._permit(self._threads)
                     begun = run.started = self.clock()
-                    value = await self._on_thread(fn, args, kwargs)
+                    value = await self._on_thread(fn, args, kwargs, is_observed)
                 else:
                     run.started = begun
                     value = self._here(run, fn, args, kwargs, plan, is_observed)
@@ -305,10 +305,16 @@ class Engine:
         if not permits.take_nowait():
             await permits.take()
 
-    async def _on_thread(self, fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
+    async def _on_thread(
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, is_observed: bool
+    ) -> Any:
         permits = self._threads
+        threads = self.pools.threads
         try:
-            future = self.pools.threads.submit(timed, (fn, args, kwargs))
+            if is_observed:
+                future = threads.submit(timed, (fn, args, kwargs))
+            else:
+                future = threads.submit(fn, args, kwargs)
         except BaseException:
             permits.give()
             raise
@@ -322,6 +328,8 @@ class Engine:
             raise
         n_running = permits.n_taken
         self._thread_ended()
+        if not is_observed:
+            return future.result()
         value, wall_s, cpu_s = future.result()
         self.pools.router.observe(fn, "thread", wall_s, cpu_s, result=value, n_running=n_running)
         return value

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+)
 from typing import Any
 
 from raudo.concurrency._batch import SLICE_SECONDS, join
@@ -47,7 +54,8 @@ class Stream:
         self._early: dict[int, Outcome] = {}  # ordered: done before one that was taken before them
         self._next_index = 0
         self._turn = asyncio.Lock()
-        self._room: asyncio.Future[None] | None = None
+        self._resting: deque[asyncio.Future[None]] = deque()  # workers that wait for room
+        self._is_waking = False
         self._news: asyncio.Future[None] | None = None
         self._workers: list[asyncio.Task[None]] = []
         self._is_exhausted = self._is_closing = False
@@ -69,7 +77,7 @@ class Stream:
             while True:
                 while self._ready and not self._is_closing:
                     self._n_given += 1
-                    self._wake(self._room)
+                    self._wake_a_worker()
                     yield self._ready.popleft()
                 if all(worker.done() for worker in self._workers):
                     break
@@ -109,31 +117,74 @@ class Stream:
     def _tell(self, _: object = None) -> None:
         self._wake(self._news)
 
+    async def _wait_for_room(self) -> None:
+        """Wait until the window has room or the input has ended."""
+        while self._n_taken - self._n_given >= self._window and not self._is_exhausted:
+            waiter: asyncio.Future[None] = self._engine.loop.create_future()
+            self._resting.append(waiter)
+            try:
+                await waiter
+            finally:
+                self._is_waking = False
+
+    def _wake_a_worker(self) -> None:
+        """Wake one of those that wait for room, unless one is on its way already.
+
+        One is enough: it takes tasks as long as there is room, and wakes the next when it has taken
+        one. Waking one for each place would cost a switch of tasks for each item.
+        """
+        if not self._is_waking:
+            while self._resting:
+                waiter = self._resting.popleft()
+                if not waiter.done():
+                    self._is_waking = True
+                    waiter.set_result(None)
+                    return
+
+    def _exhaust(self, error: Exception | None = None) -> None:
+        """Note that the input has ended; what was taken from it is finished and handed out."""
+        self._is_exhausted = True
+        self._error = error
+        for waiter in self._resting:
+            self._wake(waiter)
+        self._resting.clear()
+
     async def _take(self) -> tuple[int, Call] | None:
         """Wait for room in the window, then for the input; None at its end."""
+        if self._sync is not None:
+            await self._wait_for_room()
+            return self._taken(next, self._sync)
+        assert self._async is not None
         async with self._turn:
-            while self._n_taken - self._n_given >= self._window:
-                self._room = self._engine.loop.create_future()
-                await self._room
+            await self._wait_for_room()
             if self._is_exhausted:
                 return None
             try:
-                if self._sync is not None:
-                    item = next(self._sync)
-                else:
-                    assert self._async is not None
-                    item = await anext(self._async)
-                call = unpack(item, self._n_taken)
-            except (StopIteration, StopAsyncIteration):
-                self._is_exhausted = True
+                item = await anext(self._async)
+            except StopAsyncIteration:
+                self._exhaust()
                 return None
-            except Exception as error:  # what was taken is finished and handed out before it
-                self._is_exhausted = True
-                self._error = error
+            except Exception as error:
+                self._exhaust(error)
                 return None
-            self._n_taken += 1
-            self._engine.ledger.submitted += 1
-            return self._n_taken - 1, call
+            return self._taken(lambda item: item, item)
+
+    def _taken(self, get: Callable[[Any], Any], source: Any) -> tuple[int, Call] | None:
+        if self._is_exhausted:
+            return None
+        try:
+            call = unpack(get(source), self._n_taken)
+        except StopIteration:
+            self._exhaust()
+            return None
+        except Exception as error:
+            self._exhaust(error)
+            return None
+        self._n_taken += 1
+        self._engine.ledger.submitted += 1
+        if self._n_taken - self._n_given < self._window:
+            self._wake_a_worker()
+        return self._n_taken - 1, call
 
     async def _work(self) -> None:
         task = asyncio.current_task()

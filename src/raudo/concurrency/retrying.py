@@ -156,7 +156,14 @@ class RetryRule:
 _cached_rule = functools.lru_cache(maxsize=256, typed=True)(RetryRule.of)
 
 
+_ANY: RetryOn = (Exception,)
+_FIRST_SECONDS = 0.1
+_DEFAULT_RULE = RetryRule(3, (Exception,), Backoff(_FIRST_SECONDS))
+
+
 def _rule(retries: int, retry_on: RetryOn, backoff: float | Backoff) -> RetryRule:
+    if retry_on is _ANY and backoff is _FIRST_SECONDS and type(retries) is int and retries == 3:
+        return _DEFAULT_RULE
     try:
         return _cached_rule(retries, retry_on, backoff)  # type: ignore[arg-type]
     except TypeError:  # unhashable, or a bad argument: the uncached way names it
@@ -296,8 +303,8 @@ def retry(
     /,
     *args: Any,
     retries: int = 3,
-    retry_on: RetryOn = (Exception,),
-    backoff: float | Backoff = 0.1,
+    retry_on: RetryOn = _ANY,
+    backoff: float | Backoff = _FIRST_SECONDS,
     **kwargs: Any,
 ) -> Any:
     """Call a function again when it fails, with exponentially longer, jittered waits.

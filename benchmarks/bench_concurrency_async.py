@@ -1,0 +1,242 @@
+"""The async half of the concurrency room beside asyncio's own ways, interleaved, medians.
+
+    python benchmarks/bench_concurrency_async.py            # all tables
+    python benchmarks/bench_concurrency_async.py batch --n 20000 --rounds 5
+
+Each round runs every contender once, in turn, so that a slow moment of the machine falls on all of
+them; what is printed is the median over the rounds and its ratio to raudo's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import time
+import tracemalloc
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from raudo.concurrency import AsyncProcessor, BatchProcessor, retry
+
+Contender = Callable[[int], Awaitable[Any]]
+
+
+async def nothing(x: int) -> int:
+    return x
+
+
+async def one_hop(x: int) -> int:
+    await asyncio.sleep(0)
+    return x
+
+
+def tiny(x: int) -> int:
+    return x
+
+
+def sleep_ms(x: int) -> int:
+    time.sleep(0.001)
+    return x
+
+
+async def gather_semaphore(fn: Any, n: int, limit: int = 16) -> None:
+    semaphore = asyncio.Semaphore(limit)
+
+    async def one(x: int) -> int:
+        async with semaphore:
+            return await fn(x)
+
+    await asyncio.gather(*[one(x) for x in range(n)])
+
+
+async def task_group(fn: Any, n: int, limit: int = 16) -> None:
+    semaphore = asyncio.Semaphore(limit)
+
+    async def one(x: int) -> int:
+        async with semaphore:
+            return await fn(x)
+
+    async with asyncio.TaskGroup() as group:
+        for x in range(n):
+            group.create_task(one(x))
+
+
+async def to_thread(fn: Any, n: int, limit: int = 16) -> None:
+    async def call(x: int) -> Any:
+        return await asyncio.to_thread(fn, x)
+
+    await gather_semaphore(call, n, limit)
+
+
+def batches(processor: AsyncProcessor, fn: Any, **options: Any) -> Contender:
+    async def run(n: int) -> None:
+        await processor.process_batch([(fn, (x,), {}) for x in range(n)], **options)
+
+    return run
+
+
+async def race(title: str, contenders: dict[str, Contender], n: int, rounds: int) -> None:
+    """Print nanoseconds per item of each contender, and the ratio to the first."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds + 1):
+        for name, contender in contenders.items():
+            begun = time.perf_counter_ns()
+            await contender(n)
+            times[name].append((time.perf_counter_ns() - begun) / n)
+    medians = {name: statistics.median(each[1:]) for name, each in times.items()}
+    first = next(iter(medians.values()))
+    print(f"\n{title}, {n} items")
+    for name, ns in medians.items():
+        print(f"  {name:28} {ns:12.0f} ns/item {ns / first:8.2f}x")
+
+
+async def bench_batch(n: int, rounds: int) -> None:
+    processor, isolated = AsyncProcessor(), AsyncProcessor(isolate=True)
+    for title, fn in (("never suspends", nothing), ("one hop of the loop", one_hop)):
+
+        async def stream(n: int, fn: Any = fn) -> None:
+            async for _ in processor.stream((fn, (x,), {}) for x in range(n)):
+                pass
+
+        await race(
+            f"coroutines, {title}, 16 at once",
+            {
+                "raudo process_batch": batches(processor, fn),
+                "raudo, isolate=True": batches(isolated, fn),
+                "raudo stream": stream,
+                "gather + Semaphore": lambda n, fn=fn: gather_semaphore(fn, n),
+                "TaskGroup + Semaphore": lambda n, fn=fn: task_group(fn, n),
+            },
+            n,
+            rounds,
+        )
+
+
+async def bench_timeout(n: int, rounds: int) -> None:
+    processor = AsyncProcessor()
+
+    async def wait_for(n: int) -> None:
+        for x in range(n):
+            await asyncio.wait_for(one_hop(x), 5)
+
+    async def timeout(n: int) -> None:
+        for x in range(n):
+            async with asyncio.timeout(5):
+                await one_hop(x)
+
+    async def process(n: int) -> None:
+        for x in range(n):
+            await processor.process(one_hop, x, timeout=5)
+
+    await race(
+        "a timeout around each",
+        {
+            "raudo process_batch": batches(processor, one_hop, timeout=5, max_concurrent=1),
+            "raudo process": process,
+            "asyncio.wait_for": wait_for,
+            "asyncio.timeout": timeout,
+        },
+        n,
+        rounds,
+    )
+
+
+async def bench_threads(n: int, rounds: int) -> None:
+    async with AsyncProcessor(16, use_processes=False) as processor:
+        for title, fn, divide in (("tiny", tiny, 1), ("sleeping 1 ms", sleep_ms, 10)):
+            count = max(16, n // 10 // divide)
+            await race(
+                f"plain functions, {title}, 16 at once",
+                {
+                    "raudo, kind=thread": batches(processor, fn, kind="thread"),
+                    "raudo, kind=auto": batches(processor, fn),
+                    "asyncio.to_thread": lambda n, fn=fn: to_thread(fn, n),
+                },
+                count,
+                rounds,
+            )
+
+
+async def bench_retry(n: int, rounds: int) -> None:
+    decorated = retry(nothing)
+
+    async def plain(n: int) -> None:
+        for x in range(n):
+            await nothing(x)
+
+    async def decorated_calls(n: int) -> None:
+        for x in range(n):
+            await decorated(x)
+
+    async def direct(n: int) -> None:
+        for x in range(n):
+            await retry(nothing, x)
+
+    await race(
+        "retry, success path",
+        {"@retry": decorated_calls, "await retry(fn, x)": direct, "no retry": plain},
+        n,
+        rounds,
+    )
+
+
+async def bench_batcher(n: int, rounds: int) -> None:
+    async def handle(items: list[int]) -> list[int]:
+        await asyncio.sleep(0)
+        return items
+
+    batch = BatchProcessor(256, 2.0, handle)
+
+    async def clients(n: int) -> None:
+        async def client() -> None:
+            for x in range(n // 256 + 1):
+                await batch.submit(x)
+
+        await asyncio.gather(*(client() for _ in range(256)))
+
+    async def lone(n: int) -> None:
+        for x in range(n):
+            await batch.submit(x)
+
+    await race("micro-batching", {"256 clients": clients, "a lone client": lone}, n, rounds)
+
+
+async def bench_memory(n: int, rounds: int) -> None:
+    processor = AsyncProcessor()
+    task = (one_hop, (1,), {})
+    tracemalloc.start()
+    try:
+        await processor.process_batch(task for _ in range(n))
+        print(f"\nmemory, {n} items: {tracemalloc.get_traced_memory()[1] / n:.1f} bytes a task")
+    finally:
+        tracemalloc.stop()
+
+
+TABLES = {
+    "batch": bench_batch,
+    "timeout": bench_timeout,
+    "threads": bench_threads,
+    "retry": bench_retry,
+    "batcher": bench_batcher,
+    "memory": bench_memory,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("tables", nargs="*", help=f"which of {', '.join(TABLES)}; all by default")
+    parser.add_argument("--n", type=int, default=20_000, help="items a round")
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    unknown = set(options.tables) - set(TABLES)
+    if unknown:
+        parser.error(f"no such table: {', '.join(sorted(unknown))}")
+    print(f"Python {sys.version.split()[0]}")
+    for name in options.tables or TABLES:
+        asyncio.run(TABLES[name](options.n, options.rounds))
+
+
+if __name__ == "__main__":
+    main()
