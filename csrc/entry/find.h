@@ -64,7 +64,7 @@ static inline int raudo_equal_plain(PyObject *a, PyObject *b) {
 static inline uint32_t raudo_find(const raudo_table *t, PyObject *key, uint32_t hash) {
 again:
     if (t->n_live == 0) return RAUDO_NO_SLOT;
-    for (uint32_t i = raudo_home(t, hash);; i = (i + 1) & t->mask) {
+    for (uint32_t i = raudo_home(t, hash);; i = raudo_next_word(t, i)) {
         const uint64_t word = t->index[i];
         if (word == 0) return RAUDO_NO_SLOT;
         if ((uint32_t)(word >> 32) != hash) continue;
@@ -102,7 +102,7 @@ static inline PyObject *raudo_quick_get(raudo_table *t, PyObject *key) {
         t->n_misses++;
         return NULL;
     }
-    for (uint32_t i = raudo_home(t, hash);; i = (i + 1) & t->mask) {
+    for (uint32_t i = raudo_home(t, hash);; i = raudo_next_word(t, i)) {
         const uint64_t word = t->index[i];
         if ((uint32_t)(word >> 32) == hash && word != 0) {
             const uint32_t slot = (uint32_t)word - 1u;
@@ -141,7 +141,7 @@ static inline raudo_store_state raudo_quick_set(raudo_table *t, PyObject *key, P
         return RAUDO_STORE_UNSURE;
     }
     if (t->n_live == 0) return RAUDO_STORE_ABSENT;
-    for (uint32_t i = raudo_home(t, *hash);; i = (i + 1) & t->mask) {
+    for (uint32_t i = raudo_home(t, *hash);; i = raudo_next_word(t, i)) {
         const uint64_t word = t->index[i];
         if (word == 0) return RAUDO_STORE_ABSENT;
         if ((uint32_t)(word >> 32) != *hash) continue;

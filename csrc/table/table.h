@@ -48,8 +48,8 @@ typedef enum {
 typedef struct {
     raudo_entry *entries;
     uint64_t *index;
-    uint32_t mask; /* index length - 1 */
-    uint32_t bits; /* log2 of the index length */
+    uint32_t n_words;  /* length of the index */
+    uint32_t n_blocks; /* n_words / 4 */
     uint32_t n_live;
     uint32_t n_entries; /* entries ever used: [0, n_entries) are live or free */
     uint32_t n_allocated;
@@ -72,9 +72,21 @@ static inline uint32_t raudo_fold_hash(int64_t hash) {
 /* Home of a hash. Runs of four neighbouring integers stay neighbours, half a cache line, and the runs
  * are spread by Fibonacci hashing, which places consecutive runs evenly (Knuth, TAOCP 3, 6.4). Longer
  * runs would be better for locality, but linear probing then walks along them on every miss and
- * wherever two of them overlap: with runs as long as the table a miss took 750 ns instead of 20. */
+ * wherever two of them overlap: with runs as long as the table a miss took 750 ns instead of 20.
+ * Multiply and shift instead of a mask, so that the index need not be a power of two (Lemire, "Fast
+ * random integer generation in an interval", 2019). */
 static inline uint32_t raudo_home(const raudo_table *t, uint32_t hash) {
-    return (((hash >> 2) * 0x9E3779B1u) >> (34 - t->bits)) << 2 | (hash & 3u);
+    const uint32_t spread = (hash >> 2) * 0x9E3779B1u;
+    return (uint32_t)((uint64_t)spread * t->n_blocks >> 32) << 2 | (hash & 3u);
+}
+
+static inline uint32_t raudo_next_word(const raudo_table *t, uint32_t i) {
+    return i + 1 == t->n_words ? 0 : i + 1;
+}
+
+/* How far `to` is behind `from`, going round. */
+static inline uint32_t raudo_distance(const raudo_table *t, uint32_t from, uint32_t to) {
+    return to >= from ? to - from : to + (t->n_words - from);
 }
 
 static inline uint64_t raudo_index_word(uint32_t hash, uint32_t slot) {
@@ -83,17 +95,17 @@ static inline uint64_t raudo_index_word(uint32_t hash, uint32_t slot) {
 
 static inline void raudo_index_insert(raudo_table *t, uint32_t hash, uint32_t slot) {
     uint32_t i = raudo_home(t, hash);
-    while (t->index[i] != 0) i = (i + 1) & t->mask;
+    while (t->index[i] != 0) i = raudo_next_word(t, i);
     t->index[i] = raudo_index_word(hash, slot);
 }
 
 static inline void raudo_index_remove(raudo_table *t, uint32_t hash, uint32_t slot) {
     const uint64_t word = raudo_index_word(hash, slot);
     uint32_t hole = raudo_home(t, hash);
-    while (t->index[hole] != word) hole = (hole + 1) & t->mask;
-    for (uint32_t i = (hole + 1) & t->mask; t->index[i] != 0; i = (i + 1) & t->mask) {
+    while (t->index[hole] != word) hole = raudo_next_word(t, hole);
+    for (uint32_t i = raudo_next_word(t, hole); t->index[i] != 0; i = raudo_next_word(t, i)) {
         const uint32_t home = raudo_home(t, (uint32_t)(t->index[i] >> 32));
-        if (((i - home) & t->mask) >= ((i - hole) & t->mask)) { /* home is at or before the hole */
+        if (raudo_distance(t, home, i) >= raudo_distance(t, hole, i)) { /* may fill the hole */
             t->index[hole] = t->index[i];
             hole = i;
         }
@@ -101,15 +113,16 @@ static inline void raudo_index_remove(raudo_table *t, uint32_t hash, uint32_t sl
     t->index[hole] = 0;
 }
 
-/* Make the index 2**bits words long. 0 on success, -1 when memory is short (nothing changed). */
-static inline int raudo_index_rebuild(raudo_table *t, uint32_t bits) {
+/* Make the index n_words long, a multiple of 4. 0 on success, -1 when memory is short (and nothing has
+ * changed). */
+static inline int raudo_index_rebuild(raudo_table *t, uint32_t n_words) {
     uint64_t *old = t->index;
-    const size_t old_length = old != NULL ? (size_t)t->mask + 1 : 0;
-    uint64_t *fresh = (uint64_t *)calloc((size_t)1 << bits, sizeof *fresh);
+    const size_t old_length = old != NULL ? t->n_words : 0;
+    uint64_t *fresh = (uint64_t *)calloc(n_words, sizeof *fresh);
     if (fresh == NULL) return -1;
     t->index = fresh;
-    t->bits = bits;
-    t->mask = (uint32_t)(((uint64_t)1 << bits) - 1);
+    t->n_words = n_words;
+    t->n_blocks = n_words / 4;
     for (size_t i = 0; i < old_length; i++) {
         if (old[i] != 0) raudo_index_insert(t, (uint32_t)(old[i] >> 32), (uint32_t)old[i] - 1u);
     }
@@ -120,9 +133,15 @@ static inline int raudo_index_rebuild(raudo_table *t, uint32_t bits) {
 
 /* Make room for one more entry, up to `limit` allocated. 0 on success, -1 when memory is short. */
 static inline int raudo_reserve(raudo_table *t, uint64_t limit) {
-    /* Linear probing degrades above 3/4 full. */
-    if (t->index == NULL || ((uint64_t)t->n_live + 1) * 4 > ((uint64_t)t->mask + 1) * 3) {
-        if (raudo_index_rebuild(t, t->index == NULL ? 3 : t->bits + 1) < 0) return -1;
+    /* Linear probing degrades above 2/3 full. Grows by doubling, but not past what `limit` needs. */
+    const uint64_t needed = ((uint64_t)t->n_live + 1) * 3 / 2 + 4;
+    if (t->index == NULL || needed > t->n_words) {
+        uint64_t wanted = t->index == NULL ? 8 : (uint64_t)t->n_words * 2;
+        const uint64_t last = limit * 3 / 2 + 8;
+        if (wanted > last) wanted = last;
+        if (wanted < needed) wanted = needed;
+        wanted = (wanted + 3) & ~UINT64_C(3);
+        if (wanted > UINT32_MAX - 3 || raudo_index_rebuild(t, (uint32_t)wanted) < 0) return -1;
     }
     if (t->free_head == RAUDO_NO_SLOT && t->n_entries == t->n_allocated) {
         uint64_t wanted = t->n_allocated < 8 ? 8 : (uint64_t)t->n_allocated + t->n_allocated / 2;

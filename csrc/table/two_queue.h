@@ -140,7 +140,7 @@ static inline void raudo_mini_free(raudo_mini_cache *m) {
 
 static inline uint32_t raudo_mini_find(const raudo_table *t, uint32_t hash) {
     if (t->n_live == 0) return RAUDO_NO_SLOT;
-    for (uint32_t i = raudo_home(t, hash);; i = (i + 1) & t->mask) {
+    for (uint32_t i = raudo_home(t, hash);; i = raudo_next_word(t, i)) {
         if (t->index[i] == 0) return RAUDO_NO_SLOT;
         if ((uint32_t)(t->index[i] >> 32) == hash) return (uint32_t)t->index[i] - 1u;
     }

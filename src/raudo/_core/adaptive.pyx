@@ -171,8 +171,7 @@ cdef class Adaptive(TwoQueue):
         cdef size_t size = raudo_two_queue_memory(&self.queue)
         for i in range(N_EXPERTS):
             size += self.minis[i].t.n_allocated * 32
-            if self.minis[i].t.index != NULL:
-                size += (<size_t>self.minis[i].t.mask + 1) * 8
+            size += <size_t>self.minis[i].t.n_words * 8
             size += raudo_two_queue_memory(&self.minis[i].queue)
         return size
 

@@ -46,8 +46,8 @@ cdef extern from "table/table.h" nogil:
     ctypedef struct raudo_table:
         raudo_entry *entries
         uint64_t *index
-        uint32_t mask
-        uint32_t bits
+        uint32_t n_words
+        uint32_t n_blocks
         uint32_t n_live
         uint32_t n_entries
         uint32_t n_allocated

@@ -944,8 +944,7 @@ cdef class Cache:
     def __sizeof__(self):
         cdef size_t size = type(self).__basicsize__
         size += self.t.n_allocated * sizeof(raudo_entry)
-        if self.t.index != NULL:
-            size += (<size_t>self.t.mask + 1) * sizeof(uint64_t)
+        size += <size_t>self.t.n_words * sizeof(uint64_t)
         size += self.n_weights * sizeof(uint32_t)
         size += self.t.expiry.n_allocated * (
             sizeof(int64_t) + sizeof(uint32_t) + sizeof(raudo_expiry_node)
@@ -1118,7 +1117,7 @@ cdef void free_table(Cache cache) noexcept:
     cache.t.version += 1
     free(cache.t.index)
     cache.t.index = NULL
-    cache.t.mask = cache.t.bits = 0
+    cache.t.n_words = cache.t.n_blocks = 0
     raudo_list_reset(&cache.t.order)
     raudo_expiry_free(&cache.t.expiry)
     free(cache.weights)
