@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 
-class OddInit(Exception):
+class OddInit(Exception):  # noqa: N818
     """Takes other arguments than it hands to `Exception`, so its own pickle cannot rebuild it."""
 
     def __init__(self, code: int, reason: str) -> None:
@@ -19,7 +19,7 @@ class OddInit(Exception):
         self.code, self.reason = code, reason
 
 
-class HoldsLock(Exception):
+class HoldsLock(Exception):  # noqa: N818
     """Cannot be pickled at all."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class HoldsLock(Exception):
         self.lock = threading.Lock()
 
 
-class BrokenStr(Exception):
+class BrokenStr(Exception):  # noqa: N818
     def __str__(self) -> str:
         raise RuntimeError("no words")
 

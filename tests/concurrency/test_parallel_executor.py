@@ -7,9 +7,9 @@ import threading
 from typing import Any
 
 import pytest
+
 from concurrency import tasks
 from concurrency.leaks import nothing_left_behind
-
 from raudo import ParallelExecutor
 from raudo.errors import Closed, InitializerFailed, WorkerDied
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from concurrency import tasks
 from concurrency.leaks import nothing_left_behind
-
 from raudo import parallel_imap, parallel_map
 from raudo.errors import TaskTimeout, WorkerDied
 

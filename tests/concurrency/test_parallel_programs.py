@@ -12,9 +12,9 @@ from typing import Any
 
 import psutil
 import pytest
-from concurrency.leaks import nothing_left_behind
 
 import raudo
+from concurrency.leaks import nothing_left_behind
 
 __all__ = ["nothing_left_behind"]
 pytestmark = pytest.mark.timeout(90)

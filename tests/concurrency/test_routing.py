@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from concurrency import tasks
 
+from concurrency import tasks
 from raudo.concurrency._workers.travel import arguments_pickle, why_it_stays
 from raudo.concurrency.routing import Router
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+
 from concurrency import tasks
 from concurrency.leaks import nothing_left_behind
-
 from raudo import events
 from raudo.concurrency._workers.processes import ProcessWorkers
 from raudo.errors import Closed, InitializerFailed, RemoteError, TaskTimeout, WorkerDied
@@ -192,10 +193,8 @@ def test_initializer_runs_in_each_worker(open_workers: Open) -> None:
 def test_a_failing_initializer_fails_all_tasks(open_workers: Open) -> None:
     workers = open_workers(1, initializer=tasks.initialize_badly)
     futures = [workers.submit(tasks.square, (1,))]
-    try:
+    with contextlib.suppress(InitializerFailed):  # the first may have failed already
         futures += [workers.submit(tasks.square, (i,)) for i in range(3)]
-    except InitializerFailed:
-        pass  # the first had failed already
     for each in futures:
         error = each.exception()
         assert isinstance(error, InitializerFailed)

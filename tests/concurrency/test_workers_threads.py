@@ -6,8 +6,8 @@ import threading
 from concurrent.futures import wait
 
 import pytest
-from concurrency.leaks import nothing_left_behind
 
+from concurrency.leaks import nothing_left_behind
 from raudo.concurrency._workers.threads import ThreadWorkers
 from raudo.errors import Closed, InitializerFailed
 
