@@ -138,11 +138,12 @@ async def test_what_is_changed_during_a_load_is_not_overwritten_by_it():
 
 
 async def test_a_loader_that_asks_for_its_own_key_does_not_wait_for_itself():
+    calls = []
     async with SmartCache(9) as cache:
 
-        async def load(key, depth=[0]):
-            depth[0] += 1
-            return 1 if depth[0] > 1 else 1 + await cache.get_or_load(key, load)
+        async def load(key):
+            calls.append(key)
+            return 1 if len(calls) > 1 else 1 + await cache.get_or_load(key, load)
 
         assert await asyncio.wait_for(cache.get_or_load("k", load), 10) == 2
 

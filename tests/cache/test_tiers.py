@@ -354,7 +354,7 @@ def check(folder, values):
     return len(missing), stats
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), n_flips=st.integers(1, 4))
 def test_flipped_bits_are_a_miss_and_a_count(tmp_path_factory, seed, n_flips):
     folder = tmp_path_factory.mktemp("tier") / "t"
@@ -369,7 +369,7 @@ def test_flipped_bits_are_a_miss_and_a_count(tmp_path_factory, seed, n_flips):
     assert not missing or stats.corrupt or missing <= n_flips  # a flipped state byte drops silently
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, 6000), garbage=st.binary(max_size=200))
 def test_a_torn_tail_is_cut(tmp_path_factory, cut, garbage):
     folder = tmp_path_factory.mktemp("tier") / "t"

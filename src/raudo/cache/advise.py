@@ -13,6 +13,8 @@ from bisect import bisect_left
 from collections.abc import Hashable
 from typing import NamedTuple
 
+from raudo.cache._forks import reset_after_fork
+
 __all__ = ["Advice", "ReuseSampler"]
 
 # Followed keys at four times the cache's size: at 512 the curve is a point or two off, and finding
@@ -43,6 +45,10 @@ class ReuseSampler:
         self._times: list[int] = []  # the same times, ascending
         self._buckets = [0] * (_REACH * _BUCKETS_PER_SIZE + 1)
         self._lookups = 0
+        reset_after_fork(self)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
 
     def follows(self, key: Hashable) -> bool:
         """Say whether the key is in the share."""

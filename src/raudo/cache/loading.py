@@ -17,6 +17,8 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
+from raudo.cache._forks import reset_after_fork
+
 __all__ = ["MISSING", "Flights"]
 
 
@@ -119,6 +121,12 @@ class Flights:
 
     def __init__(self) -> None:
         self._flights: dict[Hashable, _Flight] = {}
+        self._lock = threading.Lock()
+        reset_after_fork(self)
+
+    def _after_fork(self) -> None:
+        # The loads of the parent's threads do not come to an end here.
+        self._flights = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:

@@ -13,6 +13,8 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 from typing import Any
 
+from raudo.cache._forks import reset_after_fork
+
 __all__ = ["StridePredictor"]
 
 _MAX_STRIDE = 64
@@ -39,6 +41,10 @@ class StridePredictor:
         self._judged = 0
         self.predicted = self.came_true = 0
         self.useful = self.wasted = 0
+        reset_after_fork(self)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
 
     @property
     def precision(self) -> float:

@@ -9,10 +9,8 @@ read is put into L1 only if the token is still there.
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
@@ -20,6 +18,7 @@ from typing import Any
 
 from raudo._clock import Clock
 from raudo._core.table import Cache
+from raudo.cache._forks import reset_after_fork
 from raudo.cache.advise import ReuseSampler
 from raudo.cache.codecs import BlobCodec
 from raudo.cache.cold import ColdLevels, Fetched
@@ -138,7 +137,7 @@ class Levels:
             self.l2 = CompressedTier(
                 self.sizes[1], max_bytes=l2_bytes, on_evict=self._left_l2, clock=clock
             )
-        _all.add(self)
+        reset_after_fork(self)
 
     def _split_bytes(self, max_bytes: int | None) -> tuple[int | None, int | None]:
         if max_bytes is None:
@@ -204,6 +203,13 @@ class Levels:
                 self.counters.false_hits += counts
             return MISSING
         return entry.value
+
+    def _is_good(self, entry: Any) -> bool:
+        if type(entry) is not Watched:
+            return True
+        return entry.fresh_until > self.clock.monotonic() and (
+            not entry.tags or self.tags.is_current(entry.tags)
+        )
 
     def _admit(self, key: Hashable, data: bytes, blob: Blob, *, is_trusted: bool) -> Any:
         """Make the value of a blob that was taken out below, and put it into the top level."""
@@ -402,12 +408,16 @@ class Levels:
             self.check()
             entry = self.l1.pop(key, MISSING)
             data = self.encode(key)
-            gone = entry is not MISSING
+            was_valid = False
+            if entry is not MISSING:
+                self.counters.deletions += 1
+                was_valid = self._is_good(entry)
             if data is not None:
                 self._reads.pop(data, None)
-                gone = self._remove_below(data) or gone
-            self.counters.deletions += gone
-            return gone
+                if self._remove_below(data):
+                    self.counters.deletions += 1
+                    was_valid = True
+            return was_valid
 
     def clear(self) -> None:
         with self.lock:
@@ -701,8 +711,6 @@ class Levels:
 
     def _after_fork(self) -> None:
         self.lock = threading.RLock()
-        if self.l2 is not None:
-            self.l2.after_fork()
         if self.cold is not None:
             self.cold.after_fork(self.lock)
 
@@ -718,14 +726,3 @@ def _parts(entry: Any) -> tuple[Any, int, Stamps]:
 
 def _weigh(key: Any, entry: Any) -> int:
     return min(estimate_bytes(unwrap(entry)) + estimate_bytes(key) + 48, (1 << 32) - 1)
-
-
-_all: weakref.WeakSet[Levels] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for levels in list(_all):
-        levels._after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -232,7 +232,10 @@ class SmartCache:
         self._levels.put(key, value, seconds, stamps)
 
     def delete(self, key: Hashable) -> Awaitable[bool]:
-        """Remove the key from every level; True where it was there."""
+        """Remove the key from every level; True where it was there.
+
+        Of an entry on the disk it is not known whether its tags were invalidated: it was there.
+        """
         self._flights.supersede(key)
         gone = self._levels.remove(key)
         return self._settle_waiting(gone) if self._has_leftovers() else Ready(gone)

@@ -18,6 +18,7 @@ from typing import TypeAlias
 from zlib import crc32
 
 from raudo._clock import SYSTEM_CLOCK, Clock
+from raudo.cache._forks import reset_after_fork
 
 __all__ = ["Stamps", "TagGenerations"]
 
@@ -42,8 +43,12 @@ class TagGenerations:
         # By the clock, so that a base that was lost is never taken a second time.
         self._base = self._last = clock.time_ns()
         self.errors = 0
+        reset_after_fork(self)
         if path is not None and not self._load(path):
             self._rewrite()
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
 
     def stamp(self, tags: Iterable[str]) -> Stamps:
         """Return what an entry with these tags is stamped with now."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from raudo._clock import SYSTEM_CLOCK, Clock
+from raudo.cache._forks import reset_after_fork
 from raudo.types import Blob, TierStats
 
 __all__ = ["CompressedTier"]
@@ -55,6 +56,7 @@ class CompressedTier:
         self._blobs: OrderedDict[bytes, Blob] = OrderedDict()
         self._bytes = 0
         self._hits = self._misses = self._puts = self._evictions = self._expirations = 0
+        reset_after_fork(self)
 
     def get_nowait(self, key: bytes) -> Blob | None:
         """Return the blob and make it the last to leave."""
@@ -179,6 +181,5 @@ class CompressedTier:
             for key, blob, reason in gone:
                 self._on_evict(key, blob, reason)
 
-    def after_fork(self) -> None:
-        """Replace the lock: a thread of the parent may have held it."""
+    def _after_fork(self) -> None:
         self._lock = threading.Lock()

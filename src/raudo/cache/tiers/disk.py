@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from raudo._clock import SYSTEM_CLOCK, Clock
+from raudo.cache._forks import reset_after_fork
 from raudo.cache.tiers.folder import OwnedFolder
 from raudo.cache.tiers.log import OnEvict, SegmentLog
+from raudo.cache.tiers.segment import Segment
 from raudo.errors import Closed, CorruptEntry, TierUnavailable
 from raudo.types import Blob, TierStats
 
@@ -88,7 +90,7 @@ class DiskTier:
             reads_lost=report_values,
             on_evict=on_evict,
         )
-        _tiers.add(self)
+        reset_after_fork(self)
         try:
             self._log.recover(clock.time_ns())
             self._trim()
@@ -126,9 +128,7 @@ class DiskTier:
             raise
         finally:
             with self._lock:
-                segment.pins -= 1
-                if not segment.pins and not self._log.is_open(segment):
-                    segment.close()
+                self._unpin(segment)
         self._hits += 1
         return blob
 
@@ -150,6 +150,11 @@ class DiskTier:
                 raise
             self._hits += 1
             return blob
+
+    def _unpin(self, segment: Segment) -> None:
+        segment.pins -= 1
+        if not segment.pins and not self._log.is_open(segment):
+            segment.close()
 
     def _find(self, key: bytes) -> int | None:
         self._check()
@@ -228,7 +233,20 @@ class DiskTier:
         """Make the system write to the disk what was appended; raises `OSError` where it fails."""
         with self._lock:
             self._check()
-            self._log.sync()
+            segments = self._log.take_dirty()
+            for segment in segments:
+                segment.pins += 1
+        try:
+            # Without the lock: readers go on while the disk is waited for.
+            for segment in segments:
+                os.fsync(segment.fd)
+        except OSError:
+            self._log.mark_dirty(segments)
+            raise
+        finally:
+            with self._lock:
+                for segment in segments:
+                    self._unpin(segment)
 
     def contains(self, key: bytes) -> bool:
         """Say whether a live entry is there, without reading it or counting a hit or miss."""
@@ -320,7 +338,6 @@ class DiskTier:
             self._log.sync()
 
     def _after_fork(self) -> None:
-        # A thread of the parent may have held the lock, and will never let go of it here.
         self._lock = threading.RLock()
 
 
@@ -365,14 +382,3 @@ class ScratchTier(DiskTier):
 def _remove_folder(folder: str, pid: int) -> None:
     if os.getpid() == pid:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-_tiers: weakref.WeakSet[DiskTier] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for tier in list(_tiers):
-        tier._after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)

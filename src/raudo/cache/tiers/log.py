@@ -363,11 +363,25 @@ class SegmentLog:
         for segment in list(self._segments.values()):
             self._retire(segment)
 
+    def take_dirty(self) -> list[Segment]:
+        """Return the segments written to since they were last synced, as synced from now on."""
+        dirty = [self._segments[id] for id in self._dirty]
+        self._dirty.clear()
+        return dirty
+
+    def mark_dirty(self, segments: list[Segment]) -> None:
+        """Take back that these were synced."""
+        self._dirty.update(segment.id for segment in segments if segment.id in self._segments)
+
     def sync(self) -> None:
         """Have the system write to the disk what was appended or marked."""
-        for id in list(self._dirty):
-            os.fsync(self._segments[id].fd)
-            self._dirty.discard(id)
+        segments = self.take_dirty()
+        try:
+            for segment in segments:
+                os.fsync(segment.fd)
+        except OSError:
+            self.mark_dirty(segments)
+            raise
 
     def close(self) -> None:
         """Close the files; those that are being read are closed by their reader."""
