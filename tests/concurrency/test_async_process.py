@@ -23,6 +23,7 @@ from concurrency.async_helpers import (
 )
 from concurrency.virtual_time import now, run_virtual
 from raudo.concurrency import AsyncProcessor, Backoff
+from raudo.concurrency._pools import Pools
 from raudo.errors import Closed, TaskTimeout
 from raudo.types import Sample
 
@@ -524,3 +525,51 @@ async def test_samples_tell_what_the_stats_tell() -> None:
     assert len(values) == len(samples)
     done = ("raudo_processor_tasks_total", (("processor", "mine"), ("state", "succeeded")))
     assert values[done] == 7
+
+
+@pytest.mark.parametrize("way", ["process", "batch", "stream", "submit"])
+async def test_task_that_would_wait_for_itself_is_refused(way: str) -> None:
+    processor = AsyncProcessor(2, use_processes=False)
+
+    async def end() -> None:
+        with pytest.raises(RuntimeError, match="drain was called by a task"):
+            await processor.drain()
+        with pytest.raises(RuntimeError, match="stop was called by a task"):
+            await processor.stop()
+
+    if way == "process":
+        await processor.process(end)
+    elif way == "batch":
+        await processor.process_batch([end])
+    elif way == "stream":
+        assert [each.ok async for each in processor.stream([end])] == [True]
+    else:
+        await (await processor.submit(end))
+    check_accounts(processor)
+    await processor.stop()
+
+
+@pytest.mark.parametrize("knee", [2, 6, 12])
+def test_number_of_threads_follows_the_throughput_they_bring(knee: int) -> None:
+    """A resource that serves `knee` at a time: more threads than that only queue up for it."""
+    pools = Pools(24, use_threads=True, use_processes=False, min_threads=1)
+    limits = []
+    for _ in range(20_000):
+        limits.append(pools.thread_limit)
+        pools.record_thread_task(0.001 / min(pools.thread_limit, knee))
+    assert limits[0] == 24  # a few long tasks never wait for the search
+    settled = sum(limits[-5000:]) / 5000
+    assert 0.6 * knee <= settled <= 1.6 * knee + 1
+    before = pools.thread_limit
+    for _ in range(1000):
+        assert pools.record_thread_task(None) == before  # idle threads tell nothing
+
+
+async def test_number_of_threads_stays_within_its_bounds() -> None:
+    async with AsyncProcessor(8, use_processes=False, min_workers=2) as processor:
+        for _ in range(5):
+            await processor.process_batch([(plain_double, (1,))] * 200, 40, kind="thread")
+            assert 2 <= processor.get_stats()["workers"]["thread_limit"] <= 8
+    async with AsyncProcessor(8, use_processes=False, auto_scale=False) as fixed:
+        await fixed.process_batch([(plain_double, (1,))] * 500, 40, kind="thread")
+        assert fixed.get_stats()["workers"]["thread_limit"] == 8

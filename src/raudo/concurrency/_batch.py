@@ -102,6 +102,10 @@ class Batch:
             raise asyncio.CancelledError  # the loop is shutting down and cancels every task it has
         return self.results
 
+    def is_run_by(self, task: asyncio.Task[Any]) -> bool:
+        """Say whether this Task is one of the workers."""
+        return task in self._workers
+
     def stop(self, reason: BaseException) -> None:
         """End the batch with this error."""
         self._fail(reason)

@@ -83,6 +83,9 @@ class Run:
         self.attempts = 0
         self.ran_s = 0.0
 
+    def is_run_by(self, task: asyncio.Task[Any]) -> bool:
+        return self.task is task
+
     def stop(self, reason: BaseException) -> None:
         """End the task with this error, unless it is being ended already."""
         if self.stopped is None:

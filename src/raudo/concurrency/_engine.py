@@ -67,6 +67,10 @@ class Stoppable(Protocol):
         """Tasks taken that the ledger does not know of yet."""
         ...
 
+    def is_run_by(self, task: asyncio.Task[Any]) -> bool:
+        """Say whether this Task is one of those that do the work."""
+        ...
+
     def stop(self, reason: BaseException) -> None:
         """End it soon: what waits for it gets this error."""
         ...
@@ -102,6 +106,12 @@ class Engine:
             if not self._idle.done():
                 self._idle.set_result(None)
             self._idle = None
+
+    def refuse_inside(self, what: str) -> None:
+        """Refuse to wait for everything from inside a part of it."""
+        task = asyncio.current_task()
+        if task is not None and any(work.is_run_by(task) for work in self.in_flight):
+            raise RuntimeError(f"{what} was called by a task of the processor: it would never end")
 
     async def wait_idle(self) -> None:
         """Wait until nothing is in flight."""

@@ -188,6 +188,10 @@ class SubmitQueue:
 
     # --- the end ----------------------------------------------------------------------------
 
+    def is_run_by(self, task: asyncio.Task[Any]) -> bool:
+        """Say whether this Task runs a submission."""
+        return any(submission.task is task for submission in self._running)
+
     def stop(self, reason: BaseException) -> None:
         """Cancel the futures of what is queued or runs; those who wait for room get the error."""
         self._room.refuse(reason)

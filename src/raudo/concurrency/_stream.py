@@ -96,6 +96,10 @@ class Stream:
                 engine.leave(self)
                 self._error = None
 
+    def is_run_by(self, task: asyncio.Task[Any]) -> bool:
+        """Say whether this Task is one of the workers."""
+        return task in self._workers
+
     def stop(self, reason: BaseException) -> None:
         """End the stream with this error."""
         if not self._is_closing:

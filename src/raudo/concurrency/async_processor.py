@@ -410,8 +410,13 @@ class AsyncProcessor:
         return self
 
     async def drain(self) -> Ended:
-        """Wait until nothing is queued or in flight on this loop; say how it ended."""
+        """Wait until nothing is queued or in flight on this loop; say how it ended.
+
+        Raises:
+            RuntimeError: A task of the processor called it, and would wait for itself.
+        """
         engine = self._here().engine
+        engine.refuse_inside("drain")
         before = Ended.of(engine.ledger)
         await engine.wait_idle()
         return Ended.of(engine.ledger).since(before)
@@ -427,11 +432,15 @@ class AsyncProcessor:
         Returns:
             How many of them succeeded, failed and were cancelled. A thread that is still busy with
             a cancelled task is not waited for. Stopping twice is harmless.
+
+        Raises:
+            RuntimeError: A task of the processor called it, and would wait for itself.
         """
         if self._is_stopped:
             return Ended(0, 0, 0, 0)
         here = self._here()
         engine = here.engine
+        engine.refuse_inside("stop")
         self._is_stopped = True
         closed = Closed("the processor was stopped")
         here.queue.refuse_waiting(closed)
@@ -453,10 +462,8 @@ class AsyncProcessor:
 
     @staticmethod
     def _cancel_all(here: _OnLoop, reason: BaseException) -> None:
-        current = asyncio.current_task()
         for work in list(here.engine.in_flight):
-            if not (isinstance(work, Run) and work.task is current):
-                work.stop(reason)
+            work.stop(reason)
 
     async def __aenter__(self) -> Self:
         return await self.start()
