@@ -173,6 +173,7 @@ def test_deep_nesting_does_not_exhaust_the_stack():
         obj = obj.pop()
 
 
+@pytest.mark.parallel_threads(1)  # tracemalloc sees every thread
 def test_parsed_records_take_less_memory():
     text = json.dumps(
         [{"city": f"city {i % 50}", "tags": ["a b", f"tag {i % 10}"], "v": i % 7 / 2}

@@ -12,6 +12,8 @@ import pytest
 from raudo.memory import gc_paused
 from raudo.memory.gc import IdleCollector, PauseMeter, Thresholds
 
+pytestmark = pytest.mark.parallel_threads(1)  # the collector's settings belong to the process
+
 gc.collect()
 IMMORTAL = gc.get_freeze_count()  # CPython 3.12 counts its immortal objects as frozen
 

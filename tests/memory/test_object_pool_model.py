@@ -11,6 +11,9 @@ from raudo.errors import PoolError
 from raudo.memory import ObjectPool
 
 
+pytestmark = pytest.mark.parallel_threads(1)  # one machine at a time
+
+
 class Plain:
     pass
 

@@ -15,6 +15,8 @@ from raudo.memory import BufferPool, ObjectPool
 from raudo.memory import optimizer as optimizer_module
 from raudo.testing import FakeClock
 
+pytestmark = pytest.mark.parallel_threads(1)  # the collector's settings belong to the process
+
 THREAD = "raudo-memory-watch"
 
 gc.collect()

@@ -7,6 +7,8 @@ import pytest
 
 from raudo import _process
 
+pytestmark = pytest.mark.parallel_threads(1)  # a fixture holds one folder
+
 
 def test_resident_bytes_agree_with_psutil():
     expected = psutil.Process().memory_info().rss

@@ -11,6 +11,8 @@ import pytest
 
 from raudo._ticker import Ticker
 
+pytestmark = pytest.mark.parallel_threads(1)  # they fork
+
 
 class Owner:
     def __init__(self, act=lambda: None, interval=0.002):

@@ -24,6 +24,8 @@ from raudo.monitoring.exporters.statsd import StatsdExporter
 from raudo.testing import ExporterContract, FakeClock
 from raudo.types import Sample
 
+pytestmark = pytest.mark.parallel_threads(1)  # fixtures hold one server, one registry
+
 HARD = 'quote " backslash \\ newline \n end'
 
 

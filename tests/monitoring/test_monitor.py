@@ -19,6 +19,8 @@ from raudo.monitoring import AlertRule, Monitor, create_exporter
 from raudo.testing import FakeClock
 from raudo.types import Sample
 
+pytestmark = pytest.mark.parallel_threads(1)  # they fork, and read what was logged
+
 
 class Source:
     """A component that gives what it is told, or raises it."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import operator
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from types import TracebackType
@@ -106,7 +106,7 @@ class BufferPool:
         return self._max_bytes
 
     def borrow(
-        self, shape: int | tuple[int, ...], dtype: DTypeLike = "float64", *, zeroed: bool = False
+        self, shape: int | Sequence[int], dtype: DTypeLike = "float64", *, zeroed: bool = False
     ) -> AbstractContextManager[NDArray[Any]]:
         """Lend an array for a `with` block: C order, 64-byte aligned, contents arbitrary.
 
@@ -115,7 +115,7 @@ class BufferPool:
         kind = _numpy().dtype(dtype)
         if kind.hasobject:
             raise TypeError(f"dtype is {kind}, wanted one without Python objects")
-        sides = tuple(map(operator.index, shape if isinstance(shape, tuple) else (shape,)))
+        sides = tuple(map(operator.index, shape if isinstance(shape, (tuple, list)) else (shape,)))
         n_bytes = kind.itemsize
         for side in sides:
             if side < 0:
