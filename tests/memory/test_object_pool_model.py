@@ -10,7 +10,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from raudo.errors import PoolError
 from raudo.memory import ObjectPool
 
-
 pytestmark = pytest.mark.parallel_threads(1)  # one machine at a time
 
 
