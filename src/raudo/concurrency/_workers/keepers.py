@@ -21,7 +21,7 @@ from raudo.concurrency._workers import launch, wire, worker
 from raudo.concurrency._workers.chunks import run_chunk_remotely
 from raudo.concurrency._workers.crew import Crew
 from raudo.concurrency._workers.failures import decode_error
-from raudo.concurrency._workers.main_module import find_main
+from raudo.concurrency._workers.main_module import find_main, main_is_guarded
 from raudo.concurrency._workers.pickling import dumps, name_of, needs_main
 from raudo.errors import InitializerFailed, TaskTimeout, WorkerDied
 
@@ -147,7 +147,7 @@ class Keepers(Crew[ProcessTask]):
                 self._end(kept, "ended while idle")
                 kept = None
             if kept is None:
-                kept = self._start()
+                kept = self._start(needs_main(message.payload))
         except Exception as error:
             self._release(task)
             task.future.set_exception(error)
@@ -197,7 +197,7 @@ class Keepers(Crew[ProcessTask]):
 
     # --- starting and ending workers --------------------------------------------------------
 
-    def _start(self) -> _Worker:
+    def _start(self, needs_script: bool) -> _Worker:
         if worker.is_importing_main():
             raise RuntimeError(
                 "worker processes cannot start while a worker imports the program's script: put "
@@ -214,7 +214,8 @@ class Keepers(Crew[ProcessTask]):
         )
         # Workers know the script's classes by this name; so must whoever loads their results.
         sys.modules.setdefault("__mp_main__", sys.modules["__main__"])
-        started = _Worker(launch.start(self._start_method))
+        preload = start_up.main if needs_script and main_is_guarded() else None
+        started = _Worker(launch.start(self._start_method, preload))
         with self.lock:
             self._workers.add(started)
             is_stopping = self._is_stopping

@@ -18,7 +18,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 from raudo.concurrency._workers import server, worker
@@ -102,14 +102,20 @@ def default_start_method() -> str:
     return "forkserver" if hasattr(os, "fork") and hasattr(socket, "send_fds") else "spawn"
 
 
-def start(method: str) -> Child:
-    """Start a worker process; OSError when the system has none to give."""
+def start(method: str, preload: worker.MainModule | None = None) -> Child:
+    """Start a worker process; OSError when the system has none to give.
+
+    `preload` is the program's script, if tasks are known to need it: a fork server that starts for
+    this imports it once, for all its workers.
+    """
     with _sockets.lock:
         ours, theirs = socket.socketpair()
         _sockets.ours.add(ours)
         _sockets.theirs = theirs
         try:
-            return Child(ours, _ENDINGS[method](theirs))
+            if method == "forkserver":
+                return Child(ours, _server.start(theirs, preload))
+            return Child(ours, _Spawned(theirs) if method == "spawn" else _fork(theirs))
         except BaseException:
             ours.close()
             raise
@@ -171,7 +177,10 @@ def _sigint_blocked() -> Iterator[None]:
 
 def _popen(module: str, call: str, fd: int) -> subprocess.Popen[bytes]:
     """Run `module.call` in a fresh interpreter that inherits descriptor `fd`."""
-    code = f"import sys; sys.path[:] = {sys.path!r}; from {module} import main; {call}"
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}; sys.argv[:] = {sys.argv!r}; "
+        f"from {module} import main; {call}"
+    )
     environment = {**dict.fromkeys(_ONE_THREAD_EACH, "1"), **os.environ}
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     with _sigint_blocked():
@@ -246,14 +255,14 @@ class _ForkServer:
         self._control: socket.socket | None = None
         self._n_workers = 0
 
-    def start(self, theirs: socket.socket) -> _Served:
+    def start(self, theirs: socket.socket, preload: worker.MainModule | None) -> _Served:
         with self._lock:
             try:
                 try:
-                    served = self._request(theirs)
+                    served = self._request(theirs, preload)
                 except (EOFError, BrokenPipeError, ConnectionResetError):
                     self._stop()  # it was killed since the last request: a new one does as well
-                    served = self._request(theirs)
+                    served = self._request(theirs, preload)
             except BaseException:
                 if self._n_workers == 0:
                     self._stop()
@@ -261,8 +270,8 @@ class _ForkServer:
             self._n_workers += 1
             return served
 
-    def _request(self, theirs: socket.socket) -> _Served:
-        control = self._ensure()
+    def _request(self, theirs: socket.socket, preload: worker.MainModule | None) -> _Served:
+        control = self._ensure(preload)
         report_r, report_w = os.pipe()
         try:
             try:
@@ -275,12 +284,14 @@ class _ForkServer:
             raise
         return _Served(report_r, pid, self)
 
-    def _ensure(self) -> socket.socket:
+    def _ensure(self, preload: worker.MainModule | None) -> socket.socket:
         if self._control is None:
             ours, theirs = socket.socketpair()
             try:
                 fd = theirs.fileno()
-                self._process = _popen("raudo.concurrency._workers.server", f"main({fd})", fd)
+                self._process = _popen(
+                    "raudo.concurrency._workers.server", f"main({fd}, {tuple(preload or ())})", fd
+                )
             except BaseException:
                 ours.close()
                 raise
@@ -313,11 +324,6 @@ class _ForkServer:
 
 
 _server = _ForkServer()
-_ENDINGS: dict[str, Callable[[socket.socket], _Ending]] = {
-    "forkserver": _server.start,
-    "spawn": _Spawned,
-    "fork": _fork,
-}
 
 
 # --- forks of this process --------------------------------------------------------------------

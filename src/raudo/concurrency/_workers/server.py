@@ -9,13 +9,17 @@ ended, its exit status (4 bytes, negative for a signal). The server ends when it
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import select
 import signal
 import socket
 import struct
+import sys
 from collections.abc import Callable
 from typing import NoReturn
+
+from raudo.concurrency._workers import worker
 
 __all__ = ["PID", "STATUS", "main"]
 
@@ -23,10 +27,11 @@ PID = struct.Struct("<q")
 STATUS = struct.Struct("<i")
 
 
-def main(control_fd: int) -> NoReturn:
-    """Serve requests; ends the process."""
-    from raudo.concurrency._workers import worker
+def main(control_fd: int, preload: tuple[str | None, ...] = ()) -> NoReturn:
+    """Serve requests; ends the process.
 
+    `preload` holds the fields of a `MainModule` that the workers are to have, or nothing.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     wake_r, wake_w = os.pipe()
     os.set_blocking(wake_w, False)
@@ -35,6 +40,8 @@ def main(control_fd: int) -> NoReturn:
     signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     control = socket.socket(fileno=control_fd)
+    if preload:
+        _import_main(worker.MainModule(*preload))
     die_with_server = _die_with_server()
     reports: dict[int, int] = {}
     poll = select.poll()
@@ -62,6 +69,16 @@ def main(control_fd: int) -> NoReturn:
             os.close(sock_fd)
             reports[pid] = report_fd
             _report(report_fd, PID.pack(pid))
+
+
+def _import_main(main: worker.MainModule) -> None:
+    """Import the program's script; if that fails, a worker's own attempt will tell the caller."""
+    with contextlib.suppress(BaseException):
+        worker.import_main(main)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()  # or each worker would print again what the import printed
+    gc.collect()
+    gc.freeze()  # workers share these pages as long as nothing writes to them
 
 
 def _report(fd: int, content: bytes) -> None:

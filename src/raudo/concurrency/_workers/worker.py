@@ -27,6 +27,7 @@ _in_worker = False
 _importing_main = False
 _busy = False
 _main_module: MainModule | None = None
+_imported_main: MainModule | None = None
 
 
 class MainModule(NamedTuple):
@@ -167,22 +168,25 @@ class _Worker:
             return wire.ERROR, wire.Encoded(encode_error(unpicklable(value, cause)), [])
 
     def _import_main(self) -> None:
-        """Run the program's script as `__mp_main__`, as multiprocessing does, once."""
-        global _importing_main
-        if self._main is None:
-            return
-        from multiprocessing import spawn
+        if self._main is not None:
+            import_main(self._main)
+            self._main = None
 
-        main, self._main = self._main, None
-        key = "init_main_from_name" if main.name is not None else "init_main_from_path"
-        _importing_main = True
-        try:
-            spawn.prepare({key: main.name if main.name is not None else main.path})
-        except BaseException:
-            self._main = main
-            raise
-        finally:
-            _importing_main = False
+
+def import_main(main: MainModule) -> None:
+    """Run the program's script as `__mp_main__`, as multiprocessing does, once."""
+    global _importing_main, _imported_main
+    if main == _imported_main:
+        return
+    from multiprocessing import spawn
+
+    key = "init_main_from_name" if main.name is not None else "init_main_from_path"
+    _importing_main = True
+    try:
+        spawn.prepare({key: main.name if main.name is not None else main.path})
+    finally:
+        _importing_main = False
+    _imported_main = main
 
 
 def unpicklable(value: Any, cause: BaseException) -> BaseException:
