@@ -15,6 +15,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
+from raudo._core.table import Cache as Table
+
 __all__ = ["Cache", "FIFOCache", "LRUCache", "RRCache"]
 
 K = TypeVar("K")
@@ -242,24 +244,75 @@ class FIFOCache(_OrderedCache[K, V]):
 
 
 class LRUCache(_OrderedCache[K, V]):
-    """Evicts what was read or set longest ago."""
+    """Evicts what was read or set longest ago.
+
+    Where there is nothing to override, that is in an instance of this very class whose values have
+    no sizes, a compiled table holds the items in order of use, and `_raudo_order` is only there to
+    iterate in the order of insertion.
+    """
+
+    _raudo_compiled = False
+
+    def __init__(self, maxsize: float, getsizeof: Callable[[V], float] | None = None) -> None:
+        _OrderedCache.__init__(self, maxsize, getsizeof)
+        if type(self) is LRUCache and self._raudo_sizes is None:
+            self._raudo_compiled = True
+            self._raudo_data: Any = Table(None, strategy="lru")
 
     def __getitem__(self, key: K, cache_getitem: Any = None) -> V:
-        try:
-            if cache_getitem is None:
-                value = self._raudo_data[key]
-                self._raudo_order.move_to_end(key)
-                return value
-        except KeyError:
-            cache_getitem = Cache.__getitem__
-        value = cache_getitem(self, key)
-        if key in self._raudo_order:  # `__missing__` need not have stored it
+        if self._raudo_compiled and cache_getitem is None:
+            try:
+                return self._raudo_data[key]  # type: ignore[no-any-return]
+            except KeyError:
+                return self.__missing__(key)
+        value: V = (cache_getitem or Cache.__getitem__)(self, key)
+        if key in self._raudo_order and not self._raudo_compiled:  # `__missing__` may not store it
             self._raudo_order.move_to_end(key)
         return value
 
+    def __setitem__(self, key: K, value: V, cache_setitem: Any = None) -> None:
+        if cache_setitem is not None or not self._raudo_compiled:
+            _OrderedCache.__setitem__(self, key, value, cache_setitem)
+            return
+        data, order = self._raudo_data, self._raudo_order
+        if key not in order:
+            maxsize = self._raudo_maxsize
+            if maxsize < 1:
+                raise ValueError("value too large")
+            while len(order) + 1 > maxsize:
+                if "popitem" in self.__dict__:
+                    self.popitem()
+                else:
+                    del order[data.popitem()[0]]
+            order[key] = None
+        data[key] = value
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._raudo_order if self._raudo_compiled else self._raudo_data)
+
+    def __repr__(self) -> str:
+        if not self._raudo_compiled:
+            return super().__repr__()
+        items = {key: self._raudo_data.peek(key) for key in self._raudo_order}
+        return (
+            f"{type(self).__name__}({items!r}, "
+            f"maxsize={self._raudo_maxsize!r}, currsize={len(items)!r})"
+        )
+
+    def get(self, key: K, default: Any = None) -> Any:
+        if self._raudo_compiled:
+            return self._raudo_data.get(key, default)
+        return Cache.get(self, key, default)
+
     def popitem(self) -> tuple[K, V]:
         """Remove and return the item used longest ago; KeyError when empty."""
-        return super().popitem()
+        if not self._raudo_compiled:
+            return super().popitem()
+        if not self._raudo_order:
+            self._raudo_nothing()
+        item: tuple[K, V] = self._raudo_data.popitem()
+        del self._raudo_order[item[0]]
+        return item
 
 
 class RRCache(Cache[K, V]):

@@ -21,26 +21,27 @@ V = TypeVar("V")
 class _Group(Generic[K]):
     """The keys of one use count, least recently used first; `below` and `above` are use counts."""
 
-    __slots__ = ("above", "below", "keys")
+    __slots__ = ("above", "below", "count", "keys")
 
-    def __init__(self, below: int, above: int) -> None:
+    def __init__(self, count: int, below: int, above: int) -> None:
+        self.count = count
         self.below = below
         self.above = above
         self.keys: OrderedDict[K, None] = OrderedDict()
 
 
 class _Use(Generic[K]):
-    """How often a key was used, and that key itself.
+    """The group that a key is in, and that key itself.
 
     Groups are searched with the very object that they hold: an equal one would call its `__eq__`
     again, which may use the cache.
     """
 
-    __slots__ = ("count", "key")
+    __slots__ = ("group", "key")
 
-    def __init__(self, key: K, count: int) -> None:
+    def __init__(self, key: K, group: _Group[K]) -> None:
         self.key = key
-        self.count = count
+        self.group = group
 
 
 class LFUCache(Cache[K, V]):
@@ -52,7 +53,7 @@ class LFUCache(Cache[K, V]):
     def __init__(self, maxsize: float, getsizeof: Callable[[V], float] | None = None) -> None:
         Cache.__init__(self, maxsize, getsizeof)
         self._raudo_uses: dict[K, _Use[K]] = {}
-        self._raudo_groups: dict[int, _Group[K]] = {0: _Group(0, 0)}  # 0: both ends of the chain
+        self._raudo_groups: dict[int, _Group[K]] = {0: _Group(0, 0, 0)}  # 0: the chain's two ends
 
     def __getitem__(self, key: K, cache_getitem: Any = Cache.__getitem__) -> V:
         value: V = cache_getitem(self, key)
@@ -66,49 +67,66 @@ class LFUCache(Cache[K, V]):
         use = self._raudo_uses.get(key)
         if use is not None:
             self._raudo_move_up(use)
-        else:
-            self._raudo_group(1, after=0).keys[key] = None
-            self._raudo_uses[key] = _Use(key, 1)
+            return
+        group = self._raudo_groups.get(1)
+        if group is None:
+            group = self._raudo_new_group(1, self._raudo_groups[0])
+        group.keys[key] = None
+        self._raudo_uses[key] = _Use(key, group)
 
     def __delitem__(self, key: K, cache_delitem: Any = Cache.__delitem__) -> None:
         cache_delitem(self, key)
         use = self._raudo_uses.pop(key)
-        self._raudo_leave(use.key, use.count)
+        self._raudo_leave(use.group, use.key)
 
-    def _raudo_group(self, count: int, after: int) -> _Group[K]:
-        """Return the group of `count`; it is made above `after` if there is none."""
+    def _raudo_new_group(self, count: int, below: _Group[K]) -> _Group[K]:
         groups = self._raudo_groups
-        group = groups.get(count)
-        if group is None:
-            below = groups[after]
-            groups[count] = group = _Group(after, below.above)
-            groups[below.above].below = count
-            below.above = count
+        group: _Group[K] = _Group(count, below.count, below.above)
+        groups[count] = group
+        groups[below.above].below = count
+        below.above = count
         return group
 
-    def _raudo_leave(self, key: K, count: int) -> None:
-        groups = self._raudo_groups
-        group = groups[count]
+    def _raudo_leave(self, group: _Group[K], key: K) -> None:
         del group.keys[key]
         if not group.keys:
+            groups = self._raudo_groups
             groups[group.below].above = group.above
             groups[group.above].below = group.below
-            del groups[count]
+            del groups[group.count]
 
     def _raudo_move_up(self, use: _Use[K]) -> None:
-        count = use.count
-        use.count = count + 1
-        self._raudo_group(count + 1, after=count).keys[use.key] = None
-        self._raudo_leave(use.key, count)
+        group = use.group
+        count = group.count + 1
+        if group.above == count:
+            above = self._raudo_groups[count]
+        elif len(group.keys) == 1:  # alone: the group itself moves up
+            groups = self._raudo_groups
+            del groups[count - 1]
+            groups[count] = group
+            group.count = groups[group.below].above = groups[group.above].below = count
+            return
+        else:
+            above = self._raudo_new_group(count, group)
+        key = use.key
+        above.keys[key] = None
+        use.group = above
+        if len(group.keys) > 1:
+            del group.keys[key]
+        else:
+            self._raudo_leave(group, key)
 
     def __copy__(self) -> Self:
         twin = super().__copy__()
-        twin._raudo_uses = {key: _Use(use.key, use.count) for key, use in self._raudo_uses.items()}
         twin._raudo_groups = {}
         for count, group in self._raudo_groups.items():
-            own: _Group[K] = _Group(group.below, group.above)
+            own: _Group[K] = _Group(count, group.below, group.above)
             own.keys = group.keys.copy()
             twin._raudo_groups[count] = own
+        twin._raudo_uses = {
+            key: _Use(use.key, twin._raudo_groups[use.group.count])
+            for key, use in self._raudo_uses.items()
+        }
         return twin
 
     def popitem(self) -> tuple[K, V]:
@@ -124,4 +142,4 @@ class LFUCache(Cache[K, V]):
     def clear(self) -> None:
         Cache.clear(self)
         self._raudo_uses.clear()
-        self._raudo_groups = {0: _Group(0, 0)}
+        self._raudo_groups = {0: _Group(0, 0, 0)}
