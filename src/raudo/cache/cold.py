@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -29,6 +30,9 @@ _DIRECT_PUT_BYTES = 64 * 1024
 # Blobs waiting for a tier that has only coroutines, before the oldest are given up.
 _MAX_OUTBOX = 1024
 _MAX_DOUBTFUL = 10_000
+# At the end, another thread may still be writing a large blob: it gets some seconds.
+_DRAIN_STEP_S = 0.002
+_MAX_DRAIN_STEPS = 5000
 
 
 class Fetched(NamedTuple):
@@ -435,6 +439,22 @@ class ColdLevels:
                 self._put_back()
                 raise
             self._settle(key, blob, stored, error)
+
+    async def drain_fully(self) -> None:
+        """Carry down all that waits, and wait for what another thread or task is carrying."""
+        for _ in range(_MAX_DRAIN_STEPS):
+            await self.drain_async()
+            if not self.outbox or not self.guards:
+                return
+            await asyncio.sleep(_DRAIN_STEP_S)
+
+    def drain_fully_now(self) -> None:
+        """Do the same without an event loop."""
+        for _ in range(_MAX_DRAIN_STEPS):
+            self.drain()
+            if not self._draining:
+                return
+            time.sleep(_DRAIN_STEP_S)
 
     def _pick(self) -> tuple[bytes, Blob | None] | None:
         """Choose the next to carry; None where there is none or someone carries already."""

@@ -15,16 +15,20 @@ __all__ = ["estimate_bytes"]
 # Objects looked at: an estimate costs about as many times 0.1 us.
 _BUDGET = 64
 _ITEMS_PER_CONTAINER = 16
+_UNKNOWN_BYTES = 64
 
 
 def estimate_bytes(value: Any) -> int:
     """Return about how many bytes would be freed if the value were dropped."""
-    return _estimate(value, [_BUDGET], 0)
+    try:
+        return _estimate(value, [_BUDGET], 0)
+    except Exception:  # a `__sizeof__` or a property of the user's: no reason to refuse the value
+        return _UNKNOWN_BYTES
 
 
 def _estimate(value: Any, budget: list[int], depth: int) -> int:
     budget[0] -= 1
-    size = sys.getsizeof(value, 64)
+    size = sys.getsizeof(value, _UNKNOWN_BYTES)
     kind = type(value)
     if kind in (str, bytes, int, float, bool, type(None)) or budget[0] <= 0 or depth > 8:
         return size

@@ -565,18 +565,20 @@ class SmartCache:
             if time.perf_counter() >= until:
                 await asyncio.sleep(0)
                 until = time.perf_counter() + _FLUSH_SLICE_S
-        await self._settle_waiting()
         if self._levels.cold is not None:
+            await self._levels.cold.drain_fully()
             await asyncio.to_thread(self._levels.cold.sync)
+        self._levels.deliver()
 
     def flush_nowait(self) -> None:
         """Flush without an event loop."""
         self._levels.sweep()
         for _ in self._levels.flush_steps():
             pass
-        self._settle_now()
         if self._levels.cold is not None:
+            self._levels.cold.drain_fully_now()
             self._levels.cold.sync()
+        self._levels.deliver()
 
     async def close(self) -> None:
         """Flush where there is a path, and give everything up. Closing twice is harmless."""

@@ -81,7 +81,7 @@ class DiskTier:
         self._lock = threading.RLock()
         self._hits = self._misses = self._puts = 0
         self._closed = False
-        self._pid = os.getpid()
+        self._is_forked = False
         self._folder = OwnedFolder(path)
         self._log = SegmentLog(
             self._folder.path,
@@ -305,7 +305,7 @@ class DiskTier:
             if self._closed:
                 return
             self._closed = True
-            if self._pid == os.getpid() and self._fsync != "none":
+            if not self._is_forked and self._fsync != "none":
                 with contextlib.suppress(OSError):
                     self._log.sync()
             self._log.close()
@@ -320,9 +320,9 @@ class DiskTier:
     def _check(self) -> None:
         if self._closed:
             raise Closed(f"the disk tier at {self.path} is closed")
-        if self._pid != os.getpid():
+        if self._is_forked:
             raise TierUnavailable(
-                f"the disk tier at {self.path} belongs to process {self._pid}; this one was forked"
+                f"the disk tier at {self.path} belongs to the process that this one was forked from"
             )
 
     def _trim(self) -> None:
@@ -338,6 +338,7 @@ class DiskTier:
             self._log.sync()
 
     def _after_fork(self) -> None:
+        self._is_forked = True
         self._lock = threading.RLock()
 
 

@@ -25,6 +25,7 @@ LIVE, DEAD = 0xA5, 0x00
 STATE_OFFSET = 4
 _VERSION = 1
 _HEAD = struct.Struct("<4sBBHIIQQI")
+_WHOLE_HEAD = struct.Struct("<4sBBHIIQQII")
 _CRC = struct.Struct("<I")
 _SEED = struct.Struct("<QQ")
 _TAG = struct.Struct("<HQ")
@@ -129,16 +130,34 @@ def parse_head(data: bytes | memoryview, at: int, seed: int) -> Head | None:
     )
 
 
-def decode(data: bytes, key: bytes, seed: int) -> Blob:
-    """Return the blob of a whole record; `CorruptEntry` unless everything checks out."""
-    head = parse_head(data, 0, seed)
-    if head is None or not head.is_live or head.length != len(data) or head.key != key:
+def decode(data: bytes | bytearray, key: bytes, seed: int) -> Blob:
+    """Return the blob of a whole record; `CorruptEntry` unless everything checks out.
+
+    The hot path of a read: as `parse_head`, but no part is copied other than the payload.
+    """
+    size = len(data)
+    if size < HEAD_BYTES:
+        raise CorruptEntry("a record on disk is cut short")
+    magic, state, version, n_meta, n_key, n_payload, raw, expires_ns, crc, head_crc = (
+        _WHOLE_HEAD.unpack_from(data)
+    )
+    key_end = HEAD_BYTES + n_key
+    start = key_end + n_meta
+    view = memoryview(data)
+    if (
+        magic != MAGIC
+        or state != LIVE
+        or version != _VERSION
+        or start + n_payload != size
+        or view[HEAD_BYTES:key_end] != key
+        or crc32(view[HEAD_BYTES:start], crc32(view[:_FIXED_BYTES], seed)) != head_crc
+    ):
         raise CorruptEntry("a record on disk does not check out")
-    payload = data[len(data) - head.payload_bytes :]
-    if crc32(payload) != head.payload_crc:
+    payload = bytes(view[start:])
+    if crc32(payload) != crc:
         raise CorruptEntry("the payload of a record on disk does not check out")
     try:
-        codec, tags = _decode_meta(head.meta)
+        codec, tags = _decode_meta(bytes(view[key_end:start]))
     except (IndexError, struct.error, UnicodeError) as error:
         raise CorruptEntry("the meta data of a record on disk do not parse") from error
-    return Blob(payload, codec, head.raw_bytes, head.expires_ns, tags)
+    return Blob(payload, codec, raw, expires_ns, tags)

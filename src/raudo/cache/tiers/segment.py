@@ -132,7 +132,7 @@ class Segment:
         data = self._read(offset, length, wait)
         return record.decode(data, key, record.seed_of(self.nonce, offset))
 
-    def _read(self, offset: int, length: int, wait: bool) -> bytes:
+    def _read(self, offset: int, length: int, wait: bool) -> bytes | bytearray:
         if not wait:
             data = bytearray(length)
             try:
@@ -142,7 +142,7 @@ class Segment:
             except OSError:  # a file system that knows no such reads
                 n = -1
             if n == length:
-                return bytes(data)
+                return data
             if n >= 0 or length > _SMALL_READ_BYTES:
                 raise BlockingIOError
         return os.pread(self.fd, length, offset)
