@@ -18,6 +18,8 @@ import tracemalloc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from raudo.concurrency import AsyncProcessor, BatchProcessor, retry
 
 Contender = Callable[[int], Awaitable[Any]]
@@ -92,7 +94,7 @@ async def race(title: str, contenders: dict[str, Contender], n: int, rounds: int
         print(f"  {name:28} {ns:12.0f} ns/item {ns / first:8.2f}x")
 
 
-async def bench_batch(n: int, rounds: int) -> None:
+async def table_batch(n: int, rounds: int) -> None:
     processor, isolated = AsyncProcessor(), AsyncProcessor(isolate=True)
     for title, fn in (("never suspends", nothing), ("one hop of the loop", one_hop)):
 
@@ -114,7 +116,7 @@ async def bench_batch(n: int, rounds: int) -> None:
         )
 
 
-async def bench_timeout(n: int, rounds: int) -> None:
+async def table_timeout(n: int, rounds: int) -> None:
     processor = AsyncProcessor()
 
     async def wait_for(n: int) -> None:
@@ -143,7 +145,7 @@ async def bench_timeout(n: int, rounds: int) -> None:
     )
 
 
-async def bench_threads(n: int, rounds: int) -> None:
+async def table_threads(n: int, rounds: int) -> None:
     async with AsyncProcessor(16, use_processes=False) as processor:
         for title, fn, divide in (("tiny", tiny, 1), ("sleeping 1 ms", sleep_ms, 10)):
             count = max(16, n // 10 // divide)
@@ -159,7 +161,7 @@ async def bench_threads(n: int, rounds: int) -> None:
             )
 
 
-async def bench_retry(n: int, rounds: int) -> None:
+async def table_retry(n: int, rounds: int) -> None:
     decorated = retry(nothing)
 
     async def plain(n: int) -> None:
@@ -182,7 +184,7 @@ async def bench_retry(n: int, rounds: int) -> None:
     )
 
 
-async def bench_batcher(n: int, rounds: int) -> None:
+async def table_batcher(n: int, rounds: int) -> None:
     async def handle(items: list[int]) -> list[int]:
         await asyncio.sleep(0)
         return items
@@ -203,7 +205,7 @@ async def bench_batcher(n: int, rounds: int) -> None:
     await race("micro-batching", {"256 clients": clients, "a lone client": lone}, n, rounds)
 
 
-async def bench_memory(n: int, rounds: int) -> None:
+async def table_memory(n: int, rounds: int) -> None:
     processor = AsyncProcessor()
     task = (one_hop, (1,), {})
     tracemalloc.start()
@@ -215,13 +217,23 @@ async def bench_memory(n: int, rounds: int) -> None:
 
 
 TABLES = {
-    "batch": bench_batch,
-    "timeout": bench_timeout,
-    "threads": bench_threads,
-    "retry": bench_retry,
-    "batcher": bench_batcher,
-    "memory": bench_memory,
+    "batch": table_batch,
+    "timeout": table_timeout,
+    "threads": table_threads,
+    "retry": table_retry,
+    "batcher": table_batcher,
+    "memory": table_memory,
 }
+
+
+@pytest.mark.parametrize("table", TABLES)
+def bench_table(benchmark: Any, sized: Callable[[int], int], table: str) -> None:
+    """Run one table once; with `--benchmark-disable` a small one, to see that it runs."""
+
+    def run() -> None:
+        asyncio.run(TABLES[table](sized(20_000), 1))
+
+    benchmark.pedantic(run, rounds=1)
 
 
 def main() -> None:
