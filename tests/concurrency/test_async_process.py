@@ -323,7 +323,7 @@ def test_timeouts_are_retried_if_named() -> None:
     run_virtual(main())
 
 
-class TwoArguments(Exception):  # noqa: N818
+class TwoArguments(Exception):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(code, text)
 

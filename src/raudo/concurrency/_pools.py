@@ -7,13 +7,13 @@ refused.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from raudo.concurrency._calls import Kind
+from raudo.concurrency._workers.cpus import usable_cpus
 from raudo.concurrency._workers.processes import ProcessWorkers
 from raudo.concurrency._workers.threads import ThreadWorkers
 from raudo.concurrency.routing import Router
@@ -38,7 +38,7 @@ class Pools:
         self, max_workers: int, use_threads: bool, use_processes: bool, *, min_threads: int
     ) -> None:
         self.max_threads = max_workers
-        self.max_processes = min(max_workers, os.cpu_count() or 1)
+        self.max_processes = min(max_workers, usable_cpus())
         self.use_threads, self.use_processes = use_threads, use_processes
         self.router = Router()
         # Begins with all threads, so that a few long tasks never wait for the search; what more
