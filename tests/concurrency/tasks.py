@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 
-class OddInit(Exception):  # noqa: N818
+class OddInit(Exception):
     """Takes other arguments than it hands to `Exception`, so its own pickle cannot rebuild it."""
 
     def __init__(self, code: int, reason: str) -> None:
@@ -19,7 +19,7 @@ class OddInit(Exception):  # noqa: N818
         self.code, self.reason = code, reason
 
 
-class HoldsLock(Exception):  # noqa: N818
+class HoldsLock(Exception):
     """Cannot be pickled at all."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class HoldsLock(Exception):  # noqa: N818
         self.lock = threading.Lock()
 
 
-class BrokenStr(Exception):  # noqa: N818
+class BrokenStr(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no words")
 

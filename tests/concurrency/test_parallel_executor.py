@@ -11,6 +11,7 @@ import pytest
 from concurrency import tasks
 from concurrency.leaks import nothing_left_behind
 from raudo import ParallelExecutor
+from raudo.concurrency.backends.local import _AutoScale
 from raudo.errors import Closed, InitializerFailed, WorkerDied
 
 __all__ = ["nothing_left_behind"]
@@ -181,16 +182,37 @@ def test_initializers_run_and_may_fail(kind: Any) -> None:
         assert (stats["submitted"], stats["pending"]) == (2, 0)
 
 
-def test_threads_scale_down_when_more_do_not_help() -> None:
-    lock = threading.Lock()
+class FakePool:
+    max_workers = 16
+    queue_size = 5
 
-    def contended(_: int) -> None:
-        with lock:
-            tasks.burn(300)
+    def resize(self, n: int) -> None:
+        self.max_workers = n
 
-    with ParallelExecutor(16, kind="thread") as executor:
-        concurrent.futures.wait([executor.submit(contended, i) for i in range(3000)])
-        assert executor.get_stats()["workers"]["threads"]["limit"] < 16
+
+def test_the_pool_shrinks_when_more_threads_do_not_help() -> None:
+    now = 0.0
+    pool: Any = FakePool()
+    scale = _AutoScale(16, 16, lambda: now)
+    for _ in range(3000):
+        now += 0.001  # a thousand a second, however many threads
+        scale.task_ended(pool)
+    assert pool.max_workers == scale.limit <= 2
+    for _ in range(30_000):
+        now += 0.001 / scale.limit  # now every thread counts
+        scale.task_ended(pool)
+    assert pool.max_workers == scale.limit >= 14
+
+
+def test_idle_workers_say_nothing_about_the_limit() -> None:
+    now = 0.0
+    pool: Any = FakePool()
+    pool.queue_size = 0
+    scale = _AutoScale(16, 16, lambda: now)
+    for _ in range(1000):
+        now += 0.001
+        scale.task_ended(pool)
+    assert pool.max_workers == scale.limit == 16
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ __all__ = ["RemoteTraceback", "decode_error", "encode_error"]
 _Failure = tuple[bytes | None, str, str, str]
 
 
-class RemoteTraceback(Exception):  # noqa: N818 - it is the trace of an error, shown as its cause
+class RemoteTraceback(Exception):
     """The traceback of an exception that was raised in a worker process."""
 
     def __init__(self, text: str) -> None:

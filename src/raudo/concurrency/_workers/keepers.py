@@ -28,20 +28,31 @@ from raudo.errors import InitializerFailed, TaskTimeout, WorkerDied
 __all__ = ["Keepers", "Observe", "ProcessTask", "Unpicklable"]
 
 _MAX_DEATHS_AT_START = 3  # in a row; then the pool is of no use
+_MAX_SENT = 3  # a task that three workers in a row do not live to read is not sent again
 _LEAVE_SECONDS = 5.0  # a worker that was told to leave and has not by then is killed
 
 
 Observe = Callable[[Any, float, float], object]
 
 
-class Unpicklable(TypeError):  # noqa: N818 - it is a TypeError, and says why
+class Unpicklable(TypeError):
     """A task cannot go to another process; it has not begun."""
 
 
 class ProcessTask:
     """A call for a worker process, and its future."""
 
-    __slots__ = ("args", "fn", "future", "is_stopped", "kwargs", "observe", "timeout", "worker")
+    __slots__ = (
+        "args",
+        "fn",
+        "future",
+        "is_stopped",
+        "kwargs",
+        "n_sent",
+        "observe",
+        "timeout",
+        "worker",
+    )
 
     def __init__(
         self,
@@ -57,6 +68,7 @@ class ProcessTask:
         self.observe = observe
         self.worker: _Worker | None = None  # the one that runs it
         self.is_stopped = False
+        self.n_sent = 0  # to workers that ended before they read it
 
     @property
     def name(self) -> str:
@@ -171,6 +183,18 @@ class Keepers(Crew[ProcessTask]):
                 )
             )
             return None
+        except wire.NeverRead:
+            # The worker ended while idle, and the task was sent all the same: it has not begun.
+            task.n_sent += 1
+            if task.is_stopped or kept.is_cancelled or task.n_sent >= _MAX_SENT:
+                self._release(task)
+                task.future.set_exception(self._died(kept, f"getting {task.name}", task.is_stopped))
+                return None
+            with self.lock:
+                task.worker = None
+            kept.child.kill()
+            self._end(kept, "ended while idle")
+            return self._run(task, None)
         except wire.ChannelClosed:
             self._release(task)
             task.future.set_exception(self._died(kept, f"running {task.name}", task.is_stopped))

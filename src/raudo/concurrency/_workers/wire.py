@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from raudo.concurrency._workers.slots import SlotReader, SlotWriter
 
-__all__ = ["Channel", "ChannelClosed", "Encoded", "Message", "encode"]
+__all__ = ["Channel", "ChannelClosed", "Encoded", "Message", "NeverRead", "encode"]
 
 START, READY, TASK, RESULT, ERROR = range(1, 6)  # kinds of message
 NEEDS_MAIN = 1  # flag: unpickling may look into `__main__`
@@ -39,8 +39,15 @@ _SLOT_BYTES = 128 * 1024  # less than this in all is cheaper through the socket
 _MAX_PIECES = 512  # below IOV_MAX everywhere
 
 
-class ChannelClosed(EOFError):  # noqa: N818 - says what happened, as EOFError's own kin do
+class ChannelClosed(EOFError):
     """The other side is gone."""
+
+
+class NeverRead(ChannelClosed):
+    """The other side is gone and had not read the whole of the last message to it.
+
+    Linux says so of a Unix socket: its end is a reset, not an end of file, while data is unread.
+    """
 
 
 class Encoded(NamedTuple):
@@ -117,7 +124,7 @@ class Channel:
         try:
             self._send_all([head, payload, *inline], fd, deadline)
         except (BrokenPipeError, ConnectionResetError) as error:
-            raise ChannelClosed("the other side of a worker's socket is gone") from error
+            raise NeverRead("the other side of a worker's socket is gone") from error
         finally:
             if fd >= 0 and self._writer is not None:
                 self._writer.sent(slot_id)
@@ -184,7 +191,7 @@ class Channel:
                 self._wait(select.POLLIN, deadline)
                 continue
             except ConnectionResetError as error:
-                raise ChannelClosed("the other side of a worker's socket is gone") from error
+                raise NeverRead("the other side of a worker's socket is gone") from error
             for level, kind, content in ancillary:
                 if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                     fds.append(struct.unpack("i", content)[0])
@@ -201,7 +208,7 @@ class Channel:
                 self._wait(select.POLLIN, deadline)
                 continue
             except ConnectionResetError as error:
-                raise ChannelClosed("the other side of a worker's socket is gone") from error
+                raise NeverRead("the other side of a worker's socket is gone") from error
             if n == 0:
                 raise ChannelClosed("the other side of a worker's socket is gone")
             view = view[n:]

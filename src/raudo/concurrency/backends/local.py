@@ -157,7 +157,10 @@ def _observed(
 class _AutoScale:
     """Feeds a `HillClimb` with what ends while tasks wait, and resizes the pool to its limit."""
 
-    def __init__(self, maximum: int, start: int) -> None:
+    def __init__(
+        self, maximum: int, start: int, now: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._now = now
         self._climb = HillClimb(1, maximum, start=start)
         self._lock = threading.Lock()
         self._since: float | None = None
@@ -167,7 +170,7 @@ class _AutoScale:
         return self._climb.limit
 
     def task_ended(self, pool: ThreadWorkers | ProcessWorkers) -> None:
-        now = time.perf_counter()
+        now = self._now()
         with self._lock:
             if pool.queue_size == 0:  # workers are or become idle: it says nothing of the limit
                 self._since = None
