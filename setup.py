@@ -1,6 +1,6 @@
-"""Lists the compiled floor. One extension per `src/raudo/_core/*.pyx`; metadata is in pyproject.toml.
+"""Lists the compiled floor: one extension per `src/raudo/_core/*.pyx`. Metadata: pyproject.toml.
 
-RAUDO_BUILD=release|debug|asan|tsan|coverage picks the flags; RAUDO_ONLY=table,memo builds those alone.
+RAUDO_BUILD=release|debug|asan|tsan|coverage picks the flags; RAUDO_ONLY=table,memo builds only two.
 """
 
 import os
@@ -69,9 +69,12 @@ def extension(pyx: Path) -> Extension:
         f"raudo._core.{pyx.stem}",
         sources,
         include_dirs=["csrc", str(CORE)],
-        depends=sorted(map(str, Path("csrc").rglob("*.[hcd]*"))) + sorted(map(str, CORE.glob("*.pxd"))),
+        depends=sorted(map(str, Path("csrc").rglob("*.[hcd]*")))
+        + sorted(map(str, CORE.glob("*.pxd"))),
         extra_compile_args=["-std=c11", "-fvisibility=hidden", *compile_args],
-        extra_link_args=["-s", *link_args] if MODE == "release" and sys.platform == "linux" else link_args,
+        extra_link_args=["-s", *link_args]
+        if MODE == "release" and sys.platform == "linux"
+        else link_args,
     )
 
 

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 from raudo._version import __version__
 
 if TYPE_CHECKING:
-    from raudo import analysis, compat, errors, events, export, memory, monitoring, similarity, types
+    from raudo import (
+        analysis,
+        compat,
+        errors,
+        events,
+        export,
+        memory,
+        monitoring,
+        similarity,
+        types,
+    )
     from raudo.cache import Cache, CacheStrategy, SmartCache, cached, lru_cache
     from raudo.concurrency import (
         AsyncProcessor,

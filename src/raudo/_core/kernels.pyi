@@ -16,10 +16,14 @@ def force_isa(name: str | None) -> None:
 def row_kernels() -> tuple[str, ...]:
     """Return the names of the row kernels, "inner_f32" and the like; the position is the number."""
 
-def pairwise_f32(x: F32, y: F32, out: F32, shift: F32, form: int, root: bool, row_kernel: int) -> None:
+def pairwise_f32(
+    x: F32, y: F32, out: F32, shift: F32, form: int, root: bool, row_kernel: int
+) -> None:
     """Fill out[i, j] by tiles. `shift` has the rows' width; zeros but for `FORM_SQEUCLIDEAN`."""
 
-def pairwise_f64(x: F64, y: F64, out: F64, shift: F64, form: int, root: bool, row_kernel: int) -> None:
+def pairwise_f64(
+    x: F64, y: F64, out: F64, shift: F64, form: int, root: bool, row_kernel: int
+) -> None:
     """As `pairwise_f32`."""
 
 def rows_f32(x: F32, y: F32, out: F32, row_kernel: int) -> None:

@@ -72,7 +72,9 @@ class Cache(MutableMapping[K, V]):
         """Store a value for `ttl` seconds (None: the cache's own ttl; `math.inf`: for ever)."""
     def get_many(self, keys: Iterable[K], /) -> dict[K, V]:
         """Return those found."""
-    def set_many(self, mapping: Mapping[K, V] | Iterable[tuple[K, V]], ttl: float | None = None) -> None: ...
+    def set_many(
+        self, mapping: Mapping[K, V] | Iterable[tuple[K, V]], ttl: float | None = None
+    ) -> None: ...
     def get_or_load(self, key: K, loader: Callable[[K], V], ttl: float | None = None) -> V:
         """Return the value, or call `loader(key)` once, however many threads ask, and store its result.
 
@@ -95,4 +97,3 @@ class Cache(MutableMapping[K, V]):
     def __copy__(self) -> Self: ...
     def __sizeof__(self) -> int:
         """Bytes of the table itself, without keys and values."""
-

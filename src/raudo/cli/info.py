@@ -76,7 +76,7 @@ def gather() -> dict[str, Any]:
 def _kernels() -> str | None:
     """Return the instruction set that the distance kernels chose on this CPU."""
     try:
-        from raudo._core import kernels
+        kernels = importlib.import_module("raudo._core.kernels")
     except ImportError:
         return None
     return str(kernels.isa())
