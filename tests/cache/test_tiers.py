@@ -8,12 +8,13 @@ import stat
 import subprocess
 import sys
 import textwrap
+from importlib.metadata import EntryPoint
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from raudo.cache.tiers import CompressedTier, DiskTier, ScratchTier
+from raudo.cache.tiers import CompressedTier, DiskTier, ScratchTier, make_tier
 from raudo.errors import Closed, TierUnavailable
 from raudo.testing import FakeClock
 from raudo.testing.tier import TierContract
@@ -57,6 +58,18 @@ def tier(tmp_path):
     made = DiskTier(tmp_path / "tier")
     yield made
     made.close()
+
+
+# --- by name ----------------------------------------------------------------------------------
+
+
+def test_tiers_are_made_by_name(monkeypatch):
+    assert isinstance(make_tier("compressed", 5), CompressedTier)
+    plug_in = EntryPoint("mine", "raudo.cache.tiers:CompressedTier", "raudo.tiers")
+    monkeypatch.setattr("raudo.cache.tiers.entry_points", lambda group: [plug_in])
+    assert len(make_tier("mine", max_entries=5)) == 0
+    with pytest.raises(ValueError, match="compressed, disk, mine, scratch"):
+        make_tier("other")
 
 
 # --- compressed -------------------------------------------------------------------------------

@@ -339,6 +339,7 @@ class DiskTier:
 
     def _after_fork(self) -> None:
         self._is_forked = True
+        self._log.disown()
         self._lock = threading.RLock()
 
 

@@ -79,6 +79,7 @@ class SegmentLog:
         self._segments: dict[int, Segment] = {}  # ascending, so the first is the oldest
         self._active: Segment | None = None
         self._dirty: set[int] = set()
+        self._condemned: list[Path] = []  # files that would not be removed; what they hold is old
         self._next_id = 1
         self._compact_at = 0
 
@@ -248,6 +249,8 @@ class SegmentLog:
 
     def _segment_for(self, length: int) -> Segment:
         """Return the segment to append to, having made room."""
+        if self._condemned:
+            self._remove_condemned()
         active = self._active
         rolls = active is None or (
             active.size + length > self.segment_bytes and active.size > FILE_HEAD_BYTES
@@ -348,10 +351,17 @@ class SegmentLog:
             segment.path.unlink(missing_ok=True)
         except OSError:
             self.errors += 1
+            self._condemned.append(segment.path)
             with contextlib.suppress(OSError):  # at least nothing may come back from it
                 os.ftruncate(segment.fd, 0)
         if not segment.pins:
             segment.close()
+
+    def _remove_condemned(self) -> None:
+        for path in list(self._condemned):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+                self._condemned.remove(path)
 
     # --- all of it ----------------------------------------------------------------------------
 
@@ -383,8 +393,13 @@ class SegmentLog:
             self.mark_dirty(segments)
             raise
 
+    def disown(self) -> None:
+        """Forget what was to be removed: after a fork the files are the parent's."""
+        self._condemned.clear()
+
     def close(self) -> None:
         """Close the files; those that are being read are closed by their reader."""
+        self._remove_condemned()
         segments = list(self._segments.values())
         self._segments.clear()
         self._active = None
