@@ -2,7 +2,7 @@
 
 size_t raudo_shortlist(size_t k)
 {
-    return 4 * k + 16;
+    return 2 * k + 16;
 }
 
 static float inner(const float *a, const float *b, size_t n)

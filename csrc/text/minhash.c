@@ -16,7 +16,7 @@ static inline uint32_t permuted(uint32_t x, uint32_t seed)
 
 /* The inner loop is 32-bit lanes without branches, for the compiler to vectorise; with AVX2 it has the
  * multiplication that the x86-64 baseline lacks. */
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && \
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 __attribute__((target_clones("avx2", "default")))
 #endif

@@ -35,7 +35,7 @@ def groups_of(labels: np.ndarray) -> list[list[int]]:
     return [group for group in found.values() if len(group) > 1]
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(sets, thresholds, st.sampled_from([1, 3]))
 def test_exact_join_finds_what_all_pairs_find(
     members: list[set[int]], threshold: float, n_jobs: int

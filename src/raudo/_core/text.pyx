@@ -30,8 +30,11 @@ cdef Py_ssize_t BLOCK_DOCUMENTS = 1 << 14
 # --- threads ----------------------------------------------------------------------------------
 
 
-def _in_threads(work, pieces, n_jobs):
-    """Return `[work(piece) for piece in pieces]`, by up to n_jobs threads; Ctrl-C ends it early."""
+def _in_threads(work, pieces, n_jobs, stopped=None):
+    """Return `[work(piece) for piece in pieces]`, by up to n_jobs threads.
+
+    Ctrl-C ends it after the pieces at work; `stopped`, a list, is filled for those who look.
+    """
     if n_jobs <= 1 or len(pieces) <= 1:
         return [work(piece) for piece in pieces]
     with ThreadPoolExecutor(min(n_jobs, len(pieces)), thread_name_prefix="raudo-text") as pool:
@@ -39,6 +42,8 @@ def _in_threads(work, pieces, n_jobs):
         try:
             return [future.result() for future in futures]
         except BaseException:
+            if stopped is not None:
+                stopped.append(True)
             for future in futures:
                 future.cancel()
             raise
@@ -511,6 +516,8 @@ def likely_neighbours(const int64_t[::1] offsets not None, const uint32_t[::1] r
     corpus.vectors = &vectors[0, 0]
     corpus.dimensions = vectors.shape[1]
 
+    stopped = []
+
     def work(share):
         cdef Py_ssize_t lo, hi
         cdef float *scores = <float *> calloc(n, sizeof(float))
@@ -519,6 +526,8 @@ def likely_neighbours(const int64_t[::1] offsets not None, const uint32_t[::1] r
             if scores == NULL or best == NULL:
                 raise MemoryError
             for lo, hi in share:
+                if stopped:
+                    break
                 with nogil:
                     raudo_likely_neighbours(&corpus, lo, hi, k, scores, best, &ids_out[lo, 0],
                                             &similarities_out[lo, 0])
@@ -529,9 +538,9 @@ def likely_neighbours(const int64_t[::1] offsets not None, const uint32_t[::1] r
             free(best)
 
     pieces = _ranges(n, 1024)
-    # Some shares more than threads: each brings scratch of its own, and Ctrl-C waits for one share.
-    shares = [pieces[at::8 * max(1, n_jobs)] for at in range(min(len(pieces), 8 * max(1, n_jobs)))]
-    _in_threads(work, shares, n_jobs)
+    # A few shares more than threads, to even them out: each brings scratch of its own.
+    shares = [pieces[at::4 * max(1, n_jobs)] for at in range(min(len(pieces), 4 * max(1, n_jobs)))]
+    _in_threads(work, shares, n_jobs, stopped)
     similarities[ids < 0] = np.nan
     return ids, similarities
 

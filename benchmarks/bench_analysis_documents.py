@@ -1,0 +1,76 @@
+"""Times each stage of the analysis on a folder of text, beside plain Python where there is a rival.
+
+    python benchmarks/bench_analysis_documents.py [--paths PATH...] [--repeat 3] [--limit N]
+
+The default is the standard library of the interpreter that runs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import statistics
+import sysconfig
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from itertools import islice
+
+import numpy as np
+
+from raudo._core import text
+from raudo.analysis import DocumentAnalyzer, FileSource
+
+
+def median_seconds(work: Callable[[], object], repeat: int) -> float:
+    taken = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--paths", nargs="+", default=[sysconfig.get_path("stdlib")])
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--limit", type=int, help="documents at most")
+    args = parser.parse_args()
+
+    texts = [document.text for document in islice(FileSource(args.paths), args.limit)]
+    n_bytes = sum(map(len, texts))
+    print(f"{len(texts):,} documents, {n_bytes / 1e6:.1f} M characters; medians of {args.repeat}\n")
+
+    offsets, words, counts, _ = text.count_words(texts)
+    terms, n_terms = text.vocabulary(words)
+    idf = np.log((1 + len(texts)) / (1 + np.bincount(terms, minlength=n_terms))) + 1
+    seeds = np.arange(128, dtype=np.uint32)
+    word = re.compile(r"\w+")
+    kernels: dict[str, Callable[[], object]] = {
+        "tokenise and hash": lambda: text.tokenise(texts),
+        "count words": lambda: text.count_words(texts),
+        "  re + Counter": lambda: [Counter(word.findall(each.lower())) for each in texts],
+        "content keys": lambda: text.content_keys(texts),
+        "vocabulary": lambda: text.vocabulary(words),
+        "TF-IDF, 256 dimensions": lambda: text.embed(offsets, words, counts, terms, idf, 256),
+        "MinHash, 128 components": lambda: text.minhash(offsets, words, seeds),
+    }
+    print(f"{'one thread':<26}{'ms':>10}{'documents/s':>14}{'MB/s':>9}")
+    for name, work in kernels.items():
+        seconds = median_seconds(work, args.repeat)
+        rate = len(texts) / seconds
+        print(f"{name:<26}{seconds * 1e3:>10.1f}{rate:>14,.0f}{n_bytes / seconds / 1e6:>9.0f}")
+
+    with tempfile.TemporaryDirectory() as cache:
+        runs = [DocumentAnalyzer(cache=cache).analyze(texts) for _ in range(1 + args.repeat)]
+    later = [{stage.name: stage.seconds for stage in run.stages} for run in runs[1:]]
+    print(f"\n{'whole analysis, s':<26}{'first':>10}{'later':>14}")
+    for stage in runs[0].stages:
+        again = statistics.median(run[stage.name] for run in later)
+        print(f"{stage.name:<26}{stage.seconds:>10.3f}{again:>14.3f}")
+
+
+if __name__ == "__main__":
+    main()
