@@ -116,8 +116,18 @@ RAUDO_INLINE __m256d load_first_f64(const double *p, size_t n)
 #define DEFINE_COSINE(real, type)                                                                 \
     RAUDO_INLINE double cosine_##type(const real *a, const real *b, size_t d)                     \
     {                                                                                             \
-        __m256d ab = _mm256_setzero_pd(), aa = ab, bb = ab;                                       \
+        __m256d ab = _mm256_setzero_pd(), aa = ab, bb = ab, ab1 = ab, aa1 = ab, bb1 = ab;         \
         size_t k = 0;                                                                             \
+        for (; k + 8 <= d; k += 8) {                                                              \
+            const __m256d x = load_wide_##type(a + k), x1 = load_wide_##type(a + k + 4);          \
+            const __m256d y = load_wide_##type(b + k), y1 = load_wide_##type(b + k + 4);          \
+            ab = _mm256_fmadd_pd(x, y, ab);                                                       \
+            aa = _mm256_fmadd_pd(x, x, aa);                                                       \
+            bb = _mm256_fmadd_pd(y, y, bb);                                                       \
+            ab1 = _mm256_fmadd_pd(x1, y1, ab1);                                                   \
+            aa1 = _mm256_fmadd_pd(x1, x1, aa1);                                                   \
+            bb1 = _mm256_fmadd_pd(y1, y1, bb1);                                                   \
+        }                                                                                         \
         for (; k < d; k += 4) {                                                                   \
             const size_t left = d - k;                                                            \
             const __m256d x = left < 4 ? load_first_##type(a + k, left) : load_wide_##type(a + k); \
@@ -126,7 +136,8 @@ RAUDO_INLINE __m256d load_first_f64(const double *p, size_t n)
             aa = _mm256_fmadd_pd(x, x, aa);                                                       \
             bb = _mm256_fmadd_pd(y, y, bb);                                                       \
         }                                                                                         \
-        return cosine_of_sums(sum_f64(ab), sum_f64(aa), sum_f64(bb));                             \
+        return cosine_of_sums(sum_f64(_mm256_add_pd(ab, ab1)), sum_f64(_mm256_add_pd(aa, aa1)),   \
+                              sum_f64(_mm256_add_pd(bb, bb1)));                                   \
     }
 DEFINE_COSINE(float, f32)
 DEFINE_COSINE(double, f64)

@@ -71,7 +71,7 @@ cdef int _scan_rows(const raudo_kernels *kernels, raudo_rows kernel, real sign, 
     cdef uint32_t *found = <uint32_t *> (zeros + BASE_BLOCK)
     cdef const char *rows = <const char *> base.rows
     cdef size_t first = 0, n, i, f, n_found
-    for i in range(BASE_BLOCK):
+    for i in range(<size_t> BASE_BLOCK):
         zeros[i] = 0
     while first < base.n:
         n = min(<size_t> BASE_BLOCK, base.n - first)
