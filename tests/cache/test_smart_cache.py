@@ -17,7 +17,7 @@ import pytest
 
 from raudo import events
 from raudo.cache import CacheStrategy, SmartCache
-from raudo.cache.promote import apportion
+from raudo.cache.l1 import apportion
 from raudo.cache.tiers import DiskTier
 from raudo.errors import Closed, TierUnavailable
 from raudo.testing import FakeClock

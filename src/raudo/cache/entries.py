@@ -10,7 +10,7 @@ from typing import Any
 
 from raudo.cache.tags import Stamps
 
-__all__ = ["Timed", "Watched", "unwrap"]
+__all__ = ["Timed", "Watched", "parts_of", "unwrap"]
 
 
 class Timed:
@@ -46,3 +46,12 @@ def unwrap(entry: Any) -> Any:
     """Return the value of what L1 holds."""
     kind = type(entry)
     return entry.value if kind is Timed or kind is Watched else entry
+
+
+def parts_of(entry: Any) -> tuple[Any, int, Stamps]:
+    """Return the value, the expiry and the stamps of what L1 holds."""
+    if isinstance(entry, Watched):
+        return entry.value, entry.expires_ns, entry.tags
+    if isinstance(entry, Timed):
+        return entry.value, entry.expires_ns, ()
+    return entry, 0, ()

@@ -22,8 +22,9 @@ from raudo.cache._forks import reset_after_fork
 from raudo.cache.advise import ReuseSampler
 from raudo.cache.codecs import BlobCodec
 from raudo.cache.cold import ColdLevels, Fetched
-from raudo.cache.entries import Timed, Watched, unwrap
+from raudo.cache.entries import Timed, Watched, parts_of, unwrap
 from raudo.cache.keys import KeyEncodingError, decode_key, encode_key
+from raudo.cache.l1 import OffLevel, apportion, weigh
 from raudo.cache.loading import MISSING
 from raudo.cache.sizes import estimate_bytes
 from raudo.cache.stats import Counters
@@ -38,55 +39,6 @@ OnEvict = Callable[[Any, Any, str], object]
 
 RETRY: Any = object()
 _SIZE_SAMPLE_MASK = 63  # one set in 64 has its value's size estimated
-
-
-def apportion(total: int, shares: tuple[float, float, float]) -> tuple[int, int, int]:
-    """Split `total` by shares into whole numbers of exactly that sum.
-
-    A level with a share gets at least one, the faster levels first where there is not enough.
-    """
-    exact = [total * share / sum(shares) for share in shares]
-    sizes = [max(1, math.floor(each)) if each else 0 for each in exact]
-    while sum(sizes) < total:
-        sizes[max((0, 1, 2), key=lambda n: (exact[n] > 0, exact[n] - sizes[n]))] += 1
-    while sum(sizes) > total:
-        sizes[max((2, 1, 0), key=lambda n: sizes[n])] -= 1
-    return sizes[0], sizes[1], sizes[2]
-
-
-class _Off:
-    """An L1 of no size: hands everything on to the next level."""
-
-    def __init__(self, on_evict: Callable[[Any, Any, str], object]) -> None:
-        self._on_evict = on_evict
-        self._n_misses = 0
-
-    def get(self, key: Hashable, default: Any = None) -> Any:
-        hash(key)
-        self._n_misses += 1
-        return default
-
-    def peek(self, key: Hashable, default: Any = None) -> Any:
-        return default
-
-    pop = peek
-
-    def set(self, key: Hashable, value: Any, ttl: float | None = None) -> None:
-        self._on_evict(key, value, "capacity")
-
-    def clear(self) -> None: ...
-
-    def expire(self) -> int:
-        return 0
-
-    def stats(self) -> dict[str, int]:
-        return {"hits": 0, "misses": self._n_misses, "weight": 0}
-
-    def __len__(self) -> int:
-        return 0
-
-    def __iter__(self) -> Iterator[Hashable]:
-        return iter(())
 
 
 class Levels:
@@ -122,7 +74,7 @@ class Levels:
         self._lost: deque[tuple[bytes, Blob | None, str]] = deque()
         self._told: deque[tuple[Any, Any, str]] = deque()
         l1_bytes, l2_bytes = self._split_bytes(max_bytes)
-        self.l1: Any = _Off(self._left_l1)
+        self.l1: Any = OffLevel(self._left_l1)
         if self.sizes[0]:
             self.l1 = Cache(
                 self.sizes[0],
@@ -130,7 +82,7 @@ class Levels:
                 on_evict=self._left_l1,
                 timer=clock.monotonic,
                 max_weight=l1_bytes,
-                weigher=None if l1_bytes is None else _weigh,
+                weigher=None if l1_bytes is None else weigh,
             )
         self.l2: CompressedTier | None = None
         if self.sizes[1]:
@@ -506,7 +458,7 @@ class Levels:
                 self.counters.replaced += 1
 
     def _demote(self, key: Any, entry: Any) -> None:
-        value, expires_ns, tags = _parts(entry)
+        value, expires_ns, tags = parts_of(entry)
         if expires_ns and expires_ns <= self.clock.time_ns():
             self.counters.expirations += 1
             self._tell(key, value, "expired")
@@ -642,7 +594,7 @@ class Levels:
         data = self.encode(key)
         if entry is MISSING or data is None or cold.keeps(data):
             return
-        value, expires_ns, tags = _parts(entry)
+        value, expires_ns, tags = parts_of(entry)
         if expires_ns and expires_ns <= self.clock.time_ns():
             return
         if tags and not self.tags.is_current(tags):
@@ -713,16 +665,3 @@ class Levels:
         self.lock = threading.RLock()
         if self.cold is not None:
             self.cold.after_fork(self.lock)
-
-
-def _parts(entry: Any) -> tuple[Any, int, Stamps]:
-    """Return the value, the expiry and the stamps of what L1 holds."""
-    if isinstance(entry, Watched):
-        return entry.value, entry.expires_ns, entry.tags
-    if isinstance(entry, Timed):
-        return entry.value, entry.expires_ns, ()
-    return entry, 0, ()
-
-
-def _weigh(key: Any, entry: Any) -> int:
-    return min(estimate_bytes(unwrap(entry)) + estimate_bytes(key) + 48, (1 << 32) - 1)

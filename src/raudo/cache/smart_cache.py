@@ -28,6 +28,7 @@ from raudo.cache.loading import MISSING, Flights
 from raudo.cache.memoize import memoized
 from raudo.cache.prefetch import StridePredictor
 from raudo.cache.promote import RETRY, Levels
+from raudo.cache.reading import Reader
 from raudo.cache.stats import report, samples_of
 from raudo.cache.strategies import CacheStrategy
 from raudo.cache.tags import TagGenerations
@@ -39,8 +40,6 @@ __all__ = ["SmartCache"]
 F = TypeVar("F", bound=Callable[..., Any])
 Loader = Callable[[Any], Any]
 
-# Blobs up to this size are decoded on the event loop: a thread would cost more.
-_DECODE_HERE_BYTES = 256 * 1024
 _FLUSH_SLICE_S = 0.0005
 _MAX_PREFETCHES = 8
 _numbers = itertools.count(1)
@@ -154,6 +153,7 @@ class SmartCache:
                 dropped=levels_.left_cold,
             )
             levels_.start_accounts()
+        self._reader = Reader(levels_)
         self._l1_get = levels_.l1.get
         # Gives files and folders up where nobody calls close.
         self._abandon = weakref.finalize(self, _abandon, levels_)
@@ -177,7 +177,7 @@ class SmartCache:
         value = self._levels.find(key, entry)
         data = self._levels.may_be_below(key) if value is MISSING else None
         if data is not None:
-            value = self._read_ready(key, data)
+            value = self._reader.read_ready(key, data)
             if value is RETRY:
                 return self._get_waiting(key, data, default)
         if self._has_leftovers():
@@ -185,7 +185,7 @@ class SmartCache:
         return Ready(default if value is MISSING else value)
 
     async def _get_waiting(self, key: Hashable, data: bytes, default: Any) -> Any:
-        value = await self._read(key, data)
+        value = await self._reader.read(key, data)
         if self._has_leftovers():
             await self._settle_waiting()
         return default if value is MISSING else value
@@ -205,7 +205,7 @@ class SmartCache:
         value = self._levels.find(key, entry)
         data = self._levels.may_be_below(key) if value is MISSING else None
         if data is not None:
-            value = self._read_now(key, data)
+            value = self._reader.read_now(key, data)
         self._settle_now()
         return default if value is MISSING else value
 
@@ -272,7 +272,7 @@ class SmartCache:
         if self._levels.touch(key, seconds):
             return True
         data = self._levels.may_be_below(key)
-        if data is None or await self._read(key, data, counts=False) is MISSING:
+        if data is None or await self._reader.read(key, data, counts=False) is MISSING:
             return False
         touched = self._levels.touch(key, seconds)  # it has come up, unless nothing is above
         if not touched and self._levels.cold is not None:
@@ -381,15 +381,11 @@ class SmartCache:
                 raise
 
         def look() -> Any:
-            return MISSING if is_refresh else self._look(key)
+            return MISSING if is_refresh else self._reader.look(key)
 
         return await self._flights.run_async(
             key, load, lambda value: levels.put(key, value, ttl, stamps, stale), look
         )
-
-    def _look(self, key: Hashable) -> Any:
-        entry = self._levels.l1.peek(key, MISSING)
-        return self._levels.find(key, entry, counts=False)
 
     def _load_now(
         self,
@@ -410,7 +406,7 @@ class SmartCache:
             key,
             load,
             lambda value: self._levels.put(key, value, ttl, stamps),
-            lambda: self._look(key),
+            lambda: self._reader.look(key),
         )
         self._settle_now()
         return value
@@ -462,64 +458,6 @@ class SmartCache:
         self._background.discard(task)
         if not task.cancelled():
             task.exception()
-
-    # --- reading from below -------------------------------------------------------------------
-
-    def _read_ready(self, key: Hashable, data: bytes) -> Any:
-        """Return the value if it can be read without waiting; `RETRY` where it cannot."""
-        cold = self._levels.cold
-        if cold is None:
-            return MISSING
-        started_ns = time.perf_counter_ns()
-        token = self._levels.begin_read(data)
-        try:
-            fetched = cold.fetch_ready(data)
-        except BlockingIOError:
-            self._levels.end_read(data, token)
-            return RETRY
-        if fetched is not None and fetched.blob.raw_bytes > _DECODE_HERE_BYTES:
-            self._levels.end_read(data, token)
-            return RETRY
-        return self._levels.finish_read(key, data, token, fetched, started_ns, counts=True)
-
-    async def _read(self, key: Hashable, data: bytes, *, counts: bool = True) -> Any:
-        cold = self._levels.cold
-        while cold is not None:
-            started_ns = time.perf_counter_ns()
-            token = self._levels.begin_read(data)
-            try:
-                fetched = await cold.fetch_async(data)
-                finish = self._levels.finish_read
-                if fetched is not None and fetched.blob.raw_bytes > _DECODE_HERE_BYTES:
-                    value = await asyncio.to_thread(
-                        finish, key, data, token, fetched, started_ns, counts=counts
-                    )
-                else:
-                    value = finish(key, data, token, fetched, started_ns, counts=counts)
-            finally:
-                self._levels.end_read(data, token)
-            if value is RETRY:  # the key changed while it was read
-                value = self._look(key)
-                if value is MISSING and self._levels.may_be_below(key) is not None:
-                    continue
-                self._levels.note_late(value, counts)
-            return value
-        return MISSING
-
-    def _read_now(self, key: Hashable, data: bytes) -> Any:
-        cold = self._levels.cold
-        while cold is not None:
-            started_ns = time.perf_counter_ns()
-            token = self._levels.begin_read(data)
-            fetched = cold.fetch(data)
-            value = self._levels.finish_read(key, data, token, fetched, started_ns, counts=True)
-            if value is RETRY:
-                value = self._look(key)
-                if value is MISSING and self._levels.may_be_below(key) is not None:
-                    continue
-                self._levels.note_late(value, True)
-            return value
-        return MISSING
 
     # --- what a call leaves to be done --------------------------------------------------------
 

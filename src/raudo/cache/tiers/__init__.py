@@ -1,8 +1,8 @@
 """Cache levels below L1: keys are bytes, values are blobs.
 
-A level of your own follows `raudo.types.Tier` and is proven by `raudo.testing.TierContract`. Give an
-instance to `SmartCache(tiers=[...])`, or register its class under the entry point group `raudo.tiers`
-and make it by name.
+A level of your own follows `raudo.types.Tier` and is proven by `raudo.testing.TierContract`. Give
+an instance to `SmartCache(tiers=[...])`, or register its class under the entry point group
+`raudo.tiers` and make it by name.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BUILT_IN: dict[str, Any] = {
 
 
 def make_tier(name: str, *args: Any, **kwargs: Any) -> Tier:
-    """Make a tier of this name, built in or brought by a plug-in, with the arguments of its class."""
+    """Make a tier of this name, built in or a plug-in's, with the arguments of its class."""
     kind = _BUILT_IN.get(name)
     if kind is None:
         found = {entry.name: entry for entry in entry_points(group="raudo.tiers")}

@@ -1,0 +1,89 @@
+"""Reading a value from below memory, with and without an event loop.
+
+A read is made without the cache's lock; where its key changed meanwhile, it is made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Hashable
+from typing import Any
+
+from raudo.cache.loading import MISSING
+from raudo.cache.promote import RETRY, Levels
+
+__all__ = ["Reader"]
+
+# Blobs up to this size are decoded on the event loop: a thread would cost more.
+_DECODE_HERE_BYTES = 256 * 1024
+
+
+class Reader:
+    """Brings values up from the levels below memory."""
+
+    def __init__(self, levels: Levels) -> None:
+        self._levels = levels
+
+    def look(self, key: Hashable) -> Any:
+        """Return the value if it is in memory, counting nothing."""
+        entry = self._levels.l1.peek(key, MISSING)
+        return self._levels.find(key, entry, counts=False)
+
+    def read_ready(self, key: Hashable, data: bytes) -> Any:
+        """Return the value if it can be read without waiting; `RETRY` where it cannot."""
+        cold = self._levels.cold
+        if cold is None:
+            return MISSING
+        started_ns = time.perf_counter_ns()
+        token = self._levels.begin_read(data)
+        try:
+            fetched = cold.fetch_ready(data)
+        except BlockingIOError:
+            self._levels.end_read(data, token)
+            return RETRY
+        if fetched is not None and fetched.blob.raw_bytes > _DECODE_HERE_BYTES:
+            self._levels.end_read(data, token)
+            return RETRY
+        return self._levels.finish_read(key, data, token, fetched, started_ns, counts=True)
+
+    async def read(self, key: Hashable, data: bytes, *, counts: bool = True) -> Any:
+        """Return the value, waiting for the disk on a thread."""
+        cold = self._levels.cold
+        while cold is not None:
+            started_ns = time.perf_counter_ns()
+            token = self._levels.begin_read(data)
+            try:
+                fetched = await cold.fetch_async(data)
+                finish = self._levels.finish_read
+                if fetched is not None and fetched.blob.raw_bytes > _DECODE_HERE_BYTES:
+                    value = await asyncio.to_thread(
+                        finish, key, data, token, fetched, started_ns, counts=counts
+                    )
+                else:
+                    value = finish(key, data, token, fetched, started_ns, counts=counts)
+            finally:
+                self._levels.end_read(data, token)
+            if value is RETRY:  # the key changed while it was read
+                value = self.look(key)
+                if value is MISSING and self._levels.may_be_below(key) is not None:
+                    continue
+                self._levels.note_late(value, counts)
+            return value
+        return MISSING
+
+    def read_now(self, key: Hashable, data: bytes) -> Any:
+        """Return the value, waiting for the disk right here."""
+        cold = self._levels.cold
+        while cold is not None:
+            started_ns = time.perf_counter_ns()
+            token = self._levels.begin_read(data)
+            fetched = cold.fetch(data)
+            value = self._levels.finish_read(key, data, token, fetched, started_ns, counts=True)
+            if value is RETRY:
+                value = self.look(key)
+                if value is MISSING and self._levels.may_be_below(key) is not None:
+                    continue
+                self._levels.note_late(value, True)
+            return value
+        return MISSING
