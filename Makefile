@@ -42,13 +42,13 @@ types:  ## mypy strict, and the stubs of the compiled floor against what it real
 c-test:  ## the C code alone, under ASan and UBSan
 	$(MAKE) -C csrc/test
 
-# A copy of the tree, so that the release build in place stays as it is. Files keep their times, so
-# the second run compiles only what changed.
+# A copy of the tree, so that the release build in place stays as it is. Only files whose content
+# changed are copied, and with a new time, so that the second run compiles these and no others.
 asan:
 	mkdir -p $(ASAN_DIR)
-	git ls-files -z --cached --others --exclude-standard \
-		| xargs -0 sh -c 'for f; do [ -e "$$f" ] && printf "%s\0" "$$f"; done' sh \
-		| tar --null -T - -c | tar -x -C $(ASAN_DIR)
+	git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for f; do \
+		[ ! -e "$$f" ] || cmp -s "$$f" "$(ASAN_DIR)/$$f" \
+		|| { mkdir -p "$(ASAN_DIR)/$$(dirname "$$f")" && cp "$$f" "$(ASAN_DIR)/$$f"; }; done' sh
 	cd $(ASAN_DIR) && RAUDO_BUILD=asan $(PYTHON) setup.py -q build_ext --inplace
 	cd $(ASAN_DIR) && PYTHONPATH=src PYTHONMALLOC=malloc RAUDO_SANITIZED=1 \
 		LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \

@@ -57,7 +57,9 @@ class BuildExt(build_ext):
             super().build_extensions()
         except (CCompilerError, ExecError, PlatformError, FileNotFoundError) as error:
             cause = str(error).strip().splitlines()[-1]
-            sys.exit(NO_COMPILER.format(error=cause) if "exit code" not in cause else cause)
+            # A compiler that ran and refused has said why itself.
+            ran = "exit code" in cause or "exit status" in cause
+            sys.exit(cause if ran else NO_COMPILER.format(error=cause))
 
 
 def extension(pyx: Path) -> Extension:
