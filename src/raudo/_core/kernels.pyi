@@ -1,8 +1,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
+_F32 = NDArray[np.float32]
+_F64 = NDArray[np.float64]
 
 def isa() -> str:
     """Return the name of the instruction set in use."""
@@ -17,23 +17,23 @@ def row_kernels() -> tuple[str, ...]:
     """Return the names of the row kernels, "inner_f32" and the like; the position is the number."""
 
 def pairwise_f32(
-    x: F32, y: F32, out: F32, shift: F32, form: int, root: bool, row_kernel: int
+    x: _F32, y: _F32, out: _F32, shift: _F32, form: int, root: bool, row_kernel: int
 ) -> None:
     """Fill out[i, j] by tiles. `shift` has the rows' width; zeros but for `FORM_SQEUCLIDEAN`."""
 
 def pairwise_f64(
-    x: F64, y: F64, out: F64, shift: F64, form: int, root: bool, row_kernel: int
+    x: _F64, y: _F64, out: _F64, shift: _F64, form: int, root: bool, row_kernel: int
 ) -> None:
     """As `pairwise_f32`."""
 
-def rows_f32(x: F32, y: F32, out: F32, row_kernel: int) -> None:
+def rows_f32(x: _F32, y: _F32, out: _F32, row_kernel: int) -> None:
     """Fill out[i, j] by a row kernel."""
 
-def rows_f64(x: F64, y: F64, out: F64, row_kernel: int) -> None:
+def rows_f64(x: _F64, y: _F64, out: _F64, row_kernel: int) -> None:
     """Fill out[i, j] by a row kernel."""
 
-def rows_i8(x: NDArray[np.int8], y: NDArray[np.int8], out: F64, row_kernel: int) -> None:
+def rows_i8(x: NDArray[np.int8], y: NDArray[np.int8], out: _F64, row_kernel: int) -> None:
     """Fill out[i, j] by a row kernel, exactly."""
 
-def rows_bits(x: NDArray[np.uint8], y: NDArray[np.uint8], out: F64, row_kernel: int) -> None:
+def rows_bits(x: NDArray[np.uint8], y: NDArray[np.uint8], out: _F64, row_kernel: int) -> None:
     """Fill out[i, j] by a row kernel over packed bits."""

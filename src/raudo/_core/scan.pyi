@@ -1,21 +1,21 @@
 import numpy as np
 from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-I64 = NDArray[np.int64]
-U8 = NDArray[np.uint8]
+_F32 = NDArray[np.float32]
+_F64 = NDArray[np.float64]
+_I64 = NDArray[np.int64]
+_U8 = NDArray[np.uint8]
 
 def nearest_f32(
-    queries: F32,
-    base: F32,
-    ids: I64 | None,
-    allowed: U8 | None,
+    queries: _F32,
+    base: _F32,
+    ids: _I64 | None,
+    allowed: _U8 | None,
     form: int,
     row_kernel: int,
-    shift: F32,
-    scores: F64,
-    found: I64,
+    shift: _F32,
+    scores: _F64,
+    found: _I64,
 ) -> None:
     """Write each query's best scores and ids, best first, NaN and -1 where there are fewer.
 
@@ -23,38 +23,38 @@ def nearest_f32(
     """
 
 def nearest_f64(
-    queries: F64,
-    base: F64,
-    ids: I64 | None,
-    allowed: U8 | None,
+    queries: _F64,
+    base: _F64,
+    ids: _I64 | None,
+    allowed: _U8 | None,
     form: int,
     row_kernel: int,
-    shift: F64,
-    scores: F64,
-    found: I64,
+    shift: _F64,
+    scores: _F64,
+    found: _I64,
 ) -> None:
     """As `nearest_f32`."""
 
 def nearest_i8(
     queries: NDArray[np.int8],
     base: NDArray[np.int8],
-    ids: I64 | None,
-    allowed: U8 | None,
+    ids: _I64 | None,
+    allowed: _U8 | None,
     form: int,
     row_kernel: int,
-    scores: F64,
-    found: I64,
+    scores: _F64,
+    found: _I64,
 ) -> None:
     """As `nearest_f32`, always by row kernels, exactly."""
 
 def nearest_bits(
-    queries: U8,
-    base: U8,
-    ids: I64 | None,
-    allowed: U8 | None,
+    queries: _U8,
+    base: _U8,
+    ids: _I64 | None,
+    allowed: _U8 | None,
     form: int,
     row_kernel: int,
-    scores: F64,
-    found: I64,
+    scores: _F64,
+    found: _I64,
 ) -> None:
     """As `nearest_i8`, over packed bits."""
