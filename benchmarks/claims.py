@@ -14,7 +14,6 @@ import asyncio
 import random
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -105,17 +104,16 @@ def level_milliseconds(levels: tuple[float, float, float]) -> Callable[[float], 
     """Median milliseconds of a get that the one level with a share answers."""
 
     async def run(n: int) -> float:
-        with tempfile.TemporaryDirectory() as folder:
-            async with raudo.SmartCache(2 * n, levels=levels, path=folder) as cache:
-                value = {"text": "word " * 100, "score": 0.5}
-                for i in range(n):
-                    await cache.set(i, value)
-                taken = []
-                for i in range(n):
-                    start = time.perf_counter()
-                    found = await cache.get(i)
-                    taken.append(time.perf_counter() - start)
-                    assert found == value
+        async with raudo.SmartCache(2 * n, levels=levels) as cache:
+            value = {"text": "word " * 100, "score": 0.5}
+            for i in range(n):
+                await cache.set(i, value)
+            taken = []
+            for i in range(n):
+                start = time.perf_counter()
+                found = await cache.get(i)
+                taken.append(time.perf_counter() - start)
+                assert found == value
         return statistics.median(taken) * 1e3
 
     return lambda scale: asyncio.run(run(max(20, int(2000 * scale))))
