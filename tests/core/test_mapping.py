@@ -14,6 +14,7 @@ from core.strategies import COMPILED
 from raudo._core.table import Cache
 from raudo.testing import FakeClock
 
+pytestmark = pytest.mark.parallel_threads(1)  # threads would share the fixture's cache
 each_strategy = pytest.mark.parametrize("strategy", COMPILED)
 
 

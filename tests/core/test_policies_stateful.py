@@ -248,6 +248,7 @@ def run(machine: type[CacheMachine]) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # a failure is made smaller for a few minutes
 @pytest.mark.parallel_threads(1)
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -255,6 +256,7 @@ def test_compiled_policy_follows_its_model(name: str) -> None:
     run(type(name, (CacheMachine,), {"strategy": name, "make_policy": MODELS[name]}))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parallel_threads(1)
 def test_adaptive_obeys_the_contract_whoever_it_evicts() -> None:
