@@ -60,4 +60,7 @@ static inline uint64_t raudo_hash_end(uint64_t h, uint64_t length)
 /* Hash `length` bytes at any address. */
 uint64_t raudo_hash_bytes(const void *data, size_t length, uint64_t seed);
 
+/* The same under two seeds in one pass: the second chain of multiplications hides behind the first. */
+void raudo_hash_twice(const void *data, size_t length, uint64_t seed_a, uint64_t seed_b, uint64_t out[2]);
+
 #endif

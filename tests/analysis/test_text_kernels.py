@@ -138,6 +138,8 @@ def test_content_keys_tell_texts_apart() -> None:
     documents = ["", "\0", "a", "aa", "é", "中", "𝔸", "a" * 16, "a" * 17, "a\0", "\0a"]
     keys = {tuple(key) for key in text.content_keys(documents).tolist()}
     assert len(keys) == len(documents)
+    plain = model.hash_bytes(b"a" * 17, 1), model.hash_bytes(b"a" * 17, 1 + 0x9E3779B97F4A7C15)
+    assert tuple(text.content_keys(["a" * 17])[0].tolist()) == plain
     assert (text.content_keys(["x中"]) == text.content_keys([("x中y")[:-1]])).all()
 
 

@@ -3,6 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "hash/hash.h" nogil:
     uint64_t raudo_hash_bytes(const void *data, size_t length, uint64_t seed)
+    void raudo_hash_twice(const void *data, size_t length, uint64_t seed_a, uint64_t seed_b, uint64_t *out)
 
 
 cdef extern from "text/words.h" nogil:

@@ -316,8 +316,7 @@ def content_keys(texts):
             text = &held.texts[i]
             n_bytes = text.length * text.kind
             # CPython stores a text in one way only: the narrowest that holds it.
-            out[i, 0] = raudo_hash_bytes(text.data, n_bytes, text.kind)
-            out[i, 1] = raudo_hash_bytes(text.data, n_bytes, text.kind + 0x9E3779B97F4A7C15u)
+            raudo_hash_twice(text.data, n_bytes, text.kind, text.kind + 0x9E3779B97F4A7C15u, &out[i, 0])
     return keys
 
 
@@ -391,8 +390,7 @@ def set_keys(const int64_t[::1] offsets not None, const uint64_t[::1] words not 
     with nogil:
         for i in range(n):
             n_bytes = (offsets[i + 1] - offsets[i]) * sizeof(uint64_t)
-            out[i, 0] = raudo_hash_bytes(first + offsets[i], n_bytes, 1)
-            out[i, 1] = raudo_hash_bytes(first + offsets[i], n_bytes, 2)
+            raudo_hash_twice(first + offsets[i], n_bytes, 1, 2, &out[i, 0])
     return keys
 
 
