@@ -153,6 +153,7 @@ class CacheModel:
         )
         for key in list(self.entries):
             self._remove(key, "removals")
+        self.policy.clear()
 
     def resize(self, maxsize: int | None, reports: list[tuple[Any, ...]]) -> None:
         self.maxsize = maxsize

@@ -31,3 +31,6 @@ class LruModel:
         return list(self.keys)
 
     def resize(self, maxsize: int | None) -> None: ...
+
+    def clear(self) -> None:
+        """Note that all entries were removed, one by one, by `clear`."""

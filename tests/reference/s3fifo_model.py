@@ -78,3 +78,7 @@ class S3FifoModel:
         return self.small + self.main
 
     def resize(self, maxsize: int | None) -> None: ...
+
+    def clear(self) -> None:
+        """Forget the ghosts too: a cleared cache starts afresh."""
+        self.ghost = deque(maxlen=0)
