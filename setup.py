@@ -38,6 +38,7 @@ DIRECTIVES = {
     "initializedcheck": MODE == "debug",
     "cdivision": True,
     "embedsignature": True,
+    "embedsignature.format": "clinic",
     "linetrace": MODE == "coverage",
 }
 NO_COMPILER = """

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from core.strategies import COMPILED
-from raudo._core.table import Cache
+from raudo._core.cache import Cache
 
 pytestmark = pytest.mark.parametrize("strategy", COMPILED)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core.strategies import COMPILED
-from raudo._core.table import Cache
+from raudo._core.cache import Cache
 from raudo.testing import FakeClock
 
 pytestmark = pytest.mark.parallel_threads(1)  # threads would share the fixture's cache

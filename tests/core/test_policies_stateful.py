@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from raudo._core.table import Cache
+from raudo._core.cache import Cache
 from raudo.testing import FakeClock
 from reference.any_model import AnyModel
 from reference.cache_model import MISS, CacheModel

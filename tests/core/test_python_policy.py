@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from core.strategies import COMPILED
-from raudo._core.table import Cache
+from raudo._core.cache import Cache
 from raudo.testing.policy import check_policy, check_strategy
 
 

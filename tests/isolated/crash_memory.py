@@ -12,7 +12,7 @@ except ImportError:
     print("no _testcapi in this Python")
     sys.exit(77)
 
-from raudo._core.table import Cache
+from raudo._core.cache import Cache
 
 N_PLACES = 40
 

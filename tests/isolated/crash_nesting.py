@@ -6,7 +6,7 @@ import gc
 import threading
 from typing import Any
 
-from raudo._core.table import Cache
+from raudo._core.cache import Cache
 
 
 def chain(length: int) -> Any:

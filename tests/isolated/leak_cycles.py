@@ -8,7 +8,7 @@ from typing import Any
 
 from counting import assert_no_growth
 
-from raudo._core.table import Cache
+from raudo._core.cache import Cache
 
 
 class Thing:

@@ -33,7 +33,7 @@ from raudo._core.policy import REGISTRY
 cdef enum:
     N_EXPERTS = 4
     MINI_SIZE = 512  # entries of a miniature, where the rate allows it
-    HIGHEST_RATE = 4  # a quarter of the keys at the most
+    HIGHEST_RATE = 8  # an eighth of the keys at the most
     SHORTEST_EPOCH = 200  # sampled requests
     QUIET = 1024  # sampled hits without an eviction after which the sampling rests
 

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from raudo._core.table import Cache
+from raudo._core.cache import Cache
 
 class CacheInfo(NamedTuple):
     hits: int

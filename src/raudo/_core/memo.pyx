@@ -9,10 +9,11 @@ cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from cpython.ref cimport Py_INCREF as INCREF_OBJECT
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
+from raudo._core.cache cimport Cache
 from raudo._core.policy cimport raudo_table
-from raudo._core.table cimport Cache
+from raudo._core.table cimport OWN_TTL
 
 from collections import namedtuple
 
@@ -51,7 +52,6 @@ cdef extern from "entry/find.h":
 CacheInfo = namedtuple("CacheInfo", ("hits", "misses", "maxsize", "currsize"))
 
 cdef object KEYWORDS = object()  # stands between the positional and the keyword part of a key
-cdef int64_t OWN_TTL = -1
 
 
 cdef class Memo:

@@ -4,6 +4,8 @@
 cimport cython
 from cpython.exc cimport PyErr_WriteUnraisable
 
+from operator import index
+
 REGISTRY = {}
 """Strategy name -> callable that returns a new `Policy`, or a new `EvictionPolicy` object."""
 
@@ -129,7 +131,7 @@ cdef class PythonPolicy(Policy):
         cdef slot_t slot
         self.is_calling = True
         try:
-            slot = self.wrapped.victim()
+            slot = index(self.wrapped.victim())
             self.check(slot)
             # The newest was let in so that its setter could read it; it is judged now.
             if self.newest != NO_SLOT and self.newest != slot and self.t.n_live > 1:

@@ -1,4 +1,4 @@
-"""The one-level cache as other compiled modules may use it."""
+"""What every operation of a cache is made of, as other compiled modules may use it."""
 
 cimport cython
 from cpython.object cimport PyObject
@@ -16,8 +16,21 @@ ctypedef struct Batch:
     int n
     Gone items[16]
 
+cdef enum:
+    CAPACITY = 0  # reasons, as numbers
+    EXPIRED = 1
+    REPLACED = 2
+    REMOVED = 3
+    BATCH = 16  # length of Batch.items
+    NEVER = 0  # as a time of expiry, and as a time to live
+    OWN_TTL = -1  # as a time to live: the cache's
+    KEYS = 0  # of what a snapshot is taken
+    VALUES = 1
 
-cdef class Cache:
+cdef uint64_t NO_WEIGHT_LIMIT
+
+
+cdef class Table:
     cdef raudo_table t
     cdef uint32_t *weights
     cdef uint32_t n_weights
@@ -29,7 +42,6 @@ cdef class Cache:
     cdef Policy _policy
     cdef object _weigher, _listener, _timer
     cdef object guard  # a lock where the policy is Python code, else None
-    cdef dict loads  # key -> the load under way
     cdef uint64_t n_inserts, n_evictions, n_expirations, n_removals, n_refused
     cdef object __weakref__
 
@@ -67,6 +79,8 @@ cdef class Cache:
     @cython.final
     cdef int take_out(self, slot_t slot, int reason, Batch *gone) noexcept
     @cython.final
+    cdef int trim(self) except -1
+    @cython.final
     cdef slot_t choose(self) except? 0xFFFFFFFF
     @cython.final
     cdef int set_expiry(self, slot_t slot, int64_t at_ns) except -1
@@ -88,5 +102,3 @@ cdef class Cache:
     cdef int discard(self, object key, int reason, PyObject **value) except -1
     @cython.final
     cdef list snapshot(self, int what)
-    @cython.final
-    cdef void walk(self, slot_t *order) noexcept

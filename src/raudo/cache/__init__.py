@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from raudo._core.table import Cache
+from raudo._core.cache import Cache
 from raudo.cache.strategies import CacheStrategy
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast, overload
 
 from raudo._core.memo import Memo
 from raudo._core.ready import Ready
-from raudo._core.table import Cache
+from raudo._core.cache import Cache
 from raudo.cache._methods import CachedMethod, is_in_class_body
 from raudo.cache.loading import MISSING, Flights
 from raudo.cache.memoize import call_key

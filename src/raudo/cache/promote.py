@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from raudo._clock import Clock
-from raudo._core.table import Cache
+from raudo._core.cache import Cache
 from raudo.cache._forks import reset_after_fork
 from raudo.cache.advise import ReuseSampler
 from raudo.cache.codecs import BlobCodec

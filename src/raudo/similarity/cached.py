@@ -99,7 +99,7 @@ class SimilarityCache:
 
 
 def _bounded(maxsize: SupportsIndex) -> MutableMapping[Any, Any]:
-    from raudo._core.table import Cache
+    from raudo._core.cache import Cache
 
     size = index(maxsize)
     if size < 1:

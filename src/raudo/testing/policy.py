@@ -16,7 +16,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from raudo._core.table import Cache
+from raudo._core.cache import Cache
 from raudo.types import EvictionPolicy
 
 __all__ = ["check_policy", "check_strategy"]

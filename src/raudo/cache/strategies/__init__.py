@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from raudo._core import policy as _policy
-from raudo._core import table as _table  # noqa: F401  registers the compiled policies
+from raudo._core import cache as _cache  # noqa: F401  registers the compiled policies
 
 __all__ = ["CacheStrategy", "available", "register"]
 

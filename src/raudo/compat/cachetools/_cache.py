@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
-from raudo._core.table import Cache as Table
+from raudo._core.cache import Cache as Table
 
 __all__ = ["Cache", "FIFOCache", "LRUCache", "RRCache"]
 

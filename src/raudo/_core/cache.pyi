@@ -1,0 +1,99 @@
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, Self, TypeVar, overload
+
+K = TypeVar("K")
+V = TypeVar("V")
+D = TypeVar("D")
+
+class Cache(MutableMapping[K, V]):
+    """A bounded mapping in compiled code; thread-safe, one level, any eviction strategy.
+
+    Args:
+        maxsize: Most entries it holds; None for no bound.
+        strategy: A `CacheStrategy`, its name, or an object that follows `EvictionPolicy`.
+        ttl: Seconds that an entry lives, unless `set` says otherwise; None for ever.
+        max_weight: Bound on the sum of `weigher(key, value)`; needs `weigher`.
+        weigher: Called as `weigher(key, value)`, returns a whole number >= 0 (below 2**32).
+        on_evict: Called as `on_evict(key, value, reason)` after the entry is gone; reason is
+            "capacity", "expired", "replaced" or "removed". What it raises is reported as
+            unraisable, never passed on.
+        timer: Returns monotonic seconds; the system's clock when None.
+
+    Every operation is O(1) on average (strategy TTL: O(log n) for a set). Expired entries are never
+    returned; they are dropped a few at a time by later calls, so that none of them pauses, and until
+    then `len` counts them.
+    """
+
+    def __init__(
+        self,
+        maxsize: int | None,
+        *,
+        strategy: object = "adaptive",
+        ttl: float | None = None,
+        max_weight: int | None = None,
+        weigher: Callable[[K, V], int] | None = None,
+        on_evict: Callable[[K, V, str], object] | None = None,
+        timer: Callable[[], float] | None = None,
+    ) -> None: ...
+    @property
+    def maxsize(self) -> int | None: ...
+    @property
+    def max_weight(self) -> int | None: ...
+    @property
+    def weight(self) -> int:
+        """Sum of the weights of the entries; their number where there is no weigher."""
+    @property
+    def ttl(self) -> float | None: ...
+    @property
+    def strategy(self) -> str:
+        """Name of the policy in force."""
+    @property
+    def policy(self) -> object:
+        """The policy object; its own attributes tell how it is doing."""
+    def __getitem__(self, key: K, /) -> V: ...
+    def __setitem__(self, key: K, value: V, /) -> None: ...
+    def __delitem__(self, key: K, /) -> None: ...
+    def __contains__(self, key: object, /) -> bool: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[K]:
+        """Iterate over the keys of this moment, next to be evicted first where the policy has an order."""
+    @overload
+    def get(self, key: K, default: None = None, /) -> V | None: ...
+    @overload
+    def get(self, key: K, default: V, /) -> V: ...
+    @overload
+    def get(self, key: K, default: D, /) -> V | D: ...
+    @overload
+    def peek(self, key: K, default: None = None, /) -> V | None:
+        """Return the value without counting or touching."""
+    @overload
+    def peek(self, key: K, default: D, /) -> V | D: ...
+    def set(self, key: K, value: V, ttl: float | None = None) -> None:
+        """Store a value for `ttl` seconds (None: the cache's own ttl; `math.inf`: for ever)."""
+    def get_many(self, keys: Iterable[K], /) -> dict[K, V]:
+        """Return those found."""
+    def set_many(
+        self, mapping: Mapping[K, V] | Iterable[tuple[K, V]], ttl: float | None = None
+    ) -> None: ...
+    def get_or_load(self, key: K, loader: Callable[[K], V], ttl: float | None = None) -> V:
+        """Return the value, or call `loader(key)` once, however many threads ask, and store its result.
+
+        Waiters get the loader's exception too; it is not stored. A loader that asks for its own key
+        loads it again rather than wait for itself.
+        """
+    def expires_in(self, key: K, /) -> float | None:
+        """Return the seconds the entry has left, None where it does not expire; KeyError on a miss."""
+    def touch(self, key: K, ttl: float | None = None) -> bool:
+        """Give the entry a new time to live; False on a miss."""
+    def expire(self) -> int:
+        """Drop all that has expired, in one go; return how many."""
+    def resize(self, maxsize: int | None) -> None:
+        """Change the bound; what is over it is evicted in order."""
+    def stats(self) -> dict[str, Any]:
+        """Return hits, misses, hit_rate, size, maxsize, weight, inserts, evictions, expirations, ..."""
+    def reset_stats(self) -> None: ...
+    def copy(self) -> Self:
+        """Return a cache with the same settings, entries and expiries."""
+    def __copy__(self) -> Self: ...
+    def __sizeof__(self) -> int:
+        """Bytes of the table itself, without keys and values."""

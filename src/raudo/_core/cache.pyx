@@ -1,0 +1,601 @@
+# cython: binding=False
+"""`Cache`: the one-level cache as a mutable mapping, over `Table`."""
+
+cimport cython
+from cpython.object cimport PyObject, PyTypeObject
+from libc.math cimport isnan
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from raudo._core.policy cimport (
+    HAS_EXPIRY,
+    MAX_ENTRIES,
+    Policy,
+    PythonPolicy,
+    make_policy,
+    raudo_entry,
+    raudo_expiry_node,
+    raudo_hit,
+    raudo_table,
+    NO_SLOT,
+    slot_t,
+)
+from raudo._core.table cimport (
+    KEYS,
+    NEVER,
+    NO_WEIGHT_LIMIT,
+    OWN_TTL,
+    REMOVED,
+    VALUES,
+    Table,
+)
+
+import threading
+from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
+from types import GenericAlias
+
+import raudo._core.adaptive
+import raudo._core.lfu
+import raudo._core.lru
+import raudo._core.queues
+from raudo._core.loading import Load
+
+cdef extern from "Python.h":
+    void Py_INCREF(PyObject *) noexcept
+    void Py_DECREF(PyObject *) noexcept
+    PyObject *Py_None
+    int METH_FASTCALL, METH_KEYWORDS
+    ctypedef struct PyMethodDef:
+        const char *ml_name
+        void *ml_meth
+        int ml_flags
+        const char *ml_doc
+    object PyDescr_NewMethod(PyTypeObject *type, PyMethodDef *method)
+    void PyType_Modified(PyTypeObject *type)
+    int PyDict_SetItem(object d, PyObject *key, PyObject *value) except -1
+    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t) noexcept
+    Py_ssize_t PyTuple_GET_SIZE(PyObject *) noexcept
+    int PyUnicode_CompareWithASCIIString(PyObject *, const char *) noexcept
+
+cdef extern from "entry/find.h":
+    int raudo_hash(PyObject *key, uint32_t *hash) except -1
+    uint32_t raudo_find(const raudo_table *t, PyObject *key, uint32_t hash) except? 0xFFFFFFFE
+    PyObject *RAUDO_UNSURE
+    PyObject *raudo_quick_get(raudo_table *t, PyObject *key) noexcept
+
+cdef object MISSING = object()
+
+
+cdef int64_t ttl_to_ns(object ttl) except? -1:
+    """Nanoseconds; NEVER for infinity, OWN_TTL for None."""
+    if ttl is None:
+        return OWN_TTL
+    cdef double seconds
+    try:
+        seconds = ttl
+    except TypeError:
+        raise TypeError(f"ttl: wanted seconds as a number, got {ttl!r}") from None
+    if isnan(seconds) or seconds <= 0:
+        raise ValueError(f"ttl: wanted seconds > 0, got {ttl!r}")
+    if seconds > 4e9:  # over a century, and infinity
+        return NEVER
+    return max(<int64_t>(seconds * 1e9), 1)
+
+
+cdef uint64_t entries_bound(object maxsize) except? 0:
+    if maxsize is None:
+        return MAX_ENTRIES
+    if isinstance(maxsize, bool) or not hasattr(type(maxsize), "__index__"):
+        raise TypeError(f"maxsize: wanted a whole number or None, got {maxsize!r}")
+    if maxsize < 0:
+        raise ValueError(f"maxsize: wanted a number >= 0 or None, got {maxsize!r}")
+    return min(maxsize, MAX_ENTRIES)
+
+
+@cython.trashcan(True)  # a chain of caches may be long
+cdef class Cache(Table):
+    def __init__(
+        self,
+        maxsize,
+        *,
+        strategy="adaptive",
+        ttl=None,
+        max_weight=None,
+        weigher=None,
+        on_evict=None,
+        timer=None,
+    ):
+        if self._policy.name is not None:
+            raise RuntimeError("Cache.__init__ was called twice on the same object")
+        self.max_entries = entries_bound(maxsize)
+        cdef int64_t ttl_ns = ttl_to_ns(ttl)
+        self.ttl_ns = max(ttl_ns, 0)
+        for name, value in (("weigher", weigher), ("on_evict", on_evict), ("timer", timer)):
+            if value is not None and not callable(value):
+                raise TypeError(f"{name}: wanted a callable or None, got {value!r}")
+        if max_weight is not None:
+            if weigher is None:
+                raise ValueError("max_weight: needs a weigher, got none")
+            if isinstance(max_weight, bool) or not hasattr(type(max_weight), "__index__"):
+                raise TypeError(f"max_weight: wanted a whole number or None, got {max_weight!r}")
+            if not 0 <= max_weight < 2**63:
+                raise ValueError(f"max_weight: wanted 0 <= max_weight < 2**63, got {max_weight!r}")
+        self.max_total_weight = NO_WEIGHT_LIMIT if max_weight is None else max_weight
+        self._weigher = weigher
+        self._listener = on_evict
+        self._timer = timer
+        self.t.has_timer = timer is not None
+        self.loads = {}
+        cdef Policy policy = make_policy(strategy)
+        policy.attach(&self.t, self.max_entries)
+        self._policy = policy
+        self.is_soonest_first = policy.name == "ttl"
+        if isinstance(policy, PythonPolicy):
+            self.guard = threading.RLock()
+        self.t.is_plain = (
+            weigher is None and on_evict is None and self.ttl_ns == 0 and self.guard is None
+        )
+
+    # --- one key ---
+
+    def __getitem__(self, key):
+        cdef PyObject *value = self.lookup(<PyObject *>key)
+        if value == NULL:
+            raise KeyError(key)
+        result = <object>value
+        Py_DECREF(value)
+        return result
+
+    def __contains__(self, key):
+        cdef PyObject *value = self.glance(<PyObject *>key)
+        if value == NULL:
+            return False
+        Py_DECREF(value)
+        return True
+
+    def peek(self, key, default=None, /):
+        cdef PyObject *value = self.glance(<PyObject *>key)
+        if value == NULL:
+            return default
+        result = <object>value
+        Py_DECREF(value)
+        return result
+
+    def __setitem__(self, key, value):
+        self.put(<PyObject *>key, <PyObject *>value)
+
+    def setdefault(self, key, default=None):
+        cdef PyObject *found = self.lookup(<PyObject *>key)
+        if found != NULL:
+            result = <object>found
+            Py_DECREF(found)
+            return result
+        self.store(<PyObject *>key, <PyObject *>default, OWN_TTL)
+        return default
+
+    def __delitem__(self, key):
+        cdef PyObject *value = NULL
+        if not self.discard(key, REMOVED, &value):
+            raise KeyError(key)
+        Py_DECREF(value)
+
+    def pop(self, key, default=MISSING, /):
+        cdef PyObject *value = NULL
+        if self.discard(key, REMOVED, &value):
+            result = <object>value
+            Py_DECREF(value)
+            return result
+        if default is MISSING:
+            raise KeyError(key)
+        return default
+
+    def expires_in(self, key, /):
+        cdef uint32_t hash
+        raudo_hash(<PyObject *>key, &hash)
+        cdef int64_t now = self.read_timer()
+        cdef slot_t slot = raudo_find(&self.t, <PyObject *>key, hash)
+        if slot == NO_SLOT:
+            raise KeyError(key)
+        if not self.t.entries[slot].meta & HAS_EXPIRY:
+            return None
+        cdef int64_t left = self.t.expiry.at_ns[slot] - now
+        if left <= 0:
+            raise KeyError(key)
+        return left / 1e9
+
+    def touch(self, key, ttl=None):
+        cdef uint32_t hash
+        cdef int64_t ttl_ns = ttl_to_ns(ttl)
+        raudo_hash(<PyObject *>key, &hash)
+        cdef int64_t now = self.read_timer()
+        cdef slot_t slot
+        if ttl_ns == OWN_TTL:
+            ttl_ns = self.ttl_ns
+        self.enter()
+        try:
+            slot = raudo_find(&self.t, <PyObject *>key, hash)
+            if slot == NO_SLOT or (
+                self.t.entries[slot].meta & HAS_EXPIRY and now >= self.t.expiry.at_ns[slot]
+            ):
+                return False
+            self.set_expiry(slot, now + ttl_ns if ttl_ns else NEVER)
+            if raudo_hit(&self.t, slot):
+                self._policy.on_hit(slot)
+        finally:
+            self.leave()
+        return True
+
+    def get_or_load(self, key, loader, ttl=None):
+        cdef int64_t ttl_ns = ttl_to_ns(ttl)
+        cdef PyObject *found = self.lookup(<PyObject *>key)
+        if found != NULL:
+            value = <object>found
+            Py_DECREF(found)
+            return value
+        mine = Load()
+        while True:
+            load = self.loads.setdefault(key, mine)
+            if load is mine or not load.may_be_awaited():
+                break
+            if load.wait():
+                return load.result()
+        if load is mine:
+            # Another thread's load may have ended between the miss and here.
+            found = self.glance(<PyObject *>key)
+            if found != NULL:
+                self.loads.pop(key, None)
+                value = <object>found
+                Py_DECREF(found)
+                mine.finish(value)
+                return value
+        try:
+            value = loader(key)
+            self.store(<PyObject *>key, <PyObject *>value, ttl_ns)
+        except BaseException as error:
+            mine.fail(error)
+            raise
+        else:
+            mine.finish(value)
+            return value
+        finally:
+            if load is mine:
+                self.loads.pop(key, None)
+
+    # --- many ---
+
+    def get_many(self, keys, /):
+        cdef dict found = {}
+        cdef PyObject *value
+        for key in keys:
+            value = self.lookup(<PyObject *>key)
+            if value != NULL:
+                try:
+                    PyDict_SetItem(found, <PyObject *>key, value)
+                finally:
+                    Py_DECREF(value)
+        return found
+
+    def set_many(self, mapping, ttl=None):
+        cdef int64_t ttl_ns = ttl_to_ns(ttl)
+        pairs = mapping.items() if isinstance(mapping, Mapping) else mapping
+        for key, value in pairs:
+            self.store(<PyObject *>key, <PyObject *>value, ttl_ns)
+
+    def update(self, other=(), /, **more):
+        if isinstance(other, Mapping):
+            self.set_many(other)
+        elif hasattr(other, "keys"):
+            for key in other.keys():
+                self[key] = other[key]
+        else:
+            self.set_many(other)
+        if more:
+            self.set_many(more)
+
+    # --- whole ---
+
+    def resize(self, maxsize):
+        self.max_entries = entries_bound(maxsize)
+        self.trim()
+
+    def __len__(self):
+        return self.t.n_live
+
+    def __iter__(self):
+        return iter(self.snapshot(KEYS))
+
+    def __reversed__(self):
+        return reversed(self.snapshot(KEYS))
+
+    def keys(self):
+        return KeysView(self)
+
+    def values(self):
+        return SnapshotValues(self)
+
+    def items(self):
+        return SnapshotItems(self)
+
+    def __eq__(self, other):
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return dict(self.items()) == dict(other.items())
+
+    def __repr__(self):
+        return (
+            f"{type(self).__name__}(maxsize={self.maxsize}, strategy={self.strategy!r}, "
+            f"size={self.t.n_live})"
+        )
+
+    @classmethod
+    def __class_getitem__(cls, item):
+        return GenericAlias(cls, item)
+
+    @property
+    def maxsize(self):
+        return None if self.max_entries == MAX_ENTRIES else self.max_entries
+
+    @property
+    def max_weight(self):
+        return None if self.max_total_weight == NO_WEIGHT_LIMIT else self.max_total_weight
+
+    @property
+    def weight(self):
+        return self.total_weight
+
+    @property
+    def ttl(self):
+        return self.ttl_ns / 1e9 if self.ttl_ns else None
+
+    @property
+    def strategy(self):
+        return self._policy.name
+
+    @property
+    def policy(self):
+        return (<PythonPolicy>self._policy).wrapped if isinstance(
+            self._policy, PythonPolicy
+        ) else self._policy
+
+    def stats(self):
+        cdef uint64_t requests = self.t.n_hits + self.t.n_misses
+        return {
+            "hits": self.t.n_hits,
+            "misses": self.t.n_misses,
+            "hit_rate": self.t.n_hits / <double>requests if requests else 0.0,
+            "size": self.t.n_live,
+            "maxsize": self.maxsize,
+            "weight": self.total_weight,
+            "max_weight": self.max_weight,
+            "inserts": self.n_inserts,
+            "updates": self.t.n_updates,
+            "evictions": self.n_evictions,
+            "expirations": self.n_expirations,
+            "removals": self.n_removals,
+            "refused": self.n_refused,
+            "strategy": self.strategy,
+        }
+
+    def reset_stats(self):
+        self.t.n_hits = self.t.n_misses = 0
+        self.n_inserts = self.t.n_updates = self.n_evictions = 0
+        self.n_expirations = self.n_removals = self.n_refused = 0
+
+    def __sizeof__(self):
+        cdef size_t size = type(self).__basicsize__
+        size += self.t.n_allocated * sizeof(raudo_entry)
+        size += <size_t>self.t.n_words * sizeof(uint64_t)
+        size += self.n_weights * sizeof(uint32_t)
+        size += self.t.expiry.n_allocated * (
+            sizeof(int64_t) + sizeof(uint32_t) + sizeof(raudo_expiry_node)
+        )
+        return size + self._policy.memory()
+
+    def __reduce__(self):
+        # A compiled policy travels by its name and starts afresh; a Python one travels itself.
+        strategy = (
+            (<PythonPolicy>self._policy).wrapped
+            if isinstance(self._policy, PythonPolicy)
+            else self.strategy
+        )
+        settings = {
+            "strategy": strategy,
+            "ttl": self.ttl,
+            "max_weight": self.max_weight,
+            "weigher": self._weigher,
+            "on_evict": self._listener,
+            "timer": self._timer,
+        }
+        entries = []
+        for key, value in self.items():
+            try:
+                left = self.expires_in(key)
+            except KeyError:
+                continue
+            entries.append((key, value, left))
+        return revive, (type(self), self.maxsize, settings, entries, getattr(self, "__dict__", None))
+
+    def copy(self):
+        return self.__copy__()
+
+    def __copy__(self):
+        make, args = self.__reduce__()
+        strategy = args[2]["strategy"]
+        if not isinstance(strategy, str):
+            import copy
+
+            args[2]["strategy"] = copy.deepcopy(strategy)
+        return make(*args)
+
+
+class SnapshotValues(ValuesView):
+    """The values of the moment that iteration starts; reading them does not touch."""
+
+    __slots__ = ()
+
+    def __iter__(self):
+        return iter((<Cache>self._mapping).snapshot(VALUES))
+
+    def __contains__(self, value):
+        return any(each is value or each == value for each in self)
+
+
+class SnapshotItems(ItemsView):
+    """The pairs of the moment that iteration starts; reading them does not touch."""
+
+    __slots__ = ()
+
+    def __iter__(self):
+        cdef Cache cache = self._mapping
+        cdef uint64_t version
+        while True:
+            version = cache.t.version
+            keys = cache.snapshot(KEYS)
+            values = cache.snapshot(VALUES)
+            if version == cache.t.version and len(keys) == len(values):
+                return iter(list(zip(keys, values)))
+
+    def __contains__(self, item):
+        key, value = item
+        found = self._mapping.peek(key, MISSING)
+        return found is value or (found is not MISSING and found == value)
+
+
+def revive(kind, maxsize, settings, entries, attributes):
+    """Make a cache of what `Cache.__reduce__` gave."""
+    cdef Cache cache = kind.__new__(kind)
+    Cache.__init__(cache, maxsize, **settings)
+    for key, value, left in entries:
+        cache.store(<PyObject *>key, <PyObject *>value, NEVER if left is None else ttl_to_ns(left))
+    cache.n_inserts = 0
+    if attributes:
+        cache.__dict__.update(attributes)
+    return cache
+
+
+# --- entry points by hand: Cython's argument handling costs 12-16 ns, a third of a hit ---
+
+cdef PyObject *fast_get(
+    PyObject *self, PyObject **args, Py_ssize_t n_args, PyObject *names
+) except NULL:
+    cdef PyObject *value
+    cdef PyObject *default = Py_None
+    cdef PyObject *key = NULL
+    if names == NULL and (n_args == 1 or n_args == 2):
+        key = args[0]
+        if n_args == 2:
+            default = args[1]
+    else:
+        parse_get(args, n_args, names, &key, &default)
+    value = raudo_quick_get(&(<Cache>self).t, key)
+    if value == RAUDO_UNSURE:
+        value = (<Cache>self).lookup(key)
+    if value == NULL:
+        value = default
+        Py_INCREF(value)
+    return value
+
+
+cdef PyObject *fast_subscript(PyObject *self, PyObject *key) except NULL:
+    cdef PyObject *value = raudo_quick_get(&(<Cache>self).t, key)
+    if value == RAUDO_UNSURE:
+        value = (<Cache>self).lookup(key)
+    if value == NULL:
+        raise KeyError(<object>key)
+    return value
+
+
+cdef int parse_get(
+    PyObject **args, Py_ssize_t n_args, PyObject *names, PyObject **key, PyObject **default
+) except -1:
+    cdef Py_ssize_t i, n_names = PyTuple_GET_SIZE(names) if names != NULL else 0
+    cdef PyObject *name
+    if n_args > 2:
+        raise TypeError(f"get() takes 1 or 2 arguments, got {n_args + n_names}")
+    if n_args > 0:
+        key[0] = args[0]
+    if n_args > 1:
+        default[0] = args[1]
+    for i in range(n_names):
+        name = PyTuple_GET_ITEM(names, i)
+        if PyUnicode_CompareWithASCIIString(name, b"key") == 0 and n_args < 1:
+            key[0] = args[n_args + i]
+        elif PyUnicode_CompareWithASCIIString(name, b"default") == 0 and n_args < 2:
+            default[0] = args[n_args + i]
+        else:
+            raise TypeError(f"get() got an unexpected or repeated argument {<object>name!r}")
+    if key[0] == NULL:
+        raise TypeError("get() missing the argument 'key'")
+    return 0
+
+
+cdef PyObject *fast_set(
+    PyObject *self, PyObject **args, Py_ssize_t n_args, PyObject *names
+) except NULL:
+    cdef int64_t ttl_ns = OWN_TTL
+    if names == NULL and (n_args == 2 or n_args == 3):
+        if n_args == 3:
+            ttl_ns = ttl_to_ns(<object>args[2])
+        if ttl_ns == OWN_TTL:
+            (<Cache>self).put(args[0], args[1])
+        else:
+            (<Cache>self).store(args[0], args[1], ttl_ns)
+    else:
+        set_by_name(<Cache>self, args, n_args, names)
+    Py_INCREF(Py_None)
+    return Py_None
+
+
+cdef int set_by_name(Cache self, PyObject **args, Py_ssize_t n_args, PyObject *names) except -1:
+    cdef Py_ssize_t i, n_names = PyTuple_GET_SIZE(names) if names != NULL else 0
+    given = dict(zip(("key", "value", "ttl"), [<object>args[i] for i in range(min(n_args, 3))]))
+    if n_args > 3:
+        raise TypeError(f"set() takes 2 or 3 arguments, got {n_args + n_names}")
+    for i in range(n_names):
+        name = <object>PyTuple_GET_ITEM(names, i)
+        if name not in ("key", "value", "ttl") or name in given:
+            raise TypeError(f"set() got an unexpected or repeated argument {name!r}")
+        given[name] = <object>args[n_args + i]
+    for name in ("key", "value"):
+        if name not in given:
+            raise TypeError(f"set() missing the argument {name!r}")
+    key, value = given["key"], given["value"]
+    return self.store(<PyObject *>key, <PyObject *>value, ttl_to_ns(given.get("ttl")))
+
+
+cdef PyMethodDef GET = PyMethodDef(
+    b"get",
+    <void *>fast_get,
+    METH_FASTCALL | METH_KEYWORDS,
+    b"get($self, key, default=None)\n--\n\nReturn the value, or the default on a miss.",
+)
+cdef PyMethodDef SET = PyMethodDef(
+    b"set",
+    <void *>fast_set,
+    METH_FASTCALL | METH_KEYWORDS,
+    b"set($self, key, value, ttl=None)\n--\n\n"
+    b"Store a value for `ttl` seconds (None: the cache's own ttl; `math.inf`: for ever).",
+)
+
+cdef extern from *:
+    """
+    #define raudo_set_subscript(type, fn) ((type)->tp_as_mapping->mp_subscript = (binaryfunc)(fn))
+    #if PY_VERSION_HEX >= 0x030C0000
+    #define raudo_type_dict(type) PyType_GetDict(type)
+    #else
+    #define raudo_type_dict(type) Py_NewRef((type)->tp_dict)
+    #endif
+    """
+    object raudo_type_dict(PyTypeObject *type)
+    void raudo_set_subscript(PyTypeObject *type, void *fn) noexcept
+
+cdef int install(PyMethodDef *method) except -1:
+    method_object = PyDescr_NewMethod(<PyTypeObject *>Cache, method)
+    raudo_type_dict(<PyTypeObject *>Cache)[method.ml_name.decode()] = method_object
+    return 0
+
+
+install(&GET)
+install(&SET)
+raudo_set_subscript(<PyTypeObject *>Cache, <void *>fast_subscript)
+PyType_Modified(<PyTypeObject *>Cache)
+MutableMapping.register(Cache)
