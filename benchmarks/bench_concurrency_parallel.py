@@ -4,8 +4,9 @@
     python benchmarks/bench_concurrency_parallel.py --scale 0.02 --rounds 1
     python benchmarks/bench_concurrency_parallel.py --only arrays --peers raudo,multiprocessing
 
-Tools are interleaved within a round and see the same work; pools are made and closed in each timing,
-but for "warm" rows. Milliseconds a batch; the last column is the best peer's time over raudo's.
+Tools are interleaved within a round and see the same work; pools are made and closed in each
+timing, but for "warm" rows. Milliseconds a batch; the last column is the best peer's time over
+raudo's.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class Clock(Protocol):
         ...
 
     def time_ns(self) -> int:
-        """Return wall-clock nanoseconds since 1970; what outlives the process is stamped with it."""
+        """Return wall-clock nanoseconds since 1970: the stamp of what outlives the process."""
         ...
 
 

@@ -14,7 +14,6 @@ from libc.stdint cimport uint64_t
 
 from raudo._core.policy cimport (
     META_SHIFT,
-    Policy,
     raudo_mini_cache,
     raudo_mini_free,
     raudo_mini_request,
@@ -28,7 +27,7 @@ from raudo._core.policy cimport (
 )
 from raudo._core.queues cimport TwoQueue
 
-from raudo._core.policy import REGISTRY
+from raudo._core.policy import REGISTRY as _REGISTRY
 
 cdef enum:
     N_EXPERTS = 4
@@ -176,4 +175,4 @@ cdef class Adaptive(TwoQueue):
         return size
 
 
-REGISTRY["adaptive"] = Adaptive
+_REGISTRY["adaptive"] = Adaptive

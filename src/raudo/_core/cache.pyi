@@ -1,11 +1,17 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from types import GenericAlias
 from typing import Any, Self, TypeVar, overload
 
-K = TypeVar("K")
-V = TypeVar("V")
-D = TypeVar("D")
+from typing_extensions import disjoint_base
 
-class Cache(MutableMapping[K, V]):
+from raudo._core.table import Table
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+_D = TypeVar("_D")
+
+@disjoint_base
+class Cache(Table, MutableMapping[_K, _V]):
     """A bounded mapping in compiled code; thread-safe, one level, any eviction strategy.
 
     Args:
@@ -31,8 +37,8 @@ class Cache(MutableMapping[K, V]):
         strategy: object = "adaptive",
         ttl: float | None = None,
         max_weight: int | None = None,
-        weigher: Callable[[K, V], int] | None = None,
-        on_evict: Callable[[K, V, str], object] | None = None,
+        weigher: Callable[[_K, _V], int] | None = None,
+        on_evict: Callable[[_K, _V, str], object] | None = None,
         timer: Callable[[], float] | None = None,
     ) -> None: ...
     @property
@@ -50,43 +56,45 @@ class Cache(MutableMapping[K, V]):
     @property
     def policy(self) -> object:
         """The policy object; its own attributes tell how it is doing."""
-    def __getitem__(self, key: K, /) -> V: ...
-    def __setitem__(self, key: K, value: V, /) -> None: ...
-    def __delitem__(self, key: K, /) -> None: ...
+    def __getitem__(self, key: _K, /) -> _V: ...
+    def __setitem__(self, key: _K, value: _V, /) -> None: ...
+    def __delitem__(self, key: _K, /) -> None: ...
     def __contains__(self, key: object, /) -> bool: ...
     def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[K]:
+    def __reversed__(self) -> Iterator[_K]: ...
+    def setdefault(self, key: _K, default: _V = ...) -> _V: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+    def __iter__(self) -> Iterator[_K]:
         """Iterate over the keys of this moment, next to be evicted first where the policy has an order."""
     @overload
-    def get(self, key: K, default: None = None, /) -> V | None: ...
+    def get(self, key: _K, default: None = None) -> _V | None: ...
     @overload
-    def get(self, key: K, default: V, /) -> V: ...
+    def get(self, key: _K, default: _V) -> _V: ...
     @overload
-    def get(self, key: K, default: D, /) -> V | D: ...
+    def get(self, key: _K, default: _D) -> _V | _D: ...
     @overload
-    def peek(self, key: K, default: None = None, /) -> V | None:
+    def peek(self, key: _K, default: None = None, /) -> _V | None:
         """Return the value without counting or touching."""
     @overload
-    def peek(self, key: K, default: D, /) -> V | D: ...
-    def set(self, key: K, value: V, ttl: float | None = None) -> None:
+    def peek(self, key: _K, default: _D, /) -> _V | _D: ...
+    def set(self, key: _K, value: _V, ttl: float | None = None) -> None:
         """Store a value for `ttl` seconds (None: the cache's own ttl; `math.inf`: for ever)."""
-    def get_many(self, keys: Iterable[K], /) -> dict[K, V]:
+    def get_many(self, keys: Iterable[_K], /) -> dict[_K, _V]:
         """Return those found."""
     def set_many(
-        self, mapping: Mapping[K, V] | Iterable[tuple[K, V]], ttl: float | None = None
+        self, mapping: Mapping[_K, _V] | Iterable[tuple[_K, _V]], ttl: float | None = None
     ) -> None: ...
-    def get_or_load(self, key: K, loader: Callable[[K], V], ttl: float | None = None) -> V:
+    def get_or_load(self, key: _K, loader: Callable[[_K], _V], ttl: float | None = None) -> _V:
         """Return the value, or call `loader(key)` once, however many threads ask, and store its result.
 
         Waiters get the loader's exception too; it is not stored. A loader that asks for its own key
         loads it again rather than wait for itself.
         """
-    def expires_in(self, key: K, /) -> float | None:
+    def expires_in(self, key: _K, /) -> float | None:
         """Return the seconds the entry has left, None where it does not expire; KeyError on a miss."""
-    def touch(self, key: K, ttl: float | None = None) -> bool:
+    def touch(self, key: _K, ttl: float | None = None) -> bool:
         """Give the entry a new time to live; False on a miss."""
-    def expire(self) -> int:
-        """Drop all that has expired, in one go; return how many."""
     def resize(self, maxsize: int | None) -> None:
         """Change the bound; what is over it is evicted in order."""
     def stats(self) -> dict[str, Any]:

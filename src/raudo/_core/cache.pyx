@@ -310,10 +310,10 @@ cdef class Cache(Table):
         return KeysView(self)
 
     def values(self):
-        return SnapshotValues(self)
+        return _SnapshotValues(self)
 
     def items(self):
-        return SnapshotItems(self)
+        return _SnapshotItems(self)
 
     def __eq__(self, other):
         if not isinstance(other, Mapping):
@@ -412,7 +412,7 @@ cdef class Cache(Table):
             except KeyError:
                 continue
             entries.append((key, value, left))
-        return revive, (type(self), self.maxsize, settings, entries, getattr(self, "__dict__", None))
+        return _revive, (type(self), self.maxsize, settings, entries, getattr(self, "__dict__", None))
 
     def copy(self):
         return self.__copy__()
@@ -427,7 +427,7 @@ cdef class Cache(Table):
         return make(*args)
 
 
-class SnapshotValues(ValuesView):
+class _SnapshotValues(ValuesView):
     """The values of the moment that iteration starts; reading them does not touch."""
 
     __slots__ = ()
@@ -439,7 +439,7 @@ class SnapshotValues(ValuesView):
         return any(each is value or each == value for each in self)
 
 
-class SnapshotItems(ItemsView):
+class _SnapshotItems(ItemsView):
     """The pairs of the moment that iteration starts; reading them does not touch."""
 
     __slots__ = ()
@@ -460,7 +460,7 @@ class SnapshotItems(ItemsView):
         return found is value or (found is not MISSING and found == value)
 
 
-def revive(kind, maxsize, settings, entries, attributes):
+def _revive(kind, maxsize, settings, entries, attributes):
     """Make a cache of what `Cache.__reduce__` gave."""
     cdef Cache cache = kind.__new__(kind)
     Cache.__init__(cache, maxsize, **settings)

@@ -10,7 +10,7 @@ Every function here assumes checked arguments: equal widths, unit stride along a
 released throughout, and nothing is shared between calls: threads may work on parts of one matrix.
 """
 
-from libc.math cimport isnan, NAN, sqrt
+from libc.math cimport NAN, sqrt
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
 

@@ -19,12 +19,11 @@ from raudo._core.policy cimport (
     raudo_list_append,
     raudo_list_remove,
     raudo_list_reset,
-    raudo_table,
     slot_t,
     uint32_t,
 )
 
-from raudo._core.policy import REGISTRY
+from raudo._core.policy import REGISTRY as _REGISTRY
 
 ctypedef struct Bucket:
     raudo_list members
@@ -154,4 +153,4 @@ cdef class Lfu(Policy):
         return self.n_allocated * sizeof(Bucket)
 
 
-REGISTRY["lfu"] = Lfu
+_REGISTRY["lfu"] = Lfu

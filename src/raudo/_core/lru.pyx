@@ -14,7 +14,7 @@ from raudo._core.policy cimport (
     uint32_t,
 )
 
-from raudo._core.policy import REGISTRY
+from raudo._core.policy import REGISTRY as _REGISTRY
 
 
 @cython.final
@@ -47,4 +47,4 @@ cdef class Lru(Policy):
             slot = self.t.entries[slot].next
 
 
-REGISTRY["lru"] = Lru
+_REGISTRY["lru"] = Lru

@@ -1,5 +1,7 @@
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
+
+from typing_extensions import disjoint_base
 
 from raudo._core.cache import Cache
 
@@ -9,6 +11,7 @@ class CacheInfo(NamedTuple):
     maxsize: int | None
     currsize: int
 
+@disjoint_base
 class Memo:
     """A callable that remembers: the compiled body of `raudo.lru_cache` and `raudo.cached`.
 
@@ -21,17 +24,17 @@ class Memo:
     __wrapped__: Callable[..., Any]
     @property
     def cache(self) -> Cache[Any, Any] | None: ...
-    def __init__(
-        self,
+    def __new__(
+        cls,
         fn: Callable[..., Any],
         cache: Cache[Any, Any] | None,
         *,
         typed: bool = False,
         key: Callable[..., Any] | None = None,
-    ) -> None:
+    ) -> Self:
         """Remember `fn` in `cache`; None remembers nothing and counts misses."""
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
-    def __get__(self, instance: object, owner: type | None = None) -> Any: ...
+    def __get__(self, instance: object, owner: type | None = None, /) -> Any: ...
     def __copy__(self) -> Memo: ...
     def __deepcopy__(self, memo: object) -> Memo: ...
     def cache_info(self) -> CacheInfo: ...

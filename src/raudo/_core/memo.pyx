@@ -5,7 +5,6 @@ Called by the vectorcall protocol (PEP 590), so that a hit parses no arguments, 
 one positional argument and makes no frame.
 """
 
-cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from cpython.ref cimport Py_INCREF as INCREF_OBJECT

@@ -1,11 +1,14 @@
 from collections.abc import Callable
 from typing import Any, final
 
+from typing_extensions import disjoint_base
+
 REGISTRY: dict[str, Callable[[], Any]]
 
 def find_unknown(find: Callable[[str], Callable[[], Any] | None]) -> None:
     """Let `find(name)` return a factory for a name that is not in the registry, or None."""
 
+@disjoint_base
 class Policy:
     """Decides which entry leaves next; the base of the compiled policies."""
 

@@ -1,5 +1,7 @@
 from typing import final
 
+from typing_extensions import disjoint_base
+
 from raudo._core.policy import Policy
 
 class Fifo(Policy):
@@ -9,6 +11,7 @@ class Fifo(Policy):
 class Ttl(Fifo):
     """What expires first leaves first."""
 
+@disjoint_base
 class TwoQueue(Policy):
     """Two queues and marks under some rule."""
 

@@ -2,8 +2,6 @@
 """Policies of queues, whose hits set a mark or nothing at all: FIFO, TTL, SIEVE and S3-FIFO."""
 
 cimport cython
-from libc.stdint cimport uint64_t
-
 from raudo._core.policy cimport (
     NO_SLOT,
     RAUDO_HIT_MARK,
@@ -21,7 +19,7 @@ from raudo._core.policy cimport (
     raudo_two_queue_victim,
 )
 
-from raudo._core.policy import REGISTRY
+from raudo._core.policy import REGISTRY as _REGISTRY
 
 
 cdef uint32_t walk_list(const raudo_entry *entries, const raudo_list *list, slot_t *out) noexcept:
@@ -122,7 +120,7 @@ cdef class S3Fifo(TwoQueue):
         )
 
 
-REGISTRY["fifo"] = Fifo
-REGISTRY["ttl"] = Ttl
-REGISTRY["sieve"] = Sieve
-REGISTRY["s3fifo"] = S3Fifo
+_REGISTRY["fifo"] = Fifo
+_REGISTRY["ttl"] = Ttl
+_REGISTRY["sieve"] = Sieve
+_REGISTRY["s3fifo"] = S3Fifo

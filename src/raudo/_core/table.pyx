@@ -26,7 +26,6 @@ from raudo._core.policy cimport (
     PythonPolicy,
     raudo_entry,
     raudo_expiry,
-    raudo_expiry_node,
     raudo_give_back,
     raudo_hit,
     raudo_index_insert,

@@ -8,97 +8,100 @@ its UTF-8 and a seed.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
-Int64 = NDArray[np.int64]
-UInt32 = NDArray[np.uint32]
-UInt64 = NDArray[np.uint64]
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
+_Int64 = NDArray[np.int64]
+_UInt32 = NDArray[np.uint32]
+_UInt64 = NDArray[np.uint64]
+_Float32 = NDArray[np.float32]
+_Float64 = NDArray[np.float64]
 
 WORD_SEED: int
 HASH_VERSION: int
 
-def tokenise(texts: Iterable[str], *, n_jobs: int = 1, seed: int = ...) -> tuple[Int64, UInt64]:
+def tokenise(texts: Iterable[str], *, n_jobs: int = 1, seed: int = ...) -> tuple[_Int64, _UInt64]:
     """Return (offsets, words): the hash of every word of every text, in order."""
 
 def count_words(
     texts: Iterable[str], *, n_jobs: int = 1, seed: int = ...
-) -> tuple[Int64, UInt64, UInt32, Int64]:
+) -> tuple[_Int64, _UInt64, _UInt32, _Int64]:
     """Return (offsets, words, counts, lengths): each text's distinct words, ascending by hash, how
     often each occurs, and how many words the text has in all."""
 
 def word_sets(
     texts: Iterable[str], *, shingle: int = 1, n_jobs: int = 1, seed: int = ...
-) -> tuple[Int64, UInt64]:
+) -> tuple[_Int64, _UInt64]:
     """Return (offsets, runs): each text's distinct runs of `shingle` words, ascending by hash. A
     text of fewer words has one run, of all of them."""
 
-def content_keys(texts: Iterable[str]) -> UInt64:
+def content_keys(texts: Iterable[str]) -> _UInt64:
     """Return (n, 2): 128 bits that tell one text from another, the same in every process."""
 
 def hash_bytes(data: Any, seed: int = 0) -> int:
     """Hash a bytes-like object in C order to 64 bits; about 10 GB/s."""
 
-def vocabulary(words: UInt64) -> tuple[UInt32, int]:
+def vocabulary(words: _UInt64) -> tuple[_UInt32, int]:
     """Number the distinct words by first appearance: (number of each word, how many there are)."""
 
 def embed(
-    offsets: Int64,
-    words: UInt64,
-    counts: UInt32,
-    terms: UInt32,
-    idf: Float64,
+    offsets: _Int64,
+    words: _UInt64,
+    counts: _UInt32,
+    terms: _UInt32,
+    idf: _Float64,
     dimensions: int,
     *,
     n_jobs: int = 1,
-) -> Float32:
+) -> _Float32:
     """Return (n, dimensions): words weighted by (1 + ln count) * idf[term], added with a hashed
     sign at a hashed dimension, each row scaled to unit length; zeros for a text without words."""
 
-def set_keys(offsets: Int64, words: UInt64) -> UInt64:
+def set_keys(offsets: _Int64, words: _UInt64) -> _UInt64:
     """Return (n, 2): 128 bits that tell one set from another."""
 
-def take_rows(offsets: Int64, values: NDArray[Any], rows: Int64) -> tuple[Int64, NDArray[Any]]:
+def take_rows(offsets: _Int64, values: NDArray[Any], rows: _Int64) -> tuple[_Int64, NDArray[Any]]:
     """Gather rows of a CSR pair, of any dtype, into a new one."""
 
-def rank_terms(offsets: Int64, terms: UInt32, rank_of: UInt32, *, n_jobs: int = 1) -> UInt32:
+def rank_terms(offsets: _Int64, terms: _UInt32, rank_of: _UInt32, *, n_jobs: int = 1) -> _UInt32:
     """Replace terms by `rank_of[term]` and sort them within each document."""
 
-def minhash(offsets: Int64, words: UInt64, seeds: UInt32, *, n_jobs: int = 1) -> UInt32:
+def minhash(offsets: _Int64, words: _UInt64, seeds: _UInt32, *, n_jobs: int = 1) -> _UInt32:
     """Return (n, len(seeds)) MinHash signatures; all ones for an empty set."""
 
-def jaccard_pairs(offsets: Int64, words: UInt64, left: Int64, right: Int64) -> Float64:
+def jaccard_pairs(offsets: _Int64, words: _UInt64, left: _Int64, right: _Int64) -> _Float64:
     """Return the exact Jaccard similarity of sets left[i] and right[i]; 0 where both are empty."""
 
 def likely_neighbours(
-    offsets: Int64,
-    ranks: UInt32,
-    idf: Float32,
-    vectors: Float32,
+    offsets: _Int64,
+    ranks: _UInt32,
+    idf: _Float32,
+    vectors: _Float32,
     k: int,
     *,
     n_jobs: int = 1,
     tick: Callable[[int], object] | None = None,
-) -> tuple[Int64, Float32]:
+) -> tuple[_Int64, _Float32]:
     """Return (ids, cosines), both (n, k), of the best among those that share a document's rarest
     words; -1 and NaN where there are fewer. Ranks are as `SetJoin` takes them, idf is by rank."""
 
+@disjoint_base
 class Forest:
     """A union-find forest over n things; for one thread at a time."""
 
     n: int
-    def __init__(self, n: int) -> None: ...
-    def unite(self, left: Int64, right: Int64) -> None:
+    def __new__(cls, n: int) -> Self: ...
+    def unite(self, left: _Int64, right: _Int64) -> None:
         """Put left[i] and right[i] into one tree."""
     def merge(self, other: Forest) -> None:
         """Take over what another forest of the same n has united."""
-    def roots(self) -> Int64:
+    def roots(self) -> _Int64:
         """Return the least member of each one's tree."""
 
+@disjoint_base
 class SetJoin:
     """Similar sets, joined into components, each thread with a `Forest` of its own.
 
@@ -107,10 +110,12 @@ class SetJoin:
     """
 
     n: int
-    def __init__(self, offsets: Int64, ranks: UInt32, threshold: float) -> None: ...
-    def build_index(self, n_ranks: int) -> Int64:
+    def __init__(self, offsets: _Int64, ranks: _UInt32, threshold: float) -> None: ...
+    def build_index(self, n_ranks: int) -> _Int64:
         """Index the prefixes; return how many sets hold each rank in theirs. `join` needs it."""
     def join(self, lo: int, hi: int, forest: Forest) -> None:
         """Unite each set of [lo, hi) with those before it whose Jaccard reaches the threshold."""
-    def join_buckets(self, starts: Int64, members: Int64, lo: int, hi: int, forest: Forest) -> None:
+    def join_buckets(
+        self, starts: _Int64, members: _Int64, lo: int, hi: int, forest: Forest
+    ) -> None:
         """Unite similar sets within each bucket b of [lo, hi): members[starts[b]:starts[b + 1]]."""

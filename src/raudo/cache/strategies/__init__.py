@@ -1,7 +1,8 @@
 """The eviction strategies by name: the compiled ones, and those that plug-ins bring.
 
 A plug-in registers the class of a policy (see `raudo.types.EvictionPolicy`) under the entry point
-group `raudo.policies`, or calls `register`; `Cache(..., strategy="its-name")` then makes one a cache.
+group `raudo.policies`, or calls `register`; `Cache(..., strategy="its-name")` then makes one for
+each cache.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from enum import Enum
 from importlib.metadata import entry_points
 from typing import Any
 
-from raudo._core import policy as _policy
 from raudo._core import cache as _cache  # noqa: F401  registers the compiled policies
+from raudo._core import policy as _policy
 
 __all__ = ["CacheStrategy", "available", "register"]
 

@@ -1,42 +1,38 @@
+# cython: binding=False
 """One load of a key, however many threads ask for it."""
 
-from __future__ import annotations
-
 import threading
-from typing import Any, ClassVar
 
 
 class Load:
     """A load under way: the thread that runs it, and what the others wait for."""
 
-    waiting: ClassVar[dict[int, Load]] = {}
-    """Thread -> the load that it waits for, over all caches."""
+    waiting = {}  # thread -> the load that it waits for, over all caches
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.owner = threading.get_ident()
         self.done = threading.Event()
-        self.value: Any = None
-        self.error: BaseException | None = None
+        self.value = self.error = None
 
-    def finish(self, value: Any) -> None:
+    def finish(self, value):
         self.value = value
         self.done.set()
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error):
         self.error = error
         self.done.set()
 
-    def may_be_awaited(self) -> bool:
+    def may_be_awaited(self):
         """Say whether waiting ends: not where the load waits for this very thread in the end."""
         me = threading.get_ident()
-        load: Load | None = self
+        load = self
         while load is not None:
             if load.owner == me:
                 return False
             load = self.waiting.get(load.owner)
         return True
 
-    def wait(self) -> bool:
+    def wait(self):
         """Wait for the end; False where the load was broken off and somebody else has to load."""
         me = threading.get_ident()
         self.waiting[me] = self
@@ -48,7 +44,7 @@ class Load:
             del self.waiting[me]
         return self.error is None or isinstance(self.error, Exception)
 
-    def result(self) -> Any:
+    def result(self):
         """Return what was loaded, or raise what the loader raised."""
         if self.error is not None:
             raise self.error
