@@ -226,6 +226,14 @@ def test_packed_bits_are_as_the_bools_they_hold(isa):
         np.testing.assert_allclose(packed, wanted)
 
 
+@pytest.mark.parametrize("d", [9, 97])
+@pytest.mark.parametrize("metric", ["hamming", "jaccard"])
+def test_bools_in_fortran_order_are_as_in_c_order(metric, d):
+    x, y = normal((7, d)) > 0, normal((50, d), seed=1) > 0.5
+    given = pairwise_distances(np.asfortranarray(x), np.asfortranarray(y), metric)
+    np.testing.assert_array_equal(given, pairwise_distances(x, y, metric))
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     data=st.data(),

@@ -53,6 +53,17 @@ def test_remove_counts_what_there_was():
     assert index.search(np.eye(4)[1:2], 1).ids.tolist() == [[2]]
 
 
+def test_ids_that_run_out_are_a_clear_error():
+    index, largest = FlatIndex(2), 2**63 - 1
+    index.add([[1, 0]], ids=[largest - 1])
+    with pytest.raises(ValueError, match="ids run out"):
+        index.add(np.eye(2))
+    assert index.add([[0, 1]]).tolist() == [largest]
+    with pytest.raises(ValueError, match="ids run out"):
+        index.add([[0, 1]])
+    assert index.search([[0, 1]], 1).ids.tolist() == [[largest]]
+
+
 def test_empty_index_has_no_matches():
     given = FlatIndex(4).search(np.eye(4), 2)
     assert (given.ids == -1).all()

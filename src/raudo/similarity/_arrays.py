@@ -92,7 +92,8 @@ def pair(
 
 def pack_bits(array: NDArray[Any]) -> NDArray[Any]:
     """Return which elements are not zero, eight to a byte."""
-    return np.packbits(array if array.dtype == np.bool_ else array != 0, axis=1)
+    packed = np.packbits(array if array.dtype == np.bool_ else array != 0, axis=1)
+    return rows_of(packed, np.uint8)  # NumPy packs an array in Fortran order into another such
 
 
 def element_type(metric: Metric, *dtypes: np.dtype[Any]) -> str:

@@ -23,6 +23,7 @@ __all__ = ["FlatIndex"]
 
 Filter = ArrayLike | Callable[[NDArray[np.int64]], ArrayLike]
 _STORAGES = ("float32", "bits")
+_LARGEST_ID = int(np.iinfo(np.int64).max)
 
 
 class _Rows(NamedTuple):
@@ -122,9 +123,12 @@ class FlatIndex:
         with self._lock:
             rows = self._rows
             if names is None:
-                names = np.arange(
-                    rows.largest_id + 1, rows.largest_id + 1 + len(added), dtype=np.int64
-                )
+                first = rows.largest_id + 1
+                if first + len(added) > _LARGEST_ID + 1:
+                    raise ValueError(
+                        f"ids run out: the largest so far is {rows.largest_id}, give free ones"
+                    )
+                names = np.arange(len(added), dtype=np.int64) + first
             else:
                 _refuse_known(names, rows)
             if not len(added):
@@ -249,7 +253,7 @@ def _id_array(name: str, ids: ArrayLike, lowest: int | None = 0) -> NDArray[np.i
         raise TypeError(
             f"{name} is {array.dtype} of shape {array.shape}, a row of whole numbers is wanted"
         )
-    if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
+    if array.dtype.kind == "u" and array.size and int(array.max()) > _LARGEST_ID:
         raise ValueError(f"{name} has {int(array.max())}, at most 2**63 - 1 is wanted")
     if lowest is not None and array.size and int(array.min()) < lowest:
         raise ValueError(f"{name} has {int(array.min())}, numbers from {lowest} are wanted")
