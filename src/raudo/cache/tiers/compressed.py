@@ -79,12 +79,17 @@ class CompressedTier:
     def put_nowait(self, key: bytes, blob: Blob) -> None:
         """Store the blob, pushing out the oldest; one too large for the level goes at once."""
         gone: list[tuple[bytes, Blob, str]] = []
+        weight = self._weight(key, blob)
         with self._lock:
             self._puts += 1
             if key in self._blobs:
                 self._remove(key)
-            self._blobs[key] = blob
-            self._bytes += self._weight(key, blob)
+            if self.max_bytes is not None and weight > self.max_bytes:
+                gone.append((key, blob, "capacity"))
+                self._evictions += 1
+            else:
+                self._blobs[key] = blob
+                self._bytes += weight
             while len(self._blobs) > self.max_entries or (
                 self.max_bytes is not None and self._bytes > self.max_bytes
             ):
