@@ -17,6 +17,7 @@ import pytest
 
 from raudo import events
 from raudo.cache import CacheStrategy, SmartCache
+from raudo.cache.keys import encode_key
 from raudo.cache.l1 import apportion
 from raudo.cache.tiers import DiskTier
 from raudo.errors import Closed, TierUnavailable
@@ -326,6 +327,17 @@ def test_the_listener_hears_what_the_cache_lets_go(clock):
         assert heard[2:] == [(("k", 4), [4], "expired")]
 
 
+@pytest.mark.parametrize("secret", [None, b"0123456789abcdef"])
+def test_the_listener_is_given_values_from_the_disk(tmp_path, secret):
+    heard = []
+    with SmartCache(
+        2, levels=(0, 0, 1), path=tmp_path / "c", secret=secret, on_evict=lambda *a: heard.append(a)
+    ) as cache:
+        for n in range(4):
+            cache.set_nowait(n, [n])
+    assert heard == [(0, [0], "capacity"), (1, [1], "capacity")]
+
+
 # --- bytes ------------------------------------------------------------------------------------
 
 
@@ -524,6 +536,19 @@ def test_expiry_goes_on_while_nobody_runs(tmp_path, clock):
         assert cache.get_nowait("long") == 1
 
 
+@pytest.mark.parametrize("was", [10, 1000])
+async def test_a_new_time_to_live_survives_a_restart(tmp_path, clock, was):
+    async with SmartCache(3, "lru", levels=(1, 1, 1), path=tmp_path / "c", clock=clock) as cache:
+        await cache.set("k", 1, ttl=was)
+        await cache.set("other", 2)
+        assert where(cache, "k") == [2]
+        await cache.flush()  # writes a copy with the old time
+        assert await cache.touch("k", 1010 - was)
+    clock.advance(20)
+    async with SmartCache(3, path=tmp_path / "c", clock=clock) as cache:
+        assert await cache.get("k") == (1 if was == 10 else None)
+
+
 def test_a_second_owner_is_told(tmp_path):
     with (
         SmartCache(9, path=tmp_path / "c"),
@@ -651,6 +676,50 @@ def test_a_hostile_pickle_in_the_folder_is_never_loaded(tmp_path, monkeypatch):
                 if secret is None and codec != "plain+signed":
                     assert stats["forbidden"] == 1
                 assert accounts_balance(cache)
+
+
+class MakesFolder:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("codec", ["plain", "pickle"])
+def test_a_hostile_pickle_is_not_loaded_for_the_listener(tmp_path, codec):
+    trap, heard = tmp_path / "trap", []
+    payload = pickle.dumps(MakesFolder(str(trap)))
+    tier = DiskTier(tmp_path / "c")
+    tier.put_nowait(encode_key("bad"), Blob(payload, codec, len(payload)))
+    tier.put_nowait(encode_key("late"), Blob(payload, codec, len(payload), expires_ns=1))
+    tier.close()
+    with SmartCache(2, path=tmp_path / "c", on_evict=lambda *args: heard.append(args)) as cache:
+        for n in range(9):
+            cache.set_nowait(n, n)
+    assert sorted(heard[:2], key=str) == [("bad", None, "capacity"), ("late", None, "expired")]
+    assert not trap.exists()
+
+
+async def test_a_hostile_pickle_is_not_loaded_after_a_touch(tmp_path, monkeypatch):
+    trap = tmp_path / "trap"
+    payload = pickle.dumps([bytes(100_000), MakesFolder(str(trap))])
+    async with SmartCache(9, levels=(0, 0, 1), path=tmp_path / "c") as cache:
+        await cache.set("k", "good")
+        tier = cache._levels.cold.guards[0].tier
+        fetch, n_fetched = cache._levels.cold.fetch_async, 0
+
+        async def swap(key):  # the record is changed once it was looked at
+            nonlocal n_fetched
+            n_fetched += 1
+            if n_fetched == 2:
+                tier.put_nowait(key, Blob(payload, "plain", len(payload)))
+            return await fetch(key)
+
+        monkeypatch.setattr(cache._levels.cold, "fetch_async", swap)
+        assert not await cache.touch("k", 60)
+        assert await cache.get("k") is None
+    assert not trap.exists()
 
 
 def test_signed_records_that_are_swapped_are_misses(tmp_path):

@@ -71,7 +71,7 @@ class Levels:
         self._is_quiet = False
         self._l1_bytes_mean = 0.0
         # What the tiers let go of; they say so with their own lock held, so it is counted later.
-        self._lost: deque[tuple[bytes, Blob | None, str]] = deque()
+        self._lost: deque[tuple[bytes, Blob | None, str, bool]] = deque()
         self._told: deque[tuple[Any, Any, str]] = deque()
         l1_bytes, l2_bytes = self._split_bytes(max_bytes)
         self.l1: Any = OffLevel(self._left_l1)
@@ -396,7 +396,7 @@ class Levels:
             if entry is not MISSING and self._open(key, entry, counts=False) is not MISSING:
                 tags = entry.tags if type(entry) is Watched else ()
                 if data is not None and self.cold is not None:
-                    self.cold.drop(data)  # a copy on disk would outlive the new time
+                    self.cold.drop(data)  # a copy on disk would keep the old time
                 self._is_quiet = True
                 try:
                     self.l1.set(key, self._wrap(key, unwrap(entry), expires_ns, tags), ttl)
@@ -406,7 +406,11 @@ class Levels:
             if data is None:
                 return False
             blob = self._take_from_memory(data)
-            if blob is None or not self._is_valid(blob):
+            if blob is None:
+                return False
+            if self.cold is not None:
+                self.cold.drop(data)  # a copy on disk would keep the old time
+            if not self._is_valid(blob):
                 return False
             if self.l2 is not None:
                 self.l2.put_nowait(data, replace(blob, expires_ns=expires_ns))
@@ -422,7 +426,13 @@ class Levels:
             self.check()
             is_same = self._reads.get(data) is token
             self.end_read(data, token)
-            if not is_same or fetched is None or self.cold is None or not self.cold.drop(data):
+            if not is_same or fetched is None or self.cold is None:
+                return False
+            try:  # what goes down from here is taken for our own
+                self.codec.decode(fetched.blob, trusted=fetched.is_trusted)
+            except (CorruptEntry, ForbiddenType):
+                return False
+            if not self.cold.drop(data):
                 return False
             expires_ns = 0 if ttl is None else self.clock.time_ns() + round(ttl * 1e9)
             self._to_cold(data, replace(fetched.blob, expires_ns=expires_ns))
@@ -441,7 +451,9 @@ class Levels:
             blob = self.l2.peek(data) if self.l2 is not None else None
             if blob is None and self.cold is not None:
                 blob = self.cold.waiting(data)
-            return blob is not None and (not blob.tags or self.tags.is_current(blob.tags))
+            if blob is None or 0 < blob.expires_ns <= self.clock.time_ns():
+                return False
+            return not blob.tags or self.tags.is_current(blob.tags)
 
     # --- moving down --------------------------------------------------------------------------
 
@@ -514,18 +526,22 @@ class Levels:
         self._count_lost()
 
     def left_cold(self, data: bytes, blob: Blob | None, reason: str) -> None:
-        """Note what a tier let go of; callable with any lock held."""
-        self._lost.append((data, blob, reason))
+        """Note what did not reach a tier; callable with any lock held."""
+        self._lost.append((data, blob, reason, False))
+
+    def left_tier(self, data: bytes, blob: Blob | None, reason: str) -> None:
+        """Note what a tier let go of, as it stood there; callable with any lock held."""
+        self._lost.append((data, blob, reason, True))
 
     def _count_lost(self) -> None:
         while self._lost:
-            data, blob, reason = self._lost.popleft()
+            data, blob, reason, is_sealed = self._lost.popleft()
             if reason == "expired":
                 self.counters.expirations += 1
             else:
                 self.counters.evictions += 1  # the tier has counted what was corrupt
             if reason != "corrupt":
-                self._tell_blob(data, blob, reason)
+                self._tell_blob(data, blob, reason, is_sealed=is_sealed)
 
     # --- telling ------------------------------------------------------------------------------
 
@@ -533,13 +549,17 @@ class Levels:
         if self._on_evict is not None:
             self._told.append((key, value, reason))
 
-    def _tell_blob(self, data: bytes, blob: Blob | None, reason: str) -> None:
+    def _tell_blob(
+        self, data: bytes, blob: Blob | None, reason: str, *, is_sealed: bool = False
+    ) -> None:
         if self._on_evict is None:
             return
-        value = None
+        value, is_trusted = None, True
         try:
+            if blob is not None and is_sealed and self.cold is not None:
+                blob, is_trusted = self.cold.unseal(data, blob)
             if blob is not None:
-                value = self.codec.decode(blob, trusted=not blob.codec.endswith("+signed"))
+                value = self.codec.decode(blob, trusted=is_trusted)
         except (CorruptEntry, ForbiddenType):
             pass
         try:

@@ -121,7 +121,7 @@ class SmartCache:
         def make_scratch() -> Tier:
             return ScratchTier(
                 max_bytes=max_disk_bytes,
-                on_evict=levels_.left_cold,
+                on_evict=levels_.left_tier,
                 report_values=reports,
                 clock=clock,
             )
@@ -133,7 +133,7 @@ class SmartCache:
                     path,
                     max_entries=max_size,
                     max_bytes=max_disk_bytes,
-                    on_evict=levels_.left_cold,
+                    on_evict=levels_.left_tier,
                     report_values=reports,
                     clock=clock,
                 )
