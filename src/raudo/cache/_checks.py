@@ -1,11 +1,22 @@
-"""Arguments of a SmartCache, checked once at the edge."""
+"""Arguments of a SmartCache and of the decorators, checked once at the edge."""
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
-__all__ = ["check_arguments", "check_ttl"]
+__all__ = ["check_arguments", "check_function", "check_ttl"]
+
+_LEAST_DISK_BYTES = 4096
+
+
+def check_function(fn: Any, decorator: str) -> None:
+    """Raise `TypeError` for what has no results that can be kept."""
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        raise TypeError(f"{fn!r} is a generator function: its iterator can be used but once")
+    if not callable(fn):
+        raise TypeError(f"{decorator} decorates a callable, got {fn!r}")
 
 
 def check_ttl(ttl: float | None, default: float | None, name: str = "ttl") -> float | None:
@@ -22,6 +33,7 @@ def check_ttl(ttl: float | None, default: float | None, name: str = "ttl") -> fl
 
 
 def check_arguments(
+    *,
     max_size: Any,
     default_ttl: Any,
     levels: Any,
@@ -30,29 +42,39 @@ def check_arguments(
     tiers: Any,
     prefetch: Any,
     loader: Any,
+    on_evict: Any,
+    max_disk_bytes: Any,
 ) -> None:
     """Raise `TypeError` or `ValueError` for the first argument that is not as it should be."""
-    if isinstance(max_size, bool) or not isinstance(max_size, int):
-        raise TypeError(f"max_size must be an int, got {max_size!r}")
-    if max_size < 1:
-        raise ValueError(f"max_size must be at least 1, got {max_size}")
+    _check_size("max_size", max_size, 1)
     check_ttl(default_ttl, None, "default_ttl")
-    shares = tuple(levels)
-    if len(shares) != 3 or not all(math.isfinite(s) and s >= 0 for s in shares) or not sum(shares):
+    if not isinstance(levels, tuple | list) or not all(isinstance(s, int | float) for s in levels):
+        raise TypeError(f"levels must be a tuple of three numbers, got {levels!r}")
+    if len(levels) != 3 or not all(math.isfinite(s) and s >= 0 for s in levels) or not sum(levels):
         raise ValueError(f"levels must be three shares >= 0, not all 0, got {levels!r}")
-    if max_bytes is not None and (isinstance(max_bytes, bool) or not isinstance(max_bytes, int)):
-        raise TypeError(f"max_bytes must be an int or None, got {max_bytes!r}")
-    if max_bytes is not None and max_bytes < 1:
-        raise ValueError(f"max_bytes must be at least 1, got {max_bytes}")
+    if max_bytes is not None:
+        _check_size("max_bytes", max_bytes, 1)
+    _check_size("max_disk_bytes", max_disk_bytes, _LEAST_DISK_BYTES)
     if path is not None and tiers is not None:
         raise ValueError("path and tiers: give one of them, the path is that of the disk tier")
-    if path is not None and not shares[2]:
+    if path is not None and not levels[2]:
         raise ValueError(f"path needs a third level, and levels={levels!r} turns it off")
     if tiers is not None:
+        if not isinstance(tiers, tuple | list):
+            raise TypeError(f"tiers must be a list of Tier objects, got {tiers!r}")
         for tier in tiers:
             if not all(hasattr(tier, name) for name in ("name", "get", "put", "drop", "stats")):
                 raise TypeError(f"tiers must hold Tier objects, got {tier!r}")
     if loader is not None and not callable(loader):
         raise TypeError(f"loader must be callable, got {loader!r}")
+    if on_evict is not None and not callable(on_evict):
+        raise TypeError(f"on_evict must be callable, got {on_evict!r}")
     if prefetch and loader is None:
         raise ValueError("prefetch=True needs a loader")
+
+
+def _check_size(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least:,}, got {value}")

@@ -37,14 +37,15 @@ class BlobCodec:
         self._pickle = PickleSerializer(allow)
         self._serializer: Serializer = self._pickle
         if not isinstance(serializer, str):
+            if not all(hasattr(serializer, name) for name in ("name", "dumps", "loads")):
+                raise TypeError(f"serializer must be 'pickle' or a Serializer, got {serializer!r}")
             self._serializer = serializer
         elif serializer != "pickle":
             raise ValueError(f"serializer must be 'pickle' or a Serializer, got {serializer!r}")
         self._compressor: Codec | None = None
         self._compressors: dict[str, Codec] = {}
         if compression is not False:
-            name = "lz4" if compression is True else compression
-            self._compressor = compressor_named(name) if isinstance(name, str) else name
+            self._compressor = _compressor_of("lz4" if compression is True else compression)
             self._compressors[self._compressor.name] = self._compressor
 
     def encode(
@@ -110,6 +111,16 @@ class BlobCodec:
     def may_travel(blob: Blob) -> bool:
         """Say whether a reader who does not trust the blob's source would admit it."""
         return blob.codec.partition("+")[0] != "pickle"
+
+
+def _compressor_of(compression: str | Codec) -> Codec:
+    if isinstance(compression, str):
+        return compressor_named(compression)
+    if not all(hasattr(compression, name) for name in ("name", "compress", "decompress")):
+        raise TypeError(
+            f"compression must be True, False, 'lz4', 'zstd' or a Codec, got {compression!r}"
+        )
+    return compression
 
 
 class Signer:
