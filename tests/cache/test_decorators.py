@@ -8,6 +8,7 @@ import inspect
 import pickle
 import threading
 import weakref
+from collections import namedtuple
 from dataclasses import dataclass
 
 import pytest
@@ -224,6 +225,25 @@ def test_cached_refuses_generators():
             cached(fn)
 
 
+def test_recursion_goes_deep():
+    @cached
+    def fibonacci(n):
+        return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+    assert fibonacci(250) == 7896325826131730509282738943634332893686268675876375
+
+
+async def test_a_named_tuple_is_not_several_arguments():
+    point = namedtuple("Point", "both")
+
+    @cached
+    async def show(*args):
+        return args
+
+    assert await show(1, 2) == (1, 2)
+    assert await show(point((1, 2))) == (point((1, 2)),)
+
+
 # --- cached: methods --------------------------------------------------------------------------
 
 
@@ -255,6 +275,16 @@ class Owner:
     @staticmethod
     @cached
     def static(n):
+        return n, object()
+
+    @cached
+    @classmethod
+    def of_class_within(cls, n):
+        return cls, n, object()
+
+    @cached
+    @staticmethod
+    def static_within(n):
         return n, object()
 
     @cached(key=lambda self, n: (self.base, n))
@@ -340,6 +370,8 @@ def test_methods_of_instances_of_every_kind():
     assert Bare().keyed(1) == 1
     assert Owner.of_class(1) is Owner.of_class(1)
     assert Owner().static(1) is Owner.static(1)
+    assert Owner.of_class_within(1) is Owner().of_class_within(1)
+    assert Owner().static_within(1) is Owner.static_within(1)
     a, b = Owner(7), Owner(7)
     assert a.by_base(2) == b.by_base(2) == 14
     assert (a.calls, b.calls) == (1, 0)

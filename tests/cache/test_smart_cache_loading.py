@@ -1,6 +1,7 @@
 """One load per key, stale values, refreshing ahead, memoising and prefetching."""
 
 import asyncio
+import functools
 import threading
 
 import pytest
@@ -297,6 +298,43 @@ async def test_an_invalidation_during_a_memoized_call_makes_its_result_invalid()
         go.set()
         assert await task == 1
         assert await f() == 2
+
+
+def test_functions_of_one_name_are_told_apart(tmp_path):
+    def scaling(factor):
+        return lambda n: n * factor
+
+    for _ in range(2):  # in the same order after a restart: the same names
+        with SmartCache(99, path=tmp_path / "c") as cache:
+            double, triple = map(cache.memoize(), (scaling(2), scaling(3)))
+            by_default = [cache.memoize()(lambda n, step=step: n + step) for step in (1, 2)]
+            assert [double(5), triple(5)] == [10, 15]
+            assert [each(5) for each in by_default] == [6, 7]
+            loads = cache.get_stats()["loads"]
+            assert cache.memoize()(scaling(2))(5) == 10  # made anew, but over the same values
+            assert cache.get_stats()["loads"] == loads
+    assert loads == 0
+
+
+def test_memoize_takes_what_can_be_called():
+    with SmartCache(9) as cache:
+        assert [cache.memoize()(functools.partial(max, n))(5) for n in (3, 9)] == [5, 9]
+
+        class Tools:
+            @cache.memoize()
+            @staticmethod
+            def double(n):
+                return n * 2
+
+            @cache.memoize()
+            @classmethod
+            def name(cls, n):
+                return cls.__name__ * n
+
+        assert [Tools.double(2), Tools().double(2), Tools().name(2)] == [4, 4, "ToolsTools"]
+        for bad in (5, lambda: (yield)):
+            with pytest.raises(TypeError, match=r"callable|generator"):
+                cache.memoize()(bad)
 
 
 def test_memoized_recursion_works():

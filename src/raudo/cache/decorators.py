@@ -11,9 +11,10 @@ import inspect
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, NamedTuple, TypeVar, cast, overload
 
+from raudo._core.cache import Cache
 from raudo._core.memo import Memo
 from raudo._core.ready import Ready
-from raudo._core.cache import Cache
+from raudo.cache._checks import check_function
 from raudo.cache._methods import CachedMethod, is_in_class_body
 from raudo.cache.loading import MISSING, Flights
 from raudo.cache.memoize import call_key
@@ -94,7 +95,7 @@ def cached(
     What is returned has `cache_info()`, `cache_clear()`, `invalidate(*args, **kwargs)` and
     `__wrapped__`. A method's results are kept in the instance and die with it.
     """
-    if callable(maxsize) and not isinstance(maxsize, int):
+    if (callable(maxsize) and not isinstance(maxsize, int)) or isinstance(maxsize, classmethod):
         return cached()(maxsize)
     if maxsize is not None and (isinstance(maxsize, bool) or not isinstance(maxsize, int)):
         raise TypeError(f"maxsize must be an int or None, got {maxsize!r}")
@@ -109,7 +110,9 @@ def cached(
     new_cache()  # refuses a bad ttl or strategy where the decorator stands
 
     def decorate(fn: F) -> F:
-        _refuse_generators(fn)
+        if isinstance(fn, staticmethod | classmethod):
+            return cast(F, type(fn)(decorate(fn.__func__)))
+        check_function(fn, "cached")
         is_async = inspect.iscoroutinefunction(fn)
 
         def build(target: Callable[..., Any]) -> Any:
@@ -122,13 +125,6 @@ def cached(
         return cast(F, build(fn))
 
     return decorate
-
-
-def _refuse_generators(fn: Any) -> None:
-    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
-        raise TypeError(f"{fn!r} is a generator function: its iterator can be used but once")
-    if not callable(fn):
-        raise TypeError(f"cached decorates a callable, got {fn!r}")
 
 
 def _remember_once(
@@ -145,7 +141,7 @@ def _remember_once(
         # Stored here already, so that none can begin a second call between ours and the memo's.
         return flights.run(
             made,
-            lambda: fn(*args, **kwargs),
+            functools.partial(fn, *args, **kwargs),  # no frame of its own: recursion goes deeper
             lambda value: cache.set(made, value),
             lambda: cache.peek(made, MISSING),
         )
@@ -232,7 +228,8 @@ class CachedCoroutine:
 
 
 def _key_of(*args: Any, **kwargs: Any) -> Hashable:
-    if not kwargs and len(args) == 1 and type(args[0]) is not tuple:
+    # A named tuple too is kept apart: it equals the plain one that stands for several arguments.
+    if not kwargs and len(args) == 1 and not isinstance(args[0], tuple):
         return cast(Hashable, args[0])
     return call_key(args, kwargs)
 

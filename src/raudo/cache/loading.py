@@ -163,7 +163,7 @@ class Flights:
         while True:
             flight, is_ours = self._enter(key)
             if is_ours:
-                return self._drive(flight, load, store, look)
+                break
             if self._would_wait_for_itself(flight):
                 return load()
             flight.wait()
@@ -171,6 +171,23 @@ class Flights:
             if value is not MISSING:
                 return value
             self._leave(flight)
+        # Here, not in a function of its own: each frame is one that a recursive load cannot have.
+        token = _loading.set(_loading.get() | {(id(self), key)})
+        try:
+            value = look()
+            if value is MISSING:
+                value = load()
+                if not flight.is_superseded:
+                    store(value)
+        except Exception as error:
+            flight.error = error
+            raise
+        else:
+            flight.value = value
+            return value
+        finally:
+            _loading.reset(token)
+            self._settle(flight)
 
     async def run_async(
         self,
@@ -224,30 +241,6 @@ class Flights:
             return flight.loop is not None and flight.loop is asyncio.get_running_loop()
         except RuntimeError:
             return False
-
-    def _drive(
-        self,
-        flight: _Flight,
-        load: Callable[[], Any],
-        store: Callable[[Any], object],
-        look: Callable[[], Any],
-    ) -> Any:
-        token = _loading.set(_loading.get() | {(id(self), flight.key)})
-        try:
-            value = look()
-            if value is MISSING:
-                value = load()
-                if not flight.is_superseded:
-                    store(value)
-        except Exception as error:
-            flight.error = error
-            raise
-        else:
-            flight.value = value
-            return value
-        finally:
-            _loading.reset(token)
-            self._settle(flight)
 
     async def _drive_async(
         self,

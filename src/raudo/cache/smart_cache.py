@@ -25,7 +25,7 @@ from raudo.cache.codecs import BlobCodec, Signer
 from raudo.cache.cold import ColdLevels
 from raudo.cache.entries import Timed, Watched
 from raudo.cache.loading import MISSING, Flights
-from raudo.cache.memoize import memoized
+from raudo.cache.memoize import FunctionNames, memoized
 from raudo.cache.prefetch import StridePredictor
 from raudo.cache.promote import RETRY, Levels
 from raudo.cache.reading import Reader
@@ -93,7 +93,18 @@ class SmartCache:
         max_disk_bytes: int = 1 << 30,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        check_arguments(max_size, default_ttl, levels, max_bytes, path, tiers, prefetch, loader)
+        check_arguments(
+            max_size=max_size,
+            default_ttl=default_ttl,
+            levels=levels,
+            max_bytes=max_bytes,
+            path=path,
+            tiers=tiers,
+            prefetch=prefetch,
+            loader=loader,
+            on_evict=on_evict,
+            max_disk_bytes=max_disk_bytes,
+        )
         self.name = name if name is not None else f"cache-{next(_numbers)}"
         self.max_size = max_size
         self.default_ttl = default_ttl
@@ -102,6 +113,7 @@ class SmartCache:
         self._flights = Flights()
         self._background: set[asyncio.Task[Any]] = set()
         self._is_closing = False
+        self._names = FunctionNames()
         self._predictor = StridePredictor() if prefetch else None
         codec = BlobCodec(serializer, compression, allow)
         signer = Signer(secret) if secret is not None else None
@@ -420,7 +432,9 @@ class SmartCache:
         """Return a decorator that keeps a function's results here, one call per key at a time.
 
         Works on functions and on coroutine functions. The key is the function's name and its
-        arguments, or what `key(*args, **kwargs)` returns.
+        arguments, or what `key(*args, **kwargs)` returns. Lambdas, and closures over different
+        values, are told apart by the order in which they are decorated: where they outlive the
+        process, decorate them in the same order.
         """
         seconds = check_ttl(ttl, self.default_ttl)
         self._levels.tags.stamp(tags)  # refuses what is no tag
