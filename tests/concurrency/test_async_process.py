@@ -209,6 +209,14 @@ def test_cancellation_and_timeout_at_once_is_a_cancellation() -> None:
     run_virtual(main())
 
 
+async def test_computed_timeouts_leave_no_timers_behind() -> None:
+    loop: Any = asyncio.get_running_loop()
+    async with AsyncProcessor(2) as processor:
+        for n in range(2000):
+            assert await processor.process(double, n, timeout=30 + n / 100) == 2 * n
+        assert len(loop._scheduled) < 500
+
+
 def test_nested_timeouts_are_told_apart() -> None:
     async def main() -> None:
         processor = AsyncProcessor()

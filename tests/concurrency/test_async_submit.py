@@ -295,3 +295,17 @@ async def test_accounts_are_exact_under_random_faults(on_full: Any, seed: int) -
     assert stats["failed_tasks"]
     assert stats["cancelled"]
     assert stats["retried"]
+
+
+async def test_a_second_stop_may_cancel_what_the_first_waits_for() -> None:
+    processor = AsyncProcessor(1)
+    running = await processor.submit(asyncio.Event().wait)
+    queued = await processor.submit(double, 1)
+    first = asyncio.ensure_future(processor.stop())
+    await asyncio.sleep(0)
+    assert await processor.stop() == (0, 0, 0, 0)
+    assert not first.done()
+    assert await processor.stop(cancel=True) == (0, 0, 0, 0)
+    assert await first == (0, 0, 2, 0)
+    assert running.cancelled() and queued.cancelled()
+    check_accounts(processor)

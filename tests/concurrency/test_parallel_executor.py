@@ -66,6 +66,15 @@ def test_map_gives_up_after_its_timeout() -> None:
         gate.set()
 
 
+def test_map_of_one_item_gives_up_too() -> None:
+    gate = threading.Event()
+    with ParallelExecutor(2) as executor:
+        results = executor.map(lambda _: gate.wait(10), [1], timeout=0.05)
+        with pytest.raises(TimeoutError):
+            list(results)
+        gate.set()
+
+
 @pytest.mark.parametrize("kind", ["thread", "process"])
 def test_map_raises_in_turn(kind: Any) -> None:
     with ParallelExecutor(2, 2, kind=kind) as executor:
@@ -223,6 +232,7 @@ def test_idle_workers_say_nothing_about_the_limit() -> None:
         ({"kind": "fiber"}, ValueError, "kind"),
         ({"backend": "cloud"}, ValueError, "'local'"),
         ({"initializer": 3}, TypeError, "initializer"),
+        ({"initargs": 3}, TypeError, "initargs"),
     ],
 )
 def test_bad_arguments_are_named(

@@ -12,6 +12,7 @@ import pytest
 from concurrency import tasks
 from concurrency.leaks import nothing_left_behind
 from raudo import parallel_imap, parallel_map
+from raudo.concurrency._chunking import ChunkSizer
 from raudo.errors import TaskTimeout, WorkerDied
 
 __all__ = ["nothing_left_behind"]
@@ -56,6 +57,14 @@ def test_lambdas_never_leave_this_process() -> None:
         return {pid for _, pid in parallel_map(fn, [200_000] * 40)}
 
     assert pids_of(lambda n: (tasks.burn(n), os.getpid())) == {os.getpid()}
+
+
+def test_short_items_are_sent_in_few_chunks() -> None:
+    sizer, items, n_chunks = ChunkSizer(None, 100_000), zip(range(100_000)), 0
+    while chunk := sizer.cut(items, "thread", 32, 1 << 60):
+        n_chunks += 1
+        sizer.observe(len(chunk), len(chunk) * 1e-7)
+    assert n_chunks < 100
 
 
 def test_waiting_functions_run_beside_each_other() -> None:
@@ -228,6 +237,7 @@ def test_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
         ({"kind": "gpu"}, ValueError, "kind"),
         ({"chunksize": "big"}, TypeError, "chunksize"),
         ({"timeout": 0}, ValueError, "timeout"),
+        ({"timeout": "1"}, TypeError, "timeout"),
         ({"retries": -1}, ValueError, "retries"),
         ({"on_error": "ignore"}, ValueError, "on_error"),
         ({"buffersize": 0}, ValueError, "buffersize"),
@@ -242,3 +252,5 @@ def test_bad_arguments_are_named(
         parallel_imap(tasks.square, [1], **arguments)  # at once, not at the first `next`
     with pytest.raises(TypeError, match="fn"):
         parallel_map(3, [1])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="items"):
+        parallel_map(tasks.square, 3)  # type: ignore[arg-type]

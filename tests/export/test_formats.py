@@ -212,6 +212,24 @@ def test_csv_cells() -> None:
     }
 
 
+def test_csv_cells_with_carriage_returns_come_back() -> None:
+    rows = [{"a": text, "b": None} for text in ("x\ry", "\r", "x\r\ny", "plain", "\n", 'q"\r')]
+    text = csv_text(rows)
+    assert "plain,\n" in text
+    back = csv.DictReader(io.StringIO(text, newline=""))
+    assert [row["a"] for row in back] == [row["a"] for row in rows]
+
+
+@pytest.mark.parametrize("name", ["csv", "jsonl", "arrow"])
+def test_a_value_that_contains_itself_is_refused(name: str) -> None:
+    if name == "arrow":
+        pytest.importorskip("pyarrow")
+    value: list[Any] = []
+    value.append(value)
+    with pytest.raises(ValueError, match=r"contains itself|cannot be written"):
+        load_format(name)().open(io.BytesIO(), [{"a": value}]).write([{"a": value}])
+
+
 # --- npy ----------------------------------------------------------------------------------------
 
 
@@ -229,6 +247,17 @@ def test_npy_of_arrays_keeps_dtype_and_shape() -> None:
     back = npy(matrix[:4], matrix[4:])
     assert back.dtype == matrix.dtype
     assert (back == matrix).all()
+
+
+def test_npy_of_dataclasses() -> None:
+    @dataclasses.dataclass
+    class Point:
+        x: int
+        y: float
+
+    back = npy([Point(1, 0.5), Point(2, 1.5)], [Point(3, 2.5)])
+    assert back.dtype.names == ("x", "y")
+    assert back["y"].tolist() == [0.5, 1.5, 2.5]
 
 
 def test_npy_of_strided_rows() -> None:
@@ -289,6 +318,21 @@ def test_arrow_refuses_mixed_types_by_column() -> None:
     pytest.importorskip("pyarrow")
     with pytest.raises(ValueError, match="column 'mixed'"):
         load_format("arrow")().open(io.BytesIO(), [{"mixed": [1, {"a": 1}]}])
+
+
+@pytest.mark.parametrize("value", [10**30, np.datetime64("2020")])
+def test_arrow_refuses_values_that_it_has_no_type_for(value: Any) -> None:
+    pytest.importorskip("pyarrow")
+    with pytest.raises(ValueError, match="column 'a'"):
+        load_format("arrow")().open(io.BytesIO(), [{"a": value}])
+
+
+def test_arrow_refuses_later_integers_that_do_not_fit() -> None:
+    pytest.importorskip("pyarrow")
+    writer = load_format("arrow")().open(io.BytesIO(), [{"a": 1}])
+    with pytest.raises(ValueError, match="does not fit"):
+        writer.write([{"a": 10**30}])
+    writer.close()
 
 
 @pytest.mark.parametrize("name", ["arrow", "parquet"])

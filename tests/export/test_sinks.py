@@ -52,6 +52,14 @@ class TestFileSink(SinkContract):
         modes = [(self.folder / name).stat().st_mode for name in ("plain", "a.bin")]
         assert modes[0] == modes[1]
 
+    def test_a_file_that_is_replaced_keeps_its_permissions(self) -> None:
+        private = self.folder / "private"
+        private.write_bytes(b"old")
+        for mode in (0o600, 0o640, 0o200):
+            private.chmod(mode)
+            self._put(FileSink(), self.location("private"), b"new")
+            assert private.stat().st_mode & 0o777 == mode
+
 
 class TestFsspecSink(SinkContract):
     @pytest.fixture(autouse=True)

@@ -93,6 +93,28 @@ cdef uint64_t entries_bound(object maxsize) except? 0:
 
 @cython.trashcan(True)  # a chain of caches may be long
 cdef class Cache(Table):
+    """Cache(maxsize, *, strategy='adaptive', ttl=None, max_weight=None, weigher=None, on_evict=None, \
+timer=None)
+--
+
+    A bounded mapping in compiled code; thread-safe, one level, any eviction strategy.
+
+    Args:
+        maxsize: Most entries it holds; None for no bound.
+        strategy: A `CacheStrategy`, its name, or an object that follows `EvictionPolicy`.
+        ttl: Seconds that an entry lives, unless `set` says otherwise; None for ever.
+        max_weight: Bound on the sum of `weigher(key, value)`; needs `weigher`.
+        weigher: Called as `weigher(key, value)`, returns a whole number >= 0 (below 2**32).
+        on_evict: Called as `on_evict(key, value, reason)` after the entry is gone; reason is
+            "capacity", "expired", "replaced" or "removed". What it raises is reported as
+            unraisable, never passed on.
+        timer: Returns monotonic seconds; the system's clock when None.
+
+    Every operation is O(1) on average (strategy TTL: O(log n) for a set). Expired entries are never
+    returned; they are dropped a few at a time by later calls, so that none of them pauses, and until
+    then `len` counts them.
+    """
+
     def __init__(
         self,
         maxsize,
@@ -153,6 +175,7 @@ cdef class Cache(Table):
         return True
 
     def peek(self, key, default=None, /):
+        """Return the value without counting or touching."""
         cdef PyObject *value = self.glance(<PyObject *>key)
         if value == NULL:
             return default
@@ -189,6 +212,7 @@ cdef class Cache(Table):
         return default
 
     def expires_in(self, key, /):
+        """Return the seconds the entry has left, None where it does not expire; KeyError on a miss."""
         cdef uint32_t hash
         raudo_hash(<PyObject *>key, &hash)
         cdef int64_t now = self.read_timer()
@@ -203,6 +227,7 @@ cdef class Cache(Table):
         return left / 1e9
 
     def touch(self, key, ttl=None):
+        """Give the entry a new time to live; False on a miss."""
         cdef uint32_t hash
         cdef int64_t ttl_ns = ttl_to_ns(ttl)
         raudo_hash(<PyObject *>key, &hash)
@@ -225,6 +250,11 @@ cdef class Cache(Table):
         return True
 
     def get_or_load(self, key, loader, ttl=None):
+        """Return the value, or call `loader(key)` once, however many threads ask, and store its result.
+
+        Waiters get the loader's exception too; it is not stored. A loader that asks for its own key
+        loads it again rather than wait for itself.
+        """
         cdef int64_t ttl_ns = ttl_to_ns(ttl)
         cdef PyObject *found = self.lookup(<PyObject *>key)
         if found != NULL:
@@ -263,6 +293,7 @@ cdef class Cache(Table):
     # --- many ---
 
     def get_many(self, keys, /):
+        """Return those found."""
         cdef dict found = {}
         cdef PyObject *value
         for key in keys:
@@ -294,6 +325,7 @@ cdef class Cache(Table):
     # --- whole ---
 
     def resize(self, maxsize):
+        """Change the bound; what is over it is evicted in order."""
         self.max_entries = entries_bound(maxsize)
         self.trim()
 
@@ -301,6 +333,7 @@ cdef class Cache(Table):
         return self.t.n_live
 
     def __iter__(self):
+        """Iterate over the keys of this moment, next to be evicted first where the policy has an order."""
         return iter(self.snapshot(KEYS))
 
     def __reversed__(self):
@@ -340,6 +373,7 @@ cdef class Cache(Table):
 
     @property
     def weight(self):
+        """Sum of the weights of the entries; their number where there is no weigher."""
         return self.total_weight
 
     @property
@@ -348,15 +382,18 @@ cdef class Cache(Table):
 
     @property
     def strategy(self):
+        """Name of the policy in force."""
         return self._policy.name
 
     @property
     def policy(self):
+        """The policy object; its own attributes tell how it is doing."""
         return (<PythonPolicy>self._policy).wrapped if isinstance(
             self._policy, PythonPolicy
         ) else self._policy
 
     def stats(self):
+        """Return hits, misses, hit_rate, size, maxsize, weight, inserts, evictions, expirations, ..."""
         cdef uint64_t requests = self.t.n_hits + self.t.n_misses
         return {
             "hits": self.t.n_hits,
@@ -381,6 +418,7 @@ cdef class Cache(Table):
         self.n_expirations = self.n_removals = self.n_refused = 0
 
     def __sizeof__(self):
+        """Bytes of the table itself, without keys and values."""
         cdef size_t size = type(self).__basicsize__
         size += self.t.n_allocated * sizeof(raudo_entry)
         size += <size_t>self.t.n_words * sizeof(uint64_t)
@@ -415,6 +453,7 @@ cdef class Cache(Table):
         return _revive, (type(self), self.maxsize, settings, entries, getattr(self, "__dict__", None))
 
     def copy(self):
+        """Return a cache with the same settings, entries and expiries."""
         return self.__copy__()
 
     def __copy__(self):

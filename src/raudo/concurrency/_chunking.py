@@ -18,6 +18,8 @@ from raudo.concurrency.routing import Kind
 __all__ = ["ChunkSizer", "size_of"]
 
 _TARGET_SECONDS: dict[str, float] = {"inline": 0.002, "thread": 0.004, "process": 0.020}
+# Below this, handing a chunk over costs a tenth of it and more: the last chunks get no smaller.
+_LEAST_SECONDS: dict[str, float] = {"thread": 0.0005, "process": 0.002}
 _MAX_BYTES = 1 << 20
 _MAX_ITEMS = 10_000
 _GROWTH = 4
@@ -75,7 +77,8 @@ class ChunkSizer:
         wanted = int(_TARGET_SECONDS[kind] / max(self._seconds_per_item, 1e-9))
         wanted = min(wanted, _GROWTH * self._last_n.get(kind, 1), _MAX_ITEMS)
         if self._left is not None and kind != "inline":
-            wanted = min(wanted, -(-self._left // (2 * n_workers)))
+            least = int(_LEAST_SECONDS[kind] / max(self._seconds_per_item, 1e-9))
+            wanted = min(wanted, max(least, -(-self._left // (2 * n_workers))))
         return max(1, wanted)
 
     def cut(

@@ -153,8 +153,8 @@ class DeadlineSweep:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it watches nothing and no timer is left."""
-        return self._timer is None and not self._runs
+        """Whether it watches nothing; its timer may still be set."""
+        return not self._runs
 
     def close(self) -> None:
         """Drop the timer."""

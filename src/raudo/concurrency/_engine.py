@@ -91,6 +91,7 @@ class Engine:
         self._last_thread_end: float | None = None  # while tasks wait for threads
         self._processes = Permits(pools.max_processes)
         self._sweeps: dict[float, DeadlineSweep] = {}
+        self._sweeps_limit = 64  # then those that are idle are dropped
         self._idle: asyncio.Future[None] | None = None
 
     # --- what is in flight ------------------------------------------------------------------
@@ -126,11 +127,19 @@ class Engine:
             return None
         sweep = self._sweeps.get(timeout)
         if sweep is None:
-            if len(self._sweeps) >= 64:  # timeouts that are computed, each used once
-                self._sweeps = {t: s for t, s in self._sweeps.items() if not s.is_idle}
+            if len(self._sweeps) >= self._sweeps_limit:
+                self._drop_idle_sweeps()
             sweep = self._sweeps[timeout] = DeadlineSweep(self.loop, timeout)
         sweep.watch(run)
         return sweep
+
+    def _drop_idle_sweeps(self) -> None:
+        """Forget timeouts of which nothing runs: computed ones are seldom used twice."""
+        for timeout, sweep in list(self._sweeps.items()):
+            if sweep.is_idle:
+                sweep.close()
+                del self._sweeps[timeout]
+        self._sweeps_limit = max(64, 2 * len(self._sweeps))
 
     def close(self) -> None:
         """Drop the timers."""

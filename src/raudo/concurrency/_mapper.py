@@ -162,9 +162,14 @@ class Mapper:
 
     def _send(self) -> None:
         """Send pieces until the workers have enough to do."""
-        while self._again:
-            self._submit(self._again.popleft())
-        while not self._is_exhausted and self._failure is None:
+        while True:
+            # What ended meanwhile tells how large the next chunk should be.
+            while not self._ended.empty():
+                self._receive(self._ended.get())
+            while self._again:
+                self._submit(self._again.popleft())
+            if self._is_exhausted or self._failure is not None:
+                return
             room = self._room_ahead()
             if room <= 0:
                 return
@@ -197,7 +202,7 @@ class Mapper:
             return plan.kind, self._depth(plan.kind)
         router = backend.router
         if not router.is_known(self._fn):
-            if plan.n_items == 1 and plan.timeout is None:
+            if plan.n_items == 1 and plan.timeout is None and plan.deadline is None:
                 return "inline", 1
             return "thread", self._slots_while_unknown()
         kind = router.choose(self._fn)
@@ -269,7 +274,10 @@ class Mapper:
             if deadline is not None and time.monotonic() >= deadline:
                 raise TaskTimeout("the map's results were not there in time") from None
             self._drop_overdue()
-            return
+        else:
+            self._receive(future)
+
+    def _receive(self, future: Future[Any]) -> None:
         piece = self._in_flight.pop(future, None)
         if piece is None:
             return  # its time was over before

@@ -431,18 +431,23 @@ class AsyncProcessor:
 
         Returns:
             How many of them succeeded, failed and were cancelled. A thread that is still busy with
-            a cancelled task is not waited for. Stopping twice is harmless.
+            a cancelled task is not waited for. Stopping twice is harmless; `stop(cancel=True)`
+            while another call waits for the tasks cancels them, and that call counts them.
 
         Raises:
             RuntimeError: A task of the processor called it, and would wait for itself.
         """
-        if self._is_stopped:
+        if self._is_stopped and not cancel:
             return Ended(0, 0, 0, 0)
-        here = self._here()
+        here = self._loops.here()
         engine = here.engine
         engine.refuse_inside("stop")
-        self._is_stopped = True
         closed = Closed("the processor was stopped")
+        if self._is_stopped:
+            self._cancel_all(here, closed)
+            await engine.wait_idle()
+            return Ended(0, 0, 0, 0)
+        self._is_stopped = True
         here.queue.refuse_waiting(closed)
         before = Ended.of(engine.ledger)
         try:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, Literal, TypeVar
 
 from raudo._progress import open_progress
+from raudo.concurrency._checks import check_positive
 from raudo.concurrency._mapper import Mapper, OnError, Plan
 from raudo.concurrency._workers.cpus import usable_cpus
 from raudo.concurrency._workers.crew import positive_count
@@ -50,7 +51,8 @@ def parallel_map(
         kind: "auto", "thread", "process" or "inline".
         chunksize: Items sent to a worker at once; "auto" finds it by time and bytes.
         timeout: Seconds that one item may take, its retries included. In a process it is then
-            stopped; a thread cannot be, and runs on unheeded.
+            stopped; a thread cannot be, and runs on unheeded. "inline" has nobody to look at the
+            clock and does not heed it.
         retries: Attempts after the first, with growing pauses, for an item that raises an
             `Exception`, whose process dies or whose time is over.
         on_error: "raise" the first error as soon as it is known and stop the rest; "return" the
@@ -137,8 +139,10 @@ def _imap(
         raise TypeError(f"retries must be an int, not {type(retries).__name__}")
     if retries < 0:
         raise ValueError(f"retries must be at least 0, not {retries}")
-    if timeout is not None and not timeout > 0:
-        raise ValueError(f"timeout must be more than 0 seconds, not {timeout!r}")
+    if timeout is not None:
+        check_positive("timeout", timeout)
+    if not isinstance(items, Iterable):
+        raise TypeError(f"items must be an iterable, not {type(items).__name__}")
     n_threads, n_processes = _workers(max_workers)
     if kind == "auto":
         n_processes = min(n_processes, usable_cpus())
@@ -168,7 +172,7 @@ def _results(
     progress: bool,
 ) -> Iterator[Any]:
     backend = open_backend("local", settings)
-    mapper = Mapper(backend, fn, ((item,) for item in items), plan)
+    mapper = Mapper(backend, fn, zip(items, strict=False), plan)
     is_complete = False
     try:
         with open_progress(name_of(fn), plan.n_items, enabled=progress) as shown:

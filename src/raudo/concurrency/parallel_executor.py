@@ -69,6 +69,8 @@ class ParallelExecutor(Executor):
         initargs: tuple[Any, ...] = (),
     ) -> None:
         check_kind(kind)
+        if not isinstance(initargs, Iterable):
+            raise TypeError(f"initargs must be a tuple, not {type(initargs).__name__}")
         settings = Settings(
             max_threads=positive_count("max_threads", max_threads),
             max_processes=positive_count("max_processes", max_processes),
@@ -139,7 +141,8 @@ class ParallelExecutor(Executor):
         ready.
 
         Args:
-            timeout: Seconds, from this call, by which each result must be there.
+            timeout: Seconds, from this call, by which each result must be there; "inline" does not
+                heed it.
             chunksize: Items per task; "auto" finds it by time and bytes.
             kind: As for the executor; the executor's own unless it is "auto".
             buffersize: Most items read ahead of the results taken.

@@ -17,7 +17,8 @@ BATCH_ROWS = 4096
 
 def check_rows(rows: object) -> None:
     readable = hasattr(rows, "__iter__") or hasattr(rows, "to_batches")
-    if isinstance(rows, str | bytes | Mapping) or not readable:
+    is_scalar = getattr(rows, "shape", None) == ()  # an array of no dimension only looks iterable
+    if isinstance(rows, str | bytes | Mapping) or not readable or is_scalar:
         raise TypeError(f"rows is {type(rows).__name__}, wanted an iterable of mappings")
 
 

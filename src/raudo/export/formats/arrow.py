@@ -37,13 +37,22 @@ def _native(value: Any) -> Any:
 
 
 def _records(rows: Sequence[Any]) -> list[dict[str, Any]]:
-    return [{str(key): _native(each) for key, each in as_mapping(row).items()} for row in rows]
+    try:
+        return [{str(key): _native(each) for key, each in as_mapping(row).items()} for row in rows]
+    except RecursionError:
+        raise ValueError("a value contains itself, or is nested too deep for Arrow") from None
+
+
+def _refusals(arrow: ModuleType) -> tuple[type[Exception], ...]:
+    """Return what pyarrow raises for values that it has no place for."""
+    names = ("ArrowInvalid", "ArrowTypeError", "ArrowNotImplementedError")
+    return (*(getattr(arrow, name) for name in names), OverflowError)
 
 
 def _type_of(arrow: ModuleType, name: str, records: Sequence[Mapping[str, Any]]) -> Any:
     try:
         return arrow.array([row.get(name) for row in records]).type
-    except (arrow.ArrowInvalid, arrow.ArrowTypeError) as error:
+    except _refusals(arrow) as error:
         raise ValueError(f"column {name!r} has no one Arrow type: {error}; use jsonl") from error
 
 
@@ -67,7 +76,7 @@ class _Writer:
                 raise ValueError(f"a row has the column {extra[0]!r}, which none of the first has")
         try:
             batch = self._arrow.RecordBatch.from_pylist(records, schema=self._schema)
-        except (self._arrow.ArrowInvalid, self._arrow.ArrowTypeError) as error:
+        except _refusals(self._arrow) as error:
             raise ValueError(
                 f"a row does not fit the types of the first rows ({self._schema}): {error}"
             ) from error

@@ -21,8 +21,24 @@ def _cell(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return float(value)
-    value = plain(value)
+    try:
+        value = plain(value)
+    except RecursionError:
+        raise ValueError("a value contains itself, or is nested too deep for CSV") from None
     return value if type(value) in _VERBATIM else _ENCODER.encode(value)
+
+
+def _with_returns(lines: Sequence[Sequence[Any]]) -> str:
+    """Spell rows that hold carriage returns: csv quotes one where it may be the end of a line.
+
+    Before Python 3.13 it leaves the cell bare otherwise, and every reader cuts the row in two.
+    """
+    rows: list[str] = []
+    for line in lines:
+        file = io.StringIO()
+        csv.writer(file, lineterminator="\r\n").writerow(line)
+        rows.append(file.getvalue()[:-2] + "\n")
+    return "".join(rows)
 
 
 class _Writer:
@@ -44,9 +60,12 @@ class _Writer:
         return [_cell(row.get(column)) for column in self._columns]
 
     def _put(self, lines: Sequence[Sequence[Any]]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(lines)
-        self._file.write(text.getvalue().encode("utf-8", "backslashreplace"))
+        file = io.StringIO()
+        csv.writer(file, lineterminator="\n").writerows(lines)
+        text = file.getvalue()
+        if "\r" in text:
+            text = _with_returns(lines)
+        self._file.write(text.encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
         pass

@@ -1,7 +1,7 @@
 """NumPy's `.npy`: rows of numbers as one array that `np.load(path, mmap_mode="r")` maps.
 
 Rows that are sequences or arrays of one shape become an array of one more dimension; rows that are
-mappings of numbers become a structured array. The number of rows is not known before the last one,
+mappings or dataclasses of numbers become a structured array. The number of rows is not known before the last one,
 so the header is written twice: NumPy leaves room in it for that. Where the file cannot seek (it is
 compressed, or remote) the array passes through an unnamed temporary file.
 """
@@ -11,10 +11,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import Any, BinaryIO, ClassVar, cast
 
 import numpy as np
 from numpy.lib import format as npy_format
+
+from raudo.export._values import as_mapping
 
 __all__ = ["Npy"]
 
@@ -24,8 +27,8 @@ _KINDS = "biufcmM"  # bool, integers, floats, complex, times: what has a fixed w
 def _array(rows: Any, dtype: np.dtype[Any] | None) -> np.ndarray[Any, np.dtype[Any]]:
     if isinstance(rows, np.ndarray):
         array = rows
-    elif len(rows) and isinstance(rows[0], Mapping):
-        array = _structured(rows, dtype)
+    elif len(rows) and (isinstance(rows[0], Mapping) or is_dataclass(rows[0])):
+        array = _structured([as_mapping(row) for row in rows], dtype)
     else:
         try:
             array = np.asarray(rows)

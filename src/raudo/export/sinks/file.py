@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from typing import BinaryIO
 
 __all__ = ["FileSink"]
@@ -13,7 +14,7 @@ __all__ = ["FileSink"]
 class FileSink:
     """Writes `.<name>.<random>.part` beside the target and renames it; readers see old or new.
 
-    The bytes are on the disk (fsync) before the rename, so that a power cut does not leave the new
+    A file that replaces another takes over its mode. The bytes are on the disk (fsync) before the rename, so that a power cut does not leave the new
     name with no content. A process that is killed may leave a `.part` file behind.
     """
 
@@ -37,6 +38,8 @@ class FileSink:
             os.fsync(handle)
         finally:
             os.close(handle)
+        with contextlib.suppress(FileNotFoundError):  # who could not read the old one still cannot
+            os.chmod(aside, stat.S_IMODE(os.stat(target).st_mode))
         os.replace(aside, target)
         del self._aside[path]
 
