@@ -307,5 +307,6 @@ async def test_a_second_stop_may_cancel_what_the_first_waits_for() -> None:
     assert not first.done()
     assert await processor.stop(cancel=True) == (0, 0, 0, 0)
     assert await first == (0, 0, 2, 0)
-    assert running.cancelled() and queued.cancelled()
+    assert running.cancelled()
+    assert queued.cancelled()
     check_accounts(processor)
