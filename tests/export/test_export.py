@@ -422,7 +422,7 @@ def test_wrong_value_is_named(path: str, options: dict[str, Any], message: str) 
 
 
 def test_wrong_type_is_named(tmp_path: Path) -> None:
-    for rows in ("text", {"a": 1}, 7):
+    for rows in ("text", {"a": 1}, 7, np.array(7)):
         with pytest.raises(TypeError, match="rows is"):
             export(rows, tmp_path / "rows.csv")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"parts is 2\.0"):

@@ -1,9 +1,9 @@
 """NumPy's `.npy`: rows of numbers as one array that `np.load(path, mmap_mode="r")` maps.
 
 Rows that are sequences or arrays of one shape become an array of one more dimension; rows that are
-mappings or dataclasses of numbers become a structured array. The number of rows is not known before the last one,
-so the header is written twice: NumPy leaves room in it for that. Where the file cannot seek (it is
-compressed, or remote) the array passes through an unnamed temporary file.
+mappings or dataclasses of numbers become a structured array. The number of rows is not known before
+the last one, so the header is written twice: NumPy leaves room for that. Where the file cannot
+seek (it is compressed, or remote) the array passes through an unnamed temporary file.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ __all__ = ["FileSink"]
 class FileSink:
     """Writes `.<name>.<random>.part` beside the target and renames it; readers see old or new.
 
-    A file that replaces another takes over its mode. The bytes are on the disk (fsync) before the rename, so that a power cut does not leave the new
-    name with no content. A process that is killed may leave a `.part` file behind.
+    A file that replaces another takes over its mode. The bytes are on the disk (fsync) before the
+    rename, so that a power cut does not leave the new name with no content. A process that is
+    killed may leave a `.part` file behind.
     """
 
     def __init__(self) -> None:
