@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import gc
 import json
@@ -13,7 +14,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from raudo import events
+from concurrency.virtual_time import run_virtual
+from raudo import (
+    AsyncProcessor,
+    BatchProcessor,
+    ParallelExecutor,
+    SmartCache,
+    events,
+)
 from raudo.memory import BufferPool, MemoryOptimizer, ObjectPool
 from raudo.monitoring import AlertRule, Monitor, create_exporter
 from raudo.testing import FakeClock
@@ -462,3 +470,50 @@ def test_threads_may_check_and_watch_at_once():
         thread.join()
     assert not errors
     assert len(monitor.check()) == 14
+
+
+@pytest.mark.parametrize("labels", [(("k", 1),), (("k",),), {"k": "v"}, "kv"])
+def test_labels_that_are_no_strings_fail_their_component_alone(labels):
+    bad, good = Source(Sample("bad", "gauge", 1, labels)), Source(level(2))
+    monitor = Monitor(bad, good, process=False)
+    assert values(monitor)["level"] == 2
+    assert values(monitor)["raudo_monitor_component_errors_total"] == 2
+    assert "bad" not in values(monitor)
+
+
+def test_default_rules_fit_what_the_rooms_count():
+    async def fail():
+        raise ValueError
+
+    async def fail_all(items):
+        raise ValueError
+
+    async def look():
+        slow, failing = AsyncProcessor(name="slow"), AsyncProcessor(name="failing")
+        await slow.process_batch([(asyncio.sleep, (0.6,))] * 20)
+        await failing.process_batch([fail] * 20, return_exceptions=True)
+        batch = BatchProcessor(handler=fail_all, name="batch")
+        await asyncio.gather(*(batch.submit(i) for i in range(20)), return_exceptions=True)
+        executor = ParallelExecutor(1, 1, kind="inline")
+        for _ in range(20):
+            executor.submit(int, "x")
+        cache = SmartCache(max_size=10, name="cold")
+        for key in range(100):
+            cache.get_nowait(key)
+        optimizer = MemoryOptimizer(auto_optimize=False, memory_limit=1)
+        monitor = Monitor(slow, failing, batch, executor, cache, optimizer)
+        found = {(alert.rule, *(value for _, value in alert.labels)) for alert in monitor.check()}
+        for each in (slow, failing):
+            await each.stop()
+        await batch.close()
+        await cache.close()
+        return found
+
+    assert run_virtual(look()) == {
+        ("slow response", "slow"),
+        ("high error rate", "failing"),
+        ("high error rate", "batch"),
+        ("high error rate", "executor"),
+        ("low hit rate", "cold"),
+        ("high memory",),
+    }

@@ -8,7 +8,7 @@ from raudo.concurrency._ledger import Ledger
 from raudo.concurrency._pools import Pools
 from raudo.types import Sample
 
-__all__ = ["Figures", "as_dict", "as_samples"]
+__all__ = ["Figures", "as_dict", "as_samples", "shared_samples"]
 
 
 class Figures(NamedTuple):
@@ -45,6 +45,27 @@ def as_dict(figures: Figures, pools: Pools) -> dict[str, Any]:
     }
 
 
+def shared_samples(
+    n_processed: int, n_failed: int, mean_s: float | None, label: tuple[str, str]
+) -> list[Sample]:
+    """Return what `raudo.monitoring.default_rules` judge: the same names whatever runs the tasks.
+
+    `mean_s` is None where tasks are not timed.
+    """
+    labels = (label,)
+    ratio = n_failed / n_processed if n_processed else 0.0
+    found = [
+        Sample("raudo_tasks_processed_total", "counter", n_processed, labels, "Tasks that ended"),
+        Sample("raudo_tasks_failed_total", "counter", n_failed, labels, "Of them, those in error"),
+        Sample("raudo_tasks_error_ratio", "gauge", ratio, labels, "Failed tasks of those ended"),
+    ]
+    if mean_s is not None:
+        found.append(
+            Sample("raudo_task_mean_seconds", "gauge", mean_s, labels, "Mean time of a task")
+        )
+    return found
+
+
 def as_samples(figures: Figures, pools: Pools, name: str) -> list[Sample]:
     """Return what `samples` returns, labelled with the processor's name."""
     ledger = figures.ledger
@@ -61,7 +82,10 @@ def as_samples(figures: Figures, pools: Pools, name: str) -> list[Sample]:
         "running": (figures.running, "Tasks in flight"),
         "open_circuits": (figures.open_circuits, "Functions that are not called for now"),
     }
+    finished = ledger.finished
+    mean_s = ledger.busy_s / finished if finished else 0.0
     return [
+        *shared_samples(finished, ledger.failed, mean_s, label),
         *(
             Sample(
                 "raudo_processor_tasks_total",

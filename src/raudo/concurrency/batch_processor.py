@@ -18,6 +18,7 @@ from raudo.concurrency._chunks import Chunks
 from raudo.concurrency._collector import Collector, Counts
 from raudo.concurrency._handler import Handler, HandlerThreads, call_handler, check_handler
 from raudo.concurrency._loops import PerLoop
+from raudo.concurrency._stats import shared_samples
 from raudo.concurrency._wakeups import Wakeups
 from raudo.concurrency._workers.crew import positive_count
 from raudo.errors import Closed
@@ -354,7 +355,14 @@ class BatchProcessor:
             "handler_seconds_total": (total.handler_s, "Seconds that handlers took"),
             "wait_seconds_total": (total.waited_s, "Seconds that items waited for their batch"),
         }
-        found = [
+        n_processed = total.answered + total.failed
+        mean_s = (
+            total.waited_s / n_processed + total.handler_s / total.batches
+            if n_processed and total.batches
+            else 0.0
+        )
+        found = shared_samples(n_processed, total.failed, mean_s, label)
+        found += [
             Sample(f"raudo_batch_{name}", "counter", value, (label,), text)
             for name, (value, text) in counters.items()
         ]

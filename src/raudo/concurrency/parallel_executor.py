@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 from raudo.concurrency._counted import CountedFuture, Tally
 from raudo.concurrency._drives import Drives
 from raudo.concurrency._mapper import Mapper, Plan
+from raudo.concurrency._stats import shared_samples
 from raudo.concurrency._workers.crew import positive_count
 from raudo.concurrency.backends import Settings, open_backend
 from raudo.concurrency.routing import Kind
@@ -225,6 +226,8 @@ class ParallelExecutor(Executor):
     def samples(self) -> Iterable[Sample]:
         """Return the counts and gauges that a `Monitor` shows."""
         counts = self._tally.read()
+        n_processed = counts["done"] + counts["failed"]
+        yield from shared_samples(n_processed, counts["failed"], None, ("processor", "executor"))
         for state in ("submitted", "done", "failed", "cancelled"):
             yield Sample(
                 f"raudo_executor_tasks_{state}_total",

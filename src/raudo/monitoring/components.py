@@ -124,7 +124,16 @@ def _checked(samples: Iterable[Sample]) -> Iterator[Sample]:
             raise TypeError(f"samples() gave {sample!r}, wanted Sample objects only")
         if not isinstance(sample.value, (int, float)):
             raise TypeError(f"{sample.name} has the value {sample.value!r}, wanted a number")
+        if not isinstance(sample.name, str) or not _are_labels(sample.labels):
+            raise TypeError(f"samples() gave {sample!r}, wanted a name and labels of str")
         yield sample
+
+
+def _are_labels(labels: object) -> bool:
+    return isinstance(labels, tuple) and all(
+        isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(each, str) for each in pair)
+        for pair in labels
+    )
 
 
 def _adapted(target: object, stats: Any) -> Iterator[Sample]:
