@@ -208,6 +208,9 @@ def test_lease_serves_one_block_at_a_time():
         lease.__enter__()
     with lease as a:
         assert a.shape == (10,)
+    with pytest.raises(RuntimeError, match="back already"):
+        lease.__exit__(None, None, None)
+    assert buffers.stats()["in_use"] == 0
 
 
 def test_what_could_not_be_made_is_not_counted(monkeypatch):

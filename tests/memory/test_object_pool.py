@@ -361,6 +361,19 @@ def test_lease_serves_one_block_at_a_time():
         assert second is first
 
 
+@pytest.mark.parametrize("factory", [list, str])
+def test_lease_gives_back_once(factory):
+    pool = ObjectPool(factory)
+    kept = pool.acquire()
+    lease = pool.borrow()
+    with lease:
+        pass
+    with pytest.raises(RuntimeError, match="back already"):
+        lease.__exit__(None, None, None)
+    assert pool.in_use == 1
+    pool.release(kept)
+
+
 def test_borrow_whose_factory_fails_has_nothing_to_release():
     def factory():
         raise OSError

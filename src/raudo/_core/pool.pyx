@@ -341,6 +341,8 @@ cdef class Lease:
 
     @cython.binding(False)
     def __exit__(self, kind, error, trace):
+        if not self.is_lent:
+            raise RuntimeError("this lease is not in use; its object is back already")
         lent = self.lent
         self.lent = None
         self.is_lent = False

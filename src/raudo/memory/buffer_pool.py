@@ -223,6 +223,8 @@ class _Lease:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._buffer is None:
+            raise RuntimeError("this lease is not in use; its buffer is back already")
         buffer, self._buffer = self._buffer, None
         shelf = _bytes_shelf_of(buffer) if type(buffer) is bytearray else self._shelf
         self._pool._give_back(shelf, buffer)
