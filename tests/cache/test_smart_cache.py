@@ -861,21 +861,32 @@ def test_no_temporary_folder_is_survived(monkeypatch):
 
 
 async def test_large_blobs_go_down_by_a_thread_and_can_be_found_on_the_way(tmp_path):
-    threads = set()
-    put = DiskTier.put_nowait
+    threads, in_balance = set(), []
 
     class Watching(DiskTier):
-        def put_nowait(self, key, blob):
+        def stage(self, key, blob):
+            super().stage(key, blob)
             threads.add(threading.current_thread())
-            put(self, key, blob)
+            in_balance.append(accounts_balance(cache) and len(cache) <= 9)
 
     tier = Watching(tmp_path / "t")
     async with SmartCache(9, "lru", levels=(1, 1, 1), tiers=[tier], compression=False) as cache:
         values = {n: os.urandom(100_000) for n in range(9)}
         await cache.set_many(values)
         assert await cache.get_many(values) == values
+        assert threads
         assert threading.main_thread() not in threads
+        assert all(in_balance)
         assert len(cache) == 9
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+async def test_large_blobs_on_their_way_count_against_the_size(size):
+    async with SmartCache(size, compression=False) as cache:
+        for n in range(9):
+            await cache.set(n, os.urandom(100_000))
+            assert len(cache) <= size
+            assert accounts_balance(cache)
 
 
 # --- threads ----------------------------------------------------------------------------------

@@ -305,6 +305,23 @@ def test_the_oldest_go_first(tmp_path):
     tier.close()
 
 
+def test_what_was_staged_becomes_an_entry_at_once(tmp_path):
+    tier = DiskTier(tmp_path / "t", max_entries=3)
+    for n in range(3):
+        tier.stage(b"%d" % n, blob(b"%d" % n))
+        assert len(tier) == 0
+        assert tier.get_nowait(b"%d" % n) is None
+    for n in range(3, 9):
+        tier.put_nowait(b"%d" % n, blob())  # pushing out goes past what is staged
+    assert all(tier.adopt(b"%d" % n) for n in range(3))
+    assert not tier.adopt(b"0")
+    assert len(tier) == 3
+    for n in range(9, 14):
+        tier.put_nowait(b"%d" % n, blob())
+    assert len(tier) == 3
+    tier.close()
+
+
 def test_dead_records_do_not_pile_up(tmp_path):
     tier = DiskTier(tmp_path / "t", max_bytes=1 << 20)
     for n in range(20):

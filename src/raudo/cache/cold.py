@@ -115,7 +115,11 @@ class ColdLevels:
             self._put_now(guard, key, blob)
             return
         self._set_outbox(key, blob)
-        while self._n_waiting > _MAX_OUTBOX:
+        self._give_up_waiting(_MAX_OUTBOX)
+
+    def _give_up_waiting(self, max_entries: int) -> None:
+        """Let the oldest that wait go, until no more than so many are left."""
+        while self._n_waiting > max_entries:
             oldest = next(k for k, each in self.outbox.items() if each is not None)
             late = self.outbox[oldest]
             self._set_outbox(oldest, None)
@@ -342,6 +346,7 @@ class ColdLevels:
                 tier.trim(max(0, max_entries - self._n_waiting))
             except Exception as error:
                 self._note_failure(guard, "trim", error)
+            self._give_up_waiting(max_entries)
 
     def clear(self) -> int:
         """Forget everything; return how many entries that were, where the tier can say."""
@@ -424,7 +429,10 @@ class ColdLevels:
         if sealed is None or guard.is_resting("put"):
             tier.drop_nowait(key)
             return False
-        tier.put_nowait(key, sealed)
+        if hasattr(tier, "adopt"):
+            tier.stage(key, sealed)  # an entry once we hold the lock: no moment counts it twice
+        else:
+            tier.put_nowait(key, sealed)
         return True
 
     async def drain_async(self) -> None:
@@ -495,8 +503,18 @@ class ColdLevels:
             if key in self.outbox and self.outbox[key] is blob:  # else: changed meanwhile, is next
                 del self.outbox[key]
                 self._n_waiting -= blob is not None
-                if blob is not None and not stored:
+                if blob is not None and not (stored and self._adopt(key)):
                     self._dropped(key, blob, "capacity")
+
+    def _adopt(self, key: bytes) -> bool:
+        """Make what was staged an entry; False where the tier has lost it since."""
+        guard = self.guards[0]
+        tier = _any(guard)
+        try:
+            return not hasattr(tier, "adopt") or bool(tier.adopt(key))
+        except Exception as error:
+            self._note_failure(guard, "put", error)
+            return False
 
     # --- the end ------------------------------------------------------------------------------
 

@@ -512,6 +512,8 @@ class SmartCache:
         expired.
         """
         self._levels.sweep()
+        if self._levels.cold is not None:  # first: a drop that waits would take the new copy along
+            await self._levels.cold.drain_fully()
         until = time.perf_counter() + _FLUSH_SLICE_S
         for _ in self._levels.flush_steps():
             if time.perf_counter() >= until:
@@ -525,6 +527,8 @@ class SmartCache:
     def flush_nowait(self) -> None:
         """Flush without an event loop."""
         self._levels.sweep()
+        if self._levels.cold is not None:
+            self._levels.cold.drain_fully_now()
         for _ in self._levels.flush_steps():
             pass
         if self._levels.cold is not None:

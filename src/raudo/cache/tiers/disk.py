@@ -192,6 +192,22 @@ class DiskTier:
             self._log.store(key, blob, self._log.kept)
             self._log.compact_step()
 
+    def stage(self, key: bytes, blob: Blob) -> None:
+        """Write an entry that is to become this tier's by `adopt`; until then it is a kept copy."""
+        with self._lock:
+            self.keep(key, blob)
+            self._sync_as_agreed()
+
+    def adopt(self, key: bytes) -> bool:
+        """Make a kept copy an entry of this tier; False where there is none. Writes nothing."""
+        with self._lock:
+            self._check()
+            if not self._log.adopt(key):
+                return False
+            self._puts += 1
+            self._trim()
+            return True
+
     def drop_nowait(self, key: bytes) -> bool:
         """Forget the entry and any kept copy; True where an entry of this tier went."""
         with self._lock:

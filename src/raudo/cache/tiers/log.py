@@ -178,6 +178,16 @@ class SegmentLog:
             self._forget(place)
         return place is not None
 
+    def adopt(self, key: bytes) -> bool:
+        """Make a kept copy an entry of this level; False where there is none."""
+        place = self.kept.pop(key, None)
+        if place is None:
+            return False
+        self.index[key] = place
+        # Entry-wise eviction may have passed the record while it was a copy.
+        self.segment_of(place).order.append(key)
+        return True
+
     def lose(self, key: bytes, reason: str) -> bool:
         """Drop an entry on the log's own account and report it."""
         place = self.index.get(key)
