@@ -95,8 +95,9 @@ def cached(
     What is returned has `cache_info()`, `cache_clear()`, `invalidate(*args, **kwargs)` and
     `__wrapped__`. A method's results are kept in the instance and die with it.
     """
-    if (callable(maxsize) and not isinstance(maxsize, int)) or isinstance(maxsize, classmethod):
-        return cached()(maxsize)
+    fn: Any = maxsize
+    if (callable(fn) and not isinstance(fn, int)) or isinstance(fn, classmethod):
+        return cached()(fn)
     if maxsize is not None and (isinstance(maxsize, bool) or not isinstance(maxsize, int)):
         raise TypeError(f"maxsize must be an int or None, got {maxsize!r}")
     if maxsize is not None and maxsize < 1:
