@@ -19,7 +19,7 @@ from raudo.cache import cached, lru_cache
 # --- lru_cache --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("maxsize", [None, 0, 1, 3, 128, -5])
+@pytest.mark.parametrize("maxsize", [None, 0, 1, 3, 128, -5, True])
 @pytest.mark.parametrize("typed", [False, True])
 def test_lru_cache_counts_as_functools_does(maxsize, typed):
     def f(*args, **kwargs):

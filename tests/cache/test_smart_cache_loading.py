@@ -241,6 +241,30 @@ def test_a_load_whose_loop_ended_is_made_anew():
     cache.close_nowait()
 
 
+async def test_a_loader_that_cancels_itself_hands_that_on():
+    calls = []
+
+    async def load(key):
+        calls.append(key)
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+    async with SmartCache(9) as cache:
+        askers = [asyncio.ensure_future(cache.get_or_load("k", load)) for _ in range(3)]
+        done, _ = await asyncio.wait(askers, timeout=10)
+        assert len(done) == 3
+        assert all(asker.cancelled() for asker in askers)
+        assert calls == ["k"]
+        assert await cache.get_or_load("k", lambda key: 1) == 1
+
+
+async def test_a_loader_that_raises_stop_iteration_does_not_hang():
+    async with SmartCache(9) as cache:
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await asyncio.wait_for(cache.get_or_load("k", lambda key: next(iter(()))), 10)
+        assert cache.get_stats()["load_failures"] == 1
+
+
 # --- memoize ----------------------------------------------------------------------------------
 
 

@@ -56,7 +56,8 @@ def lru_cache(maxsize: Any = 128, typed: bool = False) -> Any:
 def _remember(fn: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:
     cache: Cache[Any, Any] | None = None
     if maxsize != 0:
-        cache = Cache(maxsize, strategy=CacheStrategy.LRU)
+        # An int of a subclass (True) is a number here, as in functools.
+        cache = Cache(None if maxsize is None else int(maxsize), strategy=CacheStrategy.LRU)
     memo: Any = Memo(fn, cache, typed=typed)
     functools.update_wrapper(memo, fn)
     memo.cache_parameters = lambda: {"maxsize": maxsize, "typed": typed}
@@ -95,9 +96,9 @@ def cached(
     What is returned has `cache_info()`, `cache_clear()`, `invalidate(*args, **kwargs)` and
     `__wrapped__`. A method's results are kept in the instance and die with it.
     """
-    fn: Any = maxsize
-    if (callable(fn) and not isinstance(fn, int)) or isinstance(fn, classmethod):
-        return cached()(fn)
+    is_bare = callable(maxsize) and not isinstance(maxsize, int)
+    if is_bare or isinstance(maxsize, classmethod):
+        return cached()(cast(Any, maxsize))
     if maxsize is not None and (isinstance(maxsize, bool) or not isinstance(maxsize, int)):
         raise TypeError(f"maxsize must be an int or None, got {maxsize!r}")
     if maxsize is not None and maxsize < 1:

@@ -3,8 +3,8 @@
 A flight is a load under way. Whoever asks second waits for the first one's outcome, on whatever
 event loop or thread it is. A load by a coroutine runs in a task of its own: a caller that is
 cancelled stops waiting and cancels nobody. A load that is itself cancelled, with its event loop,
-leaves the waiters to load anew. A loader that asks for its own key loads it again rather than wait
-for itself.
+leaves the waiters to load anew; one that raises `CancelledError` of its own hands it to them. A
+loader that asks for its own key loads it again rather than wait for itself.
 """
 
 from __future__ import annotations
@@ -259,6 +259,11 @@ class Flights:
             flight.value = value
         except Exception as error:
             flight.error = error  # raised by each waiter
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise  # the load was cancelled, not what it did: whoever waits loads anew
+            flight.error = error
         finally:
             self._settle(flight)
 

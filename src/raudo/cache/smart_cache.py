@@ -628,8 +628,15 @@ async def _call(loader: Loader, key: Hashable) -> Any:
     call: Any = getattr(loader, "__call__", None)  # noqa: B004  asks what kind it is, not whether
     if inspect.iscoroutinefunction(loader) or inspect.iscoroutinefunction(call):
         return await loader(key)
-    value = await asyncio.to_thread(loader, key)
+    value = await asyncio.to_thread(_call_here, loader, key)
     return await value if inspect.isawaitable(value) else value
+
+
+def _call_here(loader: Loader, key: Hashable) -> Any:
+    try:
+        return loader(key)
+    except StopIteration as error:  # no future can hold one: whoever waits would wait for ever
+        raise RuntimeError("the loader raised StopIteration") from error
 
 
 def _abandon(levels: Levels) -> None:
