@@ -322,6 +322,17 @@ def test_what_was_staged_becomes_an_entry_at_once(tmp_path):
     tier.close()
 
 
+def test_a_file_with_the_last_number_is_no_end(tmp_path):
+    (tmp_path / "t").mkdir(mode=0o700)
+    (tmp_path / "t" / "lock").touch()
+    (tmp_path / "t" / "999999999999.seg").write_bytes(b"not ours")
+    for n in range(3):
+        tier = DiskTier(tmp_path / "t")
+        tier.put_nowait(b"%d" % n, blob(b"%d" % n))
+        assert tier.live_keys() == [b"%d" % each for each in range(n + 1)]
+        tier.close()
+
+
 def test_dead_records_do_not_pile_up(tmp_path):
     tier = DiskTier(tmp_path / "t", max_bytes=1 << 20)
     for n in range(20):

@@ -25,7 +25,7 @@ __all__ = ["OnEvict", "SegmentLog"]
 # Called as on_evict(key, blob or None, reason) for each entry that the log itself lets go.
 OnEvict = Callable[[bytes, Blob | None, str], object]
 
-_SEGMENT_NAME = re.compile(r"(\d{12})\.seg")
+_SEGMENT_NAME = re.compile(r"(\d{12,18})\.seg")
 # Bytes of old records that one put moves at most: 64 KiB cost about as much as a large put itself.
 _COMPACT_STEP_BYTES = 64 * 1024
 
@@ -86,18 +86,19 @@ class SegmentLog:
     def recover(self, now_ns: int) -> None:
         """Read what an earlier process left: cut a torn tail, skip what does not check out."""
         superseded: list[int] = []
-        names = sorted(filter(_SEGMENT_NAME.fullmatch, os.listdir(self._folder)))
-        for name in names:
-            self._next_id = int(name[:12]) + 1
+        found = filter(_SEGMENT_NAME.fullmatch, os.listdir(self._folder))
+        names = {int(name.removesuffix(".seg")): name for name in found}
+        for id, name in sorted(names.items()):
+            self._next_id = id + 1
             try:
-                segment = Segment.open(int(name[:12]), self._folder / name)
+                segment = Segment.open(id, self._folder / name)
             except CorruptEntry:
                 self.corrupt += 1
                 (self._folder / name).unlink(missing_ok=True)
             except OSError:  # a link or a device in place of a file of ours is left alone
                 self.errors += 1
             else:
-                self._adopt(segment, name == names[-1], superseded)
+                self._adopt(segment, id == max(names), superseded)
         for place in superseded:
             self._forget(place)
         for key in [key for key, expires_ns in self.expires.items() if expires_ns <= now_ns]:
