@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +23,9 @@ from raudo.cache.advise import ReuseSampler
 from raudo.cache.codecs import BlobCodec
 from raudo.cache.cold import ColdLevels, Fetched
 from raudo.cache.entries import Timed, Watched, parts_of, unwrap
-from raudo.cache.keys import KeyEncodingError, decode_key, encode_key
+from raudo.cache.keys import KeyEncodingError, encode_key
 from raudo.cache.l1 import OffLevel, apportion, weigh
+from raudo.cache.listener import Listener, OnEvict
 from raudo.cache.loading import MISSING
 from raudo.cache.sizes import estimate_bytes
 from raudo.cache.stats import Counters
@@ -34,8 +35,6 @@ from raudo.errors import Closed, CorruptEntry, ForbiddenType
 from raudo.types import Blob
 
 __all__ = ["RETRY", "Levels", "apportion"]
-
-OnEvict = Callable[[Any, Any, str], object]
 
 RETRY: Any = object()
 _SIZE_SAMPLE_MASK = 63  # one set in 64 has its value's size estimated
@@ -66,13 +65,12 @@ class Levels:
         self.sampler = ReuseSampler(max_size)
         self.is_closed = False
         self.cold: ColdLevels | None = None
-        self._on_evict = on_evict
+        self.listener = Listener(on_evict, codec)
         self._reads: dict[bytes, object] = {}
         self._is_quiet = False
         self._l1_bytes_mean = 0.0
         # What the tiers let go of; they say so with their own lock held, so it is counted later.
         self._lost: deque[tuple[bytes, Blob | None, str, bool]] = deque()
-        self._told: deque[tuple[Any, Any, str]] = deque()
         l1_bytes, l2_bytes = self._split_bytes(max_bytes)
         self.l1: Any = OffLevel(self._left_l1)
         if self.sizes[0]:
@@ -465,7 +463,7 @@ class Levels:
                 return
             elif reason == "expired":
                 self.counters.expirations += 1
-                self._tell(key, unwrap(entry), reason)
+                self.listener.tell(key, unwrap(entry), reason)
             elif reason == "replaced":
                 self.counters.replaced += 1
 
@@ -473,7 +471,7 @@ class Levels:
         value, expires_ns, tags = parts_of(entry)
         if expires_ns and expires_ns <= self.clock.time_ns():
             self.counters.expirations += 1
-            self._tell(key, value, "expired")
+            self.listener.tell(key, value, "expired")
             return
         if tags and not self.tags.is_current(tags):
             self.counters.deletions += 1
@@ -504,18 +502,18 @@ class Levels:
 
     def _let_go(self, key: Any, value: Any) -> None:
         self.counters.evictions += 1
-        self._tell(key, value, "capacity")
+        self.listener.tell(key, value, "capacity")
 
     def _left_l2(self, data: bytes, blob: Blob, reason: str) -> None:
         with self.lock:
             if reason == "expired":
                 self.counters.expirations += 1
-                self._tell_blob(data, blob, reason)
+                self.listener.tell_blob(data, blob, reason, trusted=True)
             elif blob.tags and not self.tags.is_current(blob.tags):
                 self.counters.deletions += 1
             elif self.cold is None:
                 self.counters.evictions += 1
-                self._tell_blob(data, blob, "capacity")
+                self.listener.tell_blob(data, blob, "capacity", trusted=True)
             else:
                 self.counters.demotions += 1
                 self._to_cold(data, blob)
@@ -540,44 +538,22 @@ class Levels:
                 self.counters.expirations += 1
             else:
                 self.counters.evictions += 1  # the tier has counted what was corrupt
-            if reason != "corrupt":
-                self._tell_blob(data, blob, reason, is_sealed=is_sealed)
-
-    # --- telling ------------------------------------------------------------------------------
-
-    def _tell(self, key: Any, value: Any, reason: str) -> None:
-        if self._on_evict is not None:
-            self._told.append((key, value, reason))
-
-    def _tell_blob(
-        self, data: bytes, blob: Blob | None, reason: str, *, is_sealed: bool = False
-    ) -> None:
-        if self._on_evict is None:
-            return
-        value, is_trusted = None, True
-        try:
+            if reason == "corrupt" or not self.listener.is_there:
+                continue
+            is_trusted = True
             if blob is not None and is_sealed and self.cold is not None:
-                blob, is_trusted = self.cold.unseal(data, blob)
-            if blob is not None:
-                value = self.codec.decode(blob, trusted=is_trusted)
-        except (CorruptEntry, ForbiddenType):
-            pass
-        try:
-            self._told.append((decode_key(data), value, reason))
-        except ValueError:  # an enumeration that is not loaded in this process
-            self._told.append((data, value, reason))
+                try:
+                    blob, is_trusted = self.cold.unseal(data, blob)
+                except CorruptEntry:
+                    blob = None
+            self.listener.tell_blob(data, blob, reason, trusted=is_trusted)
 
     def deliver(self) -> None:
         """Count and tell the listener, with no lock held, what has left since the last time."""
         if self._lost:
             with self.lock:
                 self._count_lost()
-        while self._told and self._on_evict is not None:
-            try:
-                key, value, reason = self._told.popleft()
-            except IndexError:  # another thread delivers too
-                return
-            self._on_evict(key, value, reason)
+        self.listener.deliver()
 
     # --- all of it ----------------------------------------------------------------------------
 
@@ -645,7 +621,7 @@ class Levels:
 
     def has_leftovers(self) -> bool:
         """Say whether something is to be told, counted or carried down after a call."""
-        return bool(self._told or self._lost or (self.cold is not None and self.cold.outbox))
+        return bool(self.listener or self._lost or (self.cold is not None and self.cold.outbox))
 
     def start_accounts(self) -> None:
         """Take what the disk holds at the start for stored, so that the counts add up."""
