@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from raudo import events
 from raudo._clock import Clock
 from raudo.cache.codecs import BlobCodec, Signer
 from raudo.cache.guard import Guard
+from raudo.cache.outbox import Outbox
 from raudo.errors import CorruptEntry, RaudoError
 from raudo.types import Blob, Tier
 
@@ -73,10 +73,7 @@ class ColdLevels:
         self.guards = (
             [Guard(tier, cache, clock) for tier in tiers] if isinstance(tiers, list) else []
         )
-        self.outbox: OrderedDict[bytes, Blob | None] = OrderedDict()
-        self._n_waiting = 0
-        self._carried: bytes | None = None
-        self._draining = False
+        self.outbox = Outbox()
         self.forbidden = 0
         self.corrupt = 0
         self.failures = 0
@@ -91,15 +88,16 @@ class ColdLevels:
         return guard.tier.survives_restart and hasattr(guard.tier, "keep")
 
     def __len__(self) -> int:
-        return self._n_waiting + sum(map(_entries, self.guards))
+        return self.outbox.n_blobs + sum(map(_entries, self.guards))
 
     def tier_corrupt(self) -> int:
         """Return how many records the tiers found that did not check out."""
         return sum(guard.tier.stats().corrupt for guard in self.guards)
 
     def bytes_used(self) -> int:
-        waiting = sum(len(blob.payload) for blob in self.outbox.values() if blob is not None)
-        return waiting + sum(guard.tier.stats().bytes_used for guard in self.guards)
+        return self.outbox.payload_bytes + sum(
+            guard.tier.stats().bytes_used for guard in self.guards
+        )
 
     # --- down ---------------------------------------------------------------------------------
 
@@ -114,16 +112,14 @@ class ColdLevels:
         if is_direct and len(blob.payload) <= _DIRECT_PUT_BYTES and key not in self.outbox:
             self._put_now(guard, key, blob)
             return
-        self._set_outbox(key, blob)
+        self.outbox.put(key, blob)
         self._give_up_waiting(_MAX_OUTBOX)
 
     def _give_up_waiting(self, max_entries: int) -> None:
         """Let the oldest that wait go, until no more than so many are left."""
-        while self._n_waiting > max_entries:
-            oldest = next(k for k, each in self.outbox.items() if each is not None)
-            late = self.outbox[oldest]
-            self._set_outbox(oldest, None)
-            self._dropped(oldest, late, "capacity")
+        while self.outbox.n_blobs > max_entries:
+            key, blob = self.outbox.give_up_oldest()
+            self._dropped(key, blob, "capacity")
 
     def _make_tier(self) -> bool:
         if self._make is None or self._clock.monotonic() < self._make_at:
@@ -169,17 +165,12 @@ class ColdLevels:
         self.forbidden += 1
         return None
 
-    def _set_outbox(self, key: bytes, blob: Blob | None) -> None:
-        old = self.outbox.pop(key, None)
-        self._n_waiting += (blob is not None) - (old is not None)
-        self.outbox[key] = blob
-
     # --- up -----------------------------------------------------------------------------------
 
     def may_have(self, key: bytes) -> bool:
         """False only where it is certain, without waiting, that the key is not here."""
         if key in self.outbox:
-            return self.outbox[key] is not None
+            return self.outbox.get(key) is not None
         return any(
             key not in guard.doubtful
             and (tier.contains(key) if hasattr(tier := _any(guard), "contains") else True)
@@ -288,21 +279,12 @@ class ColdLevels:
         except Exception as error:
             self._note_failure(guard, "drop", error)
             return False
-        self._set_outbox(key, None)
+        self.outbox.put(key, None)
         return True
 
     def take_waiting(self, key: bytes) -> Blob | None:
         """Remove a blob from the outbox and return it."""
-        blob = self.outbox.get(key)
-        if blob is not None:
-            self._unsend(key)
-        return blob
-
-    def _unsend(self, key: bytes) -> None:
-        # What is being carried down right now is dropped there afterwards.
-        self._set_outbox(key, None)
-        if key != self._carried:
-            del self.outbox[key]
+        return self.outbox.take(key) if self.outbox.get(key) is not None else None
 
     # --- out ----------------------------------------------------------------------------------
 
@@ -310,8 +292,7 @@ class ColdLevels:
         """Forget the key everywhere; True where an entry of these levels went."""
         gone = False
         if self.outbox and key in self.outbox:
-            gone = self.outbox[key] is not None
-            self._unsend(key)
+            gone = self.outbox.take(key) is not None
         for guard in self.guards:
             gone = self._drop_in(guard, key) or gone
         return gone
@@ -319,7 +300,7 @@ class ColdLevels:
     def _drop_in(self, guard: Guard, key: bytes) -> bool:
         tier = _any(guard)
         if not hasattr(tier, "drop_nowait"):
-            self._set_outbox(key, None)
+            self.outbox.put(key, None)
             return False
         try:
             gone = bool(tier.drop_nowait(key))
@@ -343,16 +324,16 @@ class ColdLevels:
         tier = _any(guard)
         if hasattr(tier, "trim"):
             try:
-                tier.trim(max(0, max_entries - self._n_waiting))
+                tier.trim(max(0, max_entries - self.outbox.n_blobs))
             except Exception as error:
                 self._note_failure(guard, "trim", error)
             self._give_up_waiting(max_entries)
 
     def clear(self) -> int:
         """Forget everything; return how many entries that were, where the tier can say."""
-        n = self._n_waiting
-        for key in list(self.outbox):
-            self._unsend(key)
+        n = self.outbox.n_blobs
+        for key in self.outbox:
+            self.outbox.take(key)
         for guard in self.guards:
             tier = _any(guard)
             try:
@@ -470,28 +451,24 @@ class ColdLevels:
         """Do the same without an event loop."""
         for _ in range(_MAX_DRAIN_STEPS):
             self.drain()
-            if not self._draining:
+            if not self.outbox.is_carrying:
                 return
             time.sleep(_DRAIN_STEP_S)
 
     def _pick(self) -> tuple[bytes, Blob | None] | None:
         """Choose the next to carry; None where there is none or someone carries already."""
         with self._lock:
-            if self._draining or not self.outbox or not self.guards:
-                return None
-            key, blob = next(iter(self.outbox.items()))
-            self._draining, self._carried = True, key
-            return key, blob
+            return self.outbox.pick() if self.guards else None
 
     def _put_back(self) -> None:
         with self._lock:
-            self._draining, self._carried = False, None
+            self.outbox.put_back()
 
     def _settle(
         self, key: bytes, blob: Blob | None, stored: bool, error: BaseException | None
     ) -> None:
         with self._lock:
-            self._draining, self._carried = False, None
+            is_last_word = self.outbox.settle(key, blob)
             guard = self.guards[0] if self.guards else None
             if guard is not None and error is not None:
                 self._note_failure(guard, "drop" if blob is None else "put", error)
@@ -500,11 +477,8 @@ class ColdLevels:
                 if stored:
                     guard.note_success("put")
                 guard.doubtful.discard(key)
-            if key in self.outbox and self.outbox[key] is blob:  # else: changed meanwhile, is next
-                del self.outbox[key]
-                self._n_waiting -= blob is not None
-                if blob is not None and not (stored and self._adopt(key)):
-                    self._dropped(key, blob, "capacity")
+            if is_last_word and blob is not None and not (stored and self._adopt(key)):
+                self._dropped(key, blob, "capacity")
 
     def _adopt(self, key: bytes) -> bool:
         """Make what was staged an entry; False where the tier has lost it since."""

@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
@@ -567,38 +567,6 @@ class Levels:
             if self.cold is not None:
                 self.cold.sweep(self.clock.time_ns())
             self._count_lost()
-
-    def flush_steps(self) -> Iterator[None]:
-        """Write copies of what is in memory to the disk, an entry at each step."""
-        cold = self.cold
-        if cold is None or not cold.is_durable:
-            return
-        for data, blob in self.l2.items() if self.l2 is not None else ():
-            with self.lock:
-                if self.l2 is not None and self.l2.peek(data) is blob and not cold.keeps(data):
-                    cold.keep(data, blob)
-            yield
-        for key in list(self.l1):
-            with self.lock:
-                self._keep_copy(cold, key)
-            yield
-        with self.lock:
-            self._count_lost()
-
-    def _keep_copy(self, cold: ColdLevels, key: Any) -> None:
-        entry = self.l1.peek(key, MISSING)
-        data = self.encode(key)
-        if entry is MISSING or data is None or cold.keeps(data):
-            return
-        value, expires_ns, tags = parts_of(entry)
-        if expires_ns and expires_ns <= self.clock.time_ns():
-            return
-        if tags and not self.tags.is_current(tags):
-            return
-        try:
-            cold.keep(data, self.codec.encode(value, expires_ns, tags))
-        except Exception:
-            self.counters.unpicklable_values += 1
 
     def note_late(self, value: Any, counts: bool) -> None:
         """Count a value that was found only when a read from below had to be given up."""

@@ -24,6 +24,7 @@ from raudo.cache.advise import Advice
 from raudo.cache.codecs import BlobCodec, Signer
 from raudo.cache.cold import ColdLevels
 from raudo.cache.entries import Timed, Watched
+from raudo.cache.flush import flush_steps
 from raudo.cache.loading import MISSING, Flights
 from raudo.cache.memoize import FunctionNames, memoized
 from raudo.cache.prefetch import StridePredictor
@@ -515,7 +516,7 @@ class SmartCache:
         if self._levels.cold is not None:  # first: a drop that waits would take the new copy along
             await self._levels.cold.drain_fully()
         until = time.perf_counter() + _FLUSH_SLICE_S
-        for _ in self._levels.flush_steps():
+        for _ in flush_steps(self._levels):
             if time.perf_counter() >= until:
                 await asyncio.sleep(0)
                 until = time.perf_counter() + _FLUSH_SLICE_S
@@ -529,7 +530,7 @@ class SmartCache:
         self._levels.sweep()
         if self._levels.cold is not None:
             self._levels.cold.drain_fully_now()
-        for _ in self._levels.flush_steps():
+        for _ in flush_steps(self._levels):
             pass
         if self._levels.cold is not None:
             self._levels.cold.drain_fully_now()
