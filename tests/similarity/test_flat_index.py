@@ -64,6 +64,14 @@ def test_ids_that_run_out_are_a_clear_error():
     assert index.search([[0, 1]], 1).ids.tolist() == [[largest]]
 
 
+def test_padding_bits_that_are_set_are_refused():
+    index = FlatIndex(13, "hamming", storage="bits")
+    index.add(np.array([[255, 0b1111_1000]], np.uint8))
+    for call in (index.add, lambda rows: index.search(rows, 1)):
+        with pytest.raises(ValueError, match="beyond the 13"):
+            call(np.array([[0, 0b0000_0100]], np.uint8))
+
+
 def test_empty_index_has_no_matches():
     given = FlatIndex(4).search(np.eye(4), 2)
     assert (given.ids == -1).all()

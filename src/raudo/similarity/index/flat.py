@@ -168,6 +168,9 @@ class FlatIndex:
                     f"{name} is {array.dtype} of shape {array.shape}, "
                     f"bool of {self._dim} columns or packed uint8 of {self._width} is wanted"
                 )
+            padding = (1 << (8 * self._width - self._dim)) - 1
+            if padding and (array[:, -1] & padding).any():
+                raise ValueError(f"{name} has bits set beyond the {self._dim} of a vector")
             return rows_of(array, np.uint8)
         if array.shape[1] != self._dim:
             raise ValueError(f"{name} has {array.shape[1]} columns, the index has {self._dim}")
