@@ -13,6 +13,7 @@ from concurrency import tasks
 from concurrency.leaks import nothing_left_behind
 from raudo import parallel_imap, parallel_map
 from raudo.concurrency._chunking import ChunkSizer
+from raudo.concurrency._mapper import Mapper
 from raudo.errors import TaskTimeout, WorkerDied
 
 __all__ = ["nothing_left_behind"]
@@ -57,6 +58,18 @@ def test_lambdas_never_leave_this_process() -> None:
         return {pid for _, pid in parallel_map(fn, [200_000] * 40)}
 
     assert pids_of(lambda n: (tasks.burn(n), os.getpid())) == {os.getpid()}
+
+
+def test_an_interrupt_between_two_looks_is_shown_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: Mapper) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Mapper, "_drop_overdue", interrupt)
+    gate = threading.Event()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        parallel_map(lambda _: gate.wait(), [1], kind="thread", timeout=0.01)
+    gate.set()
+    assert caught.value.__context__ is None
 
 
 def test_short_items_are_sent_in_few_chunks() -> None:

@@ -221,8 +221,7 @@ def test_watch_acts_under_pressure_and_backs_off(memory):
     clock = FakeClock()
     optimizer = MemoryOptimizer(auto_optimize=False, memory_limit=100, clock=clock)
     generations = []
-    original = optimizer.optimize
-    optimizer.optimize = lambda generation: generations.append(generation) or original(generation)
+    optimizer.optimize = generations.append
 
     def tick(seconds=1.0):
         clock.advance(seconds)

@@ -267,15 +267,17 @@ class Mapper:
 
     def _await_one(self) -> None:
         """Wait until a piece ends, its time is over, or it is time to look at it."""
-        try:
-            future = self._ended.get(timeout=self._patience())
-        except queue.Empty:
-            deadline = self._plan.deadline
-            if deadline is not None and time.monotonic() >= deadline:
-                raise TaskTimeout("the map's results were not there in time") from None
-            self._drop_overdue()
-        else:
-            self._receive(future)
+        # Nothing is done while the Empty is handled: a Ctrl-C there would be shown together with it.
+        ended: Future[Any] | None = None
+        with suppress(queue.Empty):
+            ended = self._ended.get(timeout=self._patience())
+        if ended is not None:
+            self._receive(ended)
+            return
+        deadline = self._plan.deadline
+        if deadline is not None and time.monotonic() >= deadline:
+            raise TaskTimeout("the map's results were not there in time")
+        self._drop_overdue()
 
     def _receive(self, future: Future[Any]) -> None:
         piece = self._in_flight.pop(future, None)

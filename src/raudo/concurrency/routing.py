@@ -127,14 +127,6 @@ class Router:
             record = self._records.get(_key(fn))
             return record is not None and record.n_calls > 0
 
-    def cost_s(self, fn: Callable[..., Any]) -> float | None:
-        """Return the median seconds a call takes; None before the first."""
-        with self._lock:
-            record = self._records.get(_key(fn))
-            if record is None or not record.n_calls:
-                return None
-            return _typical(record)
-
     def explain(self) -> dict[str, dict[str, Any]]:
         """Return per function: kind, why, and the numbers behind it (seconds)."""
         with self._lock:
