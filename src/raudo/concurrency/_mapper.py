@@ -267,7 +267,7 @@ class Mapper:
 
     def _await_one(self) -> None:
         """Wait until a piece ends, its time is over, or it is time to look at it."""
-        # Nothing is done while the Empty is handled: a Ctrl-C there would be shown together with it.
+        # Nothing is done while the Empty is handled: a Ctrl-C would be shown together with it.
         ended: Future[Any] | None = None
         with suppress(queue.Empty):
             ended = self._ended.get(timeout=self._patience())
