@@ -880,6 +880,24 @@ async def test_large_blobs_go_down_by_a_thread_and_can_be_found_on_the_way(tmp_p
         assert len(cache) == 9
 
 
+async def test_many_who_read_one_key_from_the_disk_read_it_once_each(monkeypatch):
+    async with SmartCache(9, levels=(0, 0, 1), compression=False) as cache:
+        value = os.urandom(400_000)  # large: each read waits for a thread
+        await cache.set("k", value)
+        cold, n_reads = cache._levels.cold, 0
+        fetch = cold.fetch_async
+
+        async def counting(key):
+            nonlocal n_reads
+            n_reads += 1
+            return await fetch(key)
+
+        monkeypatch.setattr(cold, "fetch_async", counting)
+        assert await asyncio.gather(*(cache.get("k") for _ in range(30))) == [value] * 30
+        assert n_reads == 30
+        assert not cache._levels._reads
+
+
 @pytest.mark.parametrize("size", [1, 2, 3])
 async def test_large_blobs_on_their_way_count_against_the_size(size):
     async with SmartCache(size, compression=False) as cache:

@@ -40,6 +40,15 @@ RETRY: Any = object()
 _SIZE_SAMPLE_MASK = 63  # one set in 64 has its value's size estimated
 
 
+class Read:
+    """Those who read one key from below at the same time; any change of the key puts them off."""
+
+    __slots__ = ("n_readers",)
+
+    def __init__(self) -> None:
+        self.n_readers = 0
+
+
 class Levels:
     """L1, L2 and what is below; keeps the counts exact."""
 
@@ -66,7 +75,7 @@ class Levels:
         self.is_closed = False
         self.cold: ColdLevels | None = None
         self.listener = Listener(on_evict, codec)
-        self._reads: dict[bytes, object] = {}
+        self._reads: dict[bytes, Read] = {}
         self._is_quiet = False
         self._l1_bytes_mean = 0.0
         # What the tiers let go of; they say so with their own lock held, so it is counted later.
@@ -226,12 +235,14 @@ class Levels:
 
     # --- reading from below -------------------------------------------------------------------
 
-    def begin_read(self, data: bytes) -> object:
-        """Leave a token under the key."""
-        token = object()
+    def begin_read(self, data: bytes) -> Read:
+        """Leave a token under the key, or join those who read it; `end_read` must follow."""
         with self.lock:
-            self._reads[data] = token
-        return token
+            token = self._reads.get(data)
+            if token is None:
+                token = self._reads[data] = Read()
+            token.n_readers += 1
+            return token
 
     def may_be_below(self, key: Hashable) -> bytes | None:
         """Return the key's bytes if it may be in a level below memory."""
@@ -241,17 +252,18 @@ class Levels:
         with self.lock:
             return data if data is not None and self.cold.may_have(data) else None
 
-    def end_read(self, data: bytes, token: object) -> None:
-        """Take the token away, where the read came to nothing."""
+    def end_read(self, data: bytes, token: Read) -> None:
+        """Take the token away with its last reader."""
         with self.lock:
-            if self._reads.get(data) is token:
+            token.n_readers -= 1
+            if not token.n_readers and self._reads.get(data) is token:
                 del self._reads[data]
 
     def finish_read(
         self,
         key: Hashable,
         data: bytes,
-        token: object,
+        token: Read,
         fetched: Fetched | None,
         started_ns: int,
         *,
@@ -269,10 +281,10 @@ class Levels:
             self.check()
             if self._reads.get(data) is not token:
                 return RETRY
-            del self._reads[data]
             if fetched is None or self.cold is None:
                 return MISSING
             if error is not None:
+                del self._reads[data]  # one of those who read it counts it
                 self._note_unfit(error)
                 if self.cold.drop(data):
                     self.counters.evictions += 1
@@ -286,6 +298,7 @@ class Levels:
                 return MISSING
             self.counters.l3_hits += counts
             if (self.sizes[0] or self.l2 is not None) and self.cold.release(data, fetched.guard):
+                del self._reads[data]  # others who read it find it above
                 self._put_up(key, data, blob, value)
             self.counters.latency["l3"].add(time.perf_counter_ns() - started_ns)
             return value
@@ -417,19 +430,18 @@ class Levels:
             return True
 
     def finish_touch(
-        self, data: bytes, token: object, fetched: Fetched | None, ttl: float | None
+        self, data: bytes, token: Read, fetched: Fetched | None, ttl: float | None
     ) -> bool:
         """Put what was read back with a new time to live, where no level is above."""
         with self.lock:
             self.check()
-            is_same = self._reads.get(data) is token
-            self.end_read(data, token)
-            if not is_same or fetched is None or self.cold is None:
+            if self._reads.get(data) is not token or fetched is None or self.cold is None:
                 return False
             try:  # what goes down from here is taken for our own
                 self.codec.decode(fetched.blob, trusted=fetched.is_trusted)
             except (CorruptEntry, ForbiddenType):
                 return False
+            del self._reads[data]
             if not self.cold.drop(data):
                 return False
             expires_ns = 0 if ttl is None else self.clock.time_ns() + round(ttl * 1e9)

@@ -39,13 +39,13 @@ class Reader:
         token = self._levels.begin_read(data)
         try:
             fetched = cold.fetch_ready(data)
+            if fetched is not None and fetched.blob.raw_bytes > _DECODE_HERE_BYTES:
+                return RETRY
+            return self._levels.finish_read(key, data, token, fetched, started_ns, counts=True)
         except BlockingIOError:
-            self._levels.end_read(data, token)
             return RETRY
-        if fetched is not None and fetched.blob.raw_bytes > _DECODE_HERE_BYTES:
+        finally:
             self._levels.end_read(data, token)
-            return RETRY
-        return self._levels.finish_read(key, data, token, fetched, started_ns, counts=True)
 
     async def read(self, key: Hashable, data: bytes, *, counts: bool = True) -> Any:
         """Return the value, waiting for the disk on a thread."""
@@ -78,8 +78,11 @@ class Reader:
         while cold is not None:
             started_ns = time.perf_counter_ns()
             token = self._levels.begin_read(data)
-            fetched = cold.fetch(data)
-            value = self._levels.finish_read(key, data, token, fetched, started_ns, counts=True)
+            try:
+                fetched = cold.fetch(data)
+                value = self._levels.finish_read(key, data, token, fetched, started_ns, counts=True)
+            finally:
+                self._levels.end_read(data, token)
             if value is RETRY:
                 value = self.look(key)
                 if value is MISSING and self._levels.may_be_below(key) is not None:

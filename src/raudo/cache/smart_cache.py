@@ -290,8 +290,11 @@ class SmartCache:
         touched = self._levels.touch(key, seconds)  # it has come up, unless nothing is above
         if not touched and self._levels.cold is not None:
             token = self._levels.begin_read(data)
-            fetched = await self._levels.cold.fetch_async(data)
-            touched = self._levels.finish_touch(data, token, fetched, seconds)
+            try:
+                fetched = await self._levels.cold.fetch_async(data)
+                touched = self._levels.finish_touch(data, token, fetched, seconds)
+            finally:
+                self._levels.end_read(data, token)
         await self._settle_waiting()
         return touched
 
