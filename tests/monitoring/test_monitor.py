@@ -488,9 +488,11 @@ def test_default_rules_fit_what_the_rooms_count():
     async def fail_all(items):
         raise ValueError
 
-    async def look():
-        slow, failing = AsyncProcessor(name="slow"), AsyncProcessor(name="failing")
+    async def be_slow():
         await slow.process_batch([(asyncio.sleep, (0.6,))] * 20)
+
+    async def look():
+        failing = AsyncProcessor(name="failing")
         await failing.process_batch([fail] * 20, return_exceptions=True)
         batch = BatchProcessor(handler=fail_all, name="batch")
         await asyncio.gather(*(batch.submit(i) for i in range(20)), return_exceptions=True)
@@ -503,13 +505,14 @@ def test_default_rules_fit_what_the_rooms_count():
         optimizer = MemoryOptimizer(auto_optimize=False, memory_limit=1)
         monitor = Monitor(slow, failing, batch, executor, cache, optimizer)
         found = {(alert.rule, *(value for _, value in alert.labels)) for alert in monitor.check()}
-        for each in (slow, failing):
-            await each.stop()
+        await failing.stop()
         await batch.close()
         await cache.close()
         return found
 
-    assert run_virtual(look()) == {
+    slow = AsyncProcessor(name="slow")
+    run_virtual(be_slow())
+    assert asyncio.run(look()) == {
         ("slow response", "slow"),
         ("high error rate", "failing"),
         ("high error rate", "batch"),
