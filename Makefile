@@ -25,6 +25,7 @@ bench: build  ## the comparison runs; quiet machine, please
 bench-check: build  ## every benchmark runs, once and small: no figures
 	$(PYTHON) -m pytest benchmarks --benchmark-disable -q
 	$(PYTHON) benchmarks/claims.py --quick
+	$(PYTHON) benchmarks/bench_cache_hit_ratio.py --quick
 	$(PYTHON) -m raudo bench cache --quick
 
 lint: floors
