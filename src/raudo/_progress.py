@@ -16,7 +16,7 @@ __all__ = ["Progress", "open_progress"]
 class Progress(Protocol):
     """A running count of one stage of work."""
 
-    def update(self, n: int = 1) -> None: ...
+    def update(self, n: int = 1, /) -> object: ...
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -35,7 +35,7 @@ class _Lines:
         self._done, self._closed = 0, False
         self._start = self._last = time.monotonic()
 
-    def update(self, n: int = 1) -> None:
+    def update(self, n: int = 1, /) -> None:
         self._done += n
         now = time.monotonic()
         if now - self._last >= 10.0:
@@ -74,7 +74,7 @@ class _Lines:
 
 
 class _Silent:
-    def update(self, n: int = 1) -> None: ...
+    def update(self, n: int = 1, /) -> object: ...
     def close(self) -> None: ...
     def __enter__(self) -> Self:
         return self
