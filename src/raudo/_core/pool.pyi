@@ -67,7 +67,7 @@ class ObjectPool(Generic[_T]):
         """How many objects are lent, those included that were dropped and not yet missed."""
     def acquire(self) -> _T:
         """Lend an idle object, the one that came back last; make one when there is none."""
-    def release(self, obj: _T, /) -> None:
+    def release(self, obj: _T) -> None:
         """Take a lent object back, emptied or reset.
 
         Raises:
