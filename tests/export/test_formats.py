@@ -110,7 +110,7 @@ def json_row(**row: Any) -> dict[str, Any]:
         (np.arange(3), [0, 1, 2]),
         (np.array([0.5, np.nan]), [0.5, None]),
         (np.datetime64("2024-02-29T01:02:03.000000001"), "2024-02-29T01:02:03.000000001"),
-        (np.datetime64("NaT"), None),
+        (np.datetime64("NaT", "s"), None),
         (np.timedelta64(1500, "ms"), 1.5),
         (np.array(["2024-02-29"], "M8[D]"), ["2024-02-29"]),
         (datetime.datetime(2024, 2, 29, tzinfo=datetime.UTC), "2024-02-29T00:00:00+00:00"),
