@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,11 @@ class Program:
         raise AssertionError(f"{word!r} never came: {self.process.communicate()}")
 
     def interrupt(self) -> None:
+        """Press Ctrl-C, once the main thread has had the time to come to its wait.
+
+        A signal between CPython's last look for signals and the wait for a lock ends no wait.
+        """
+        time.sleep(0.1)
         os.killpg(self.process.pid, signal.SIGINT)
 
     def end(self) -> tuple[int, str, str]:
