@@ -3,10 +3,11 @@
 import asyncio
 import functools
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from raudo.cache import SmartCache
+from raudo.cache import SmartCache, cached
 from raudo.cache.prefetch import StridePredictor
 from raudo.testing import FakeClock
 
@@ -147,6 +148,61 @@ async def test_a_loader_that_asks_for_its_own_key_does_not_wait_for_itself():
             return 1 if len(calls) > 1 else 1 + await cache.get_or_load(key, load)
 
         assert await asyncio.wait_for(cache.get_or_load("k", load), 10) == 2
+
+
+async def test_loaders_that_ask_for_each_others_key_do_not_wait_for_ever():
+    async with SmartCache(9) as one, SmartCache(9) as other:
+        both = asyncio.Barrier(2)
+
+        async def load(key):
+            await both.wait()
+            if key == "a":
+                return key + await other.get_or_load("b", leaf)
+            return key + await one.get_or_load("a", leaf)
+
+        async def leaf(key):
+            return key.upper()
+
+        got = asyncio.gather(one.get_or_load("a", load), other.get_or_load("b", load))
+        # The second to ask closes the circle, and so loads what it asked for itself.
+        assert await asyncio.wait_for(got, 10) in (["abA", "bA"], ["aB", "baB"])
+
+
+async def test_a_loader_that_gathers_may_wait_for_one_load_twice():
+    async with SmartCache(9) as cache:
+        go = asyncio.Event()
+
+        async def slow(key):
+            await go.wait()
+            return key
+
+        async def load(key):
+            wanted = [cache.get_or_load("slow", slow) for _ in range(3)]
+            tasks = [asyncio.ensure_future(each) for each in wanted]
+            await settle()
+            tasks[0].cancel()
+            go.set()
+            return [await each for each in tasks[1:]]
+
+        assert await asyncio.wait_for(cache.get_or_load("k", load), 10) == ["slow", "slow"]
+
+
+def test_threads_whose_loaders_ask_for_each_others_key_do_not_wait_for_ever():
+    both = threading.Barrier(2)
+    calls = []
+
+    @cached()
+    def load(key):
+        calls.append(key)
+        if len(calls) > 2:
+            return key
+        both.wait(10)
+        return key + load("b" if key == "a" else "a")
+
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(load, key) for key in "ab"]
+        got = [future.result(30) for future in futures]
+    assert got in (["aba", "ba"], ["ab", "bab"])
 
 
 async def test_a_stale_value_is_served_while_one_reload_runs(clock):

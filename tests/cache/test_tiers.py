@@ -305,6 +305,33 @@ def test_the_oldest_go_first(tmp_path):
     tier.close()
 
 
+def test_an_older_record_of_the_same_key_pushes_nothing_out(tmp_path):
+    tier = DiskTier(tmp_path / "t", max_entries=2)
+    for key in (b"a", b"a", b"b", b"c", b"a"):
+        tier.put_nowait(key, blob())
+    assert tier.live_keys() == [b"c", b"a"]
+    tier.close()
+
+
+def test_what_comes_back_from_above_is_the_newest(tmp_path):
+    tier = DiskTier(tmp_path / "t", max_entries=3)
+    for key in (b"a", b"b", b"c"):
+        tier.put_nowait(key, blob())
+    for _ in range(1000):
+        assert tier.lend(b"a")
+        assert tier.adopt(b"a")
+    segment = tier._log.segment_of(tier._log.index[b"a"])
+    assert len(segment.order) < 100  # however often it went up and down
+    for key, left in ((b"d", [b"c", b"a", b"d"]), (b"e", [b"a", b"d", b"e"])):
+        tier.put_nowait(key, blob())
+        assert tier.live_keys() == left
+    tier.lend(b"d")
+    tier.put_nowait(b"f", blob())
+    tier.adopt(b"d")
+    assert tier.live_keys() == [b"e", b"f", b"d"]
+    tier.close()
+
+
 def test_what_was_staged_becomes_an_entry_at_once(tmp_path):
     tier = DiskTier(tmp_path / "t", max_entries=3)
     for n in range(3):

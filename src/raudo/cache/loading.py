@@ -3,8 +3,10 @@
 A flight is a load under way. Whoever asks second waits for the first one's outcome, on whatever
 event loop or thread it is. A load by a coroutine runs in a task of its own: a caller that is
 cancelled stops waiting and cancels nobody. A load that is itself cancelled, with its event loop,
-leaves the waiters to load anew; one that raises `CancelledError` of its own hands it to them. A
-loader that asks for its own key loads it again rather than wait for itself.
+leaves the waiters to load anew; one that raises `CancelledError` of its own hands it to them.
+
+Nobody waits for itself: each load knows the loads that it waits for, whatever cache,
+thread or task they belong to, and a wait that would close a circle of them is a load instead.
 """
 
 from __future__ import annotations
@@ -34,7 +36,57 @@ MISSING: Any = _Missing()
 # How long a waiter goes without looking whether the loop that drives the load still lives.
 _LOOK_S = 1.0
 
-_loading: ContextVar[frozenset[tuple[int, Hashable]]] = ContextVar("_loading", default=frozenset())
+
+class _Place:
+    """A flight's place among those that wait. Holds no value: contexts keep it for long."""
+
+    __slots__ = ("needs",)
+
+    def __init__(self) -> None:
+        self.needs: list[_Place] = []  # what the loader waits for; several, where it gathers
+
+    def reaches(self, other: _Place) -> bool:
+        """Say whether this load can end only after the other one."""
+        seen, ahead = {self}, [self]
+        while ahead:
+            place = ahead.pop()
+            if place is other:
+                return True
+            fresh = [each for each in place.needs if each not in seen]
+            seen.update(fresh)
+            ahead += fresh
+        return False
+
+
+class _Waits:
+    """Who waits for whom, over all caches. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        reset_after_fork(self)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+    def begin(self, waiter: _Place | None, place: _Place) -> bool:
+        """Note that `waiter` waits from now on; False, and no note, where it would for ever."""
+        if waiter is None:
+            return True
+        with self._lock:
+            if place.reaches(waiter):
+                return False
+            waiter.needs.append(place)
+            return True
+
+    def end(self, waiter: _Place | None, place: _Place) -> None:
+        if waiter is not None:
+            with self._lock:
+                waiter.needs.remove(place)
+
+
+_waits = _Waits()
+# The innermost load that the running code is part of. Tasks and worker threads inherit it.
+_current: ContextVar[_Place | None] = ContextVar("_current", default=None)
 
 
 class _Flight:
@@ -47,6 +99,7 @@ class _Flight:
         "key",
         "lock",
         "loop",
+        "place",
         "task",
         "value",
         "waiters",
@@ -58,6 +111,7 @@ class _Flight:
         self.error: BaseException | None = None
         self.is_done = False
         self.is_superseded = False
+        self.place = _Place()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.task: asyncio.Task[None] | None = None
         self.lock = threading.Lock()
@@ -116,6 +170,14 @@ def _set_done(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
+def _needs_this_loop(flight: _Flight) -> bool:
+    """Say whether the load goes on only once the calling thread's event loop does."""
+    try:
+        return flight.loop is not None and flight.loop is asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+
+
 class Flights:
     """The loads under way of one cache. Thread-safe, bound to no event loop."""
 
@@ -160,19 +222,24 @@ class Flights:
         `look` is asked again once the load is ours, as another one may have just ended: it returns
         the value or `MISSING`. `store` gets the value before anyone else can start a load.
         """
+        waiter = _current.get()
         while True:
             flight, is_ours = self._enter(key)
             if is_ours:
                 break
-            if self._would_wait_for_itself(flight):
+            if _needs_this_loop(flight) or not _waits.begin(waiter, flight.place):
                 return load()
-            flight.wait()
+            try:
+                flight.wait()
+            finally:
+                _waits.end(waiter, flight.place)
             value = flight.outcome()
             if value is not MISSING:
                 return value
             self._leave(flight)
         # Here, not in a function of its own: each frame is one that a recursive load cannot have.
-        token = _loading.set(_loading.get() | {(id(self), key)})
+        _waits.begin(waiter, flight.place)
+        token = _current.set(flight.place)
         try:
             value = look()
             if value is MISSING:
@@ -186,7 +253,8 @@ class Flights:
             flight.value = value
             return value
         finally:
-            _loading.reset(token)
+            _current.reset(token)
+            _waits.end(waiter, flight.place)
             self._settle(flight)
 
     async def run_async(
@@ -197,6 +265,7 @@ class Flights:
         look: Callable[[], Any],
     ) -> Any:
         """Do the same for a coroutine's load."""
+        waiter = _current.get()
         while True:
             flight, is_ours = self._enter(key)
             if is_ours:
@@ -205,9 +274,12 @@ class Flights:
                 flight.task = flight.loop.create_task(drive)
                 # Cancelled before its first step, a task never runs its coroutine at all.
                 flight.task.add_done_callback(partial(self._leave_with, flight))
-            elif self._is_loading(key):
+            if not _waits.begin(waiter, flight.place):
                 return await load()
-            await flight.wait_async()
+            try:
+                await flight.wait_async()
+            finally:
+                _waits.end(waiter, flight.place)
             value = flight.outcome()
             if value is not MISSING:
                 return value
@@ -230,18 +302,6 @@ class Flights:
     def _leave_with(self, flight: _Flight, _: asyncio.Task[None]) -> None:
         self._leave(flight)
 
-    def _is_loading(self, key: Hashable) -> bool:
-        return (id(self), key) in _loading.get()
-
-    def _would_wait_for_itself(self, flight: _Flight) -> bool:
-        """True where the load needs this very thread to go on."""
-        if self._is_loading(flight.key):
-            return True
-        try:
-            return flight.loop is not None and flight.loop is asyncio.get_running_loop()
-        except RuntimeError:
-            return False
-
     async def _drive_async(
         self,
         flight: _Flight,
@@ -249,7 +309,7 @@ class Flights:
         store: Callable[[Any], object],
         look: Callable[[], Any],
     ) -> None:
-        _loading.set(_loading.get() | {(id(self), flight.key)})
+        _current.set(flight.place)
         try:
             value = look()
             if value is MISSING:

@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from raudo.cache.tiers import record
@@ -185,9 +186,17 @@ class SegmentLog:
         if place is None:
             return False
         self.index[key] = place
-        # Entry-wise eviction may have passed the record while it was a copy.
-        self.segment_of(place).order.append(key)
+        segment = self.segment_of(place)
+        segment.move_to_end(key, _offset_of(place))
+        if len(segment.order) > 2 * segment.live + 64:
+            segment.tidy(partial(self._is_live, segment))
+            if self._segments and segment is next(iter(self._segments.values())):
+                self._compact_at = 0
         return True
+
+    def _is_live(self, segment: Segment, key: bytes, offset: int) -> bool:
+        place = self.index.get(key) or self.kept.get(key) or 0
+        return _segment_of(place) == segment.id and _offset_of(place) == offset
 
     def lose(self, key: bytes, reason: str) -> bool:
         """Drop an entry on the log's own account and report it."""
@@ -218,7 +227,7 @@ class SegmentLog:
         expires_ns: int,
         into: dict[bytes, int],
     ) -> None:
-        segment.order.append(key)
+        segment.note(key, offset)
         segment.live += 1
         segment.live_bytes += length
         self.live_bytes += length
@@ -287,11 +296,9 @@ class SegmentLog:
         """Push out the oldest entries until no more than so many are left."""
         while len(self.index) > max_entries:
             segment = next(s for s in self._segments.values() if s.cursor < len(s.order))
-            key = segment.order[segment.cursor]
-            segment.cursor += 1
-            place = self.index.get(key)
-            if place is not None and _segment_of(place) == segment.id:
-                self.lose(key, "capacity")
+            found = segment.next_in_order()
+            if found is not None and found[0] in self.index and self._is_live(segment, *found):
+                self.lose(found[0], "capacity")
 
     def compact_step(self) -> None:
         """Move some live records out of the oldest segment while less than half the bytes live."""

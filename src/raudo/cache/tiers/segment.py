@@ -11,6 +11,8 @@ import os
 import secrets
 import stat
 import struct
+from array import array
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,8 +42,10 @@ class Found(NamedTuple):
 class Segment:
     """A file of records, its size, and the keys in the order they were written.
 
-    `order` may hold keys that have since been dropped or written elsewhere: 8 bytes an entry, where
-    an exact set would take 60. `cursor` is how far entry-wise eviction has come.
+    `order` and `offsets` say which key each record has and where it begins; both may tell of
+    records that were dropped since: 16 bytes an entry, where an exact set takes 60. `cursor` is
+    how far entry-wise eviction has come. A record that moved to the end of the order, because it
+    came back from a level above, is there twice, and `moved` has the position that counts.
     """
 
     __slots__ = (
@@ -50,7 +54,9 @@ class Segment:
         "id",
         "live",
         "live_bytes",
+        "moved",
         "nonce",
+        "offsets",
         "order",
         "path",
         "pins",
@@ -60,10 +66,42 @@ class Segment:
     def __init__(self, id: int, path: Path, fd: int, nonce: int, size: int) -> None:
         self.id, self.path, self.fd, self.nonce, self.size = id, path, fd, nonce, size
         self.order: list[bytes] = []
+        self.offsets = array("Q")
+        self.moved: dict[int, int] = {}  # offset -> position in the order
         self.cursor = 0
         self.live = 0
         self.live_bytes = 0
         self.pins = 0
+
+    def note(self, key: bytes, offset: int) -> None:
+        """Put a record at the end of the order."""
+        self.order.append(key)
+        self.offsets.append(offset)
+
+    def move_to_end(self, key: bytes, offset: int) -> None:
+        """Put a record at the end of the order that is in it already."""
+        self.moved[offset] = len(self.order)
+        self.note(key, offset)
+
+    def next_in_order(self) -> tuple[bytes, int] | None:
+        """Return key and offset of the next record for entry-wise eviction, and go past it."""
+        while self.cursor < len(self.order):
+            position = self.cursor
+            self.cursor += 1
+            offset = self.offsets[position]
+            if self.moved.get(offset, position) == position:
+                return self.order[position], offset
+        return None
+
+    def tidy(self, is_live: Callable[[bytes, int], bool]) -> None:
+        """Take out of the order what is live no more, or counts at a later position."""
+        order, offsets, cursor = self.order, self.offsets, self.cursor
+        moved, self.moved = self.moved, {}
+        self.order, self.offsets, self.cursor = [], array("Q"), 0
+        for position, (key, offset) in enumerate(zip(order, offsets, strict=True)):
+            if moved.get(offset, position) == position and is_live(key, offset):
+                self.note(key, offset)
+                self.cursor += position < cursor
 
     @classmethod
     def create(cls, id: int, path: Path) -> Segment:
