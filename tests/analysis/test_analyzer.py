@@ -330,3 +330,12 @@ def test_page_escapes_names_and_loads_nothing() -> None:
     for outside in ("http:", "https:", "src=", "@import", "url("):
         assert outside not in page
     page.encode("utf-8")
+
+
+def test_similar_by_number_and_by_id():
+    report = DocumentAnalyzer().analyze({"x": "one two three", "y": "one two four"})
+    assert report.similar("x") == report.similar(0)
+    with pytest.raises(KeyError, match="'z'"):
+        report.similar("z")
+    with pytest.raises(IndexError, match="wanted 0 to 1"):
+        report.similar(2)

@@ -11,6 +11,7 @@ import pytest
 
 from raudo.analysis import FileSource
 from raudo.analysis.sources import decode
+from raudo.cli import main
 
 
 def texts(source: FileSource) -> dict[str, str]:
@@ -185,3 +186,47 @@ def test_plain_lines_and_their_encodings(tmp_path: Path) -> None:
 def test_a_missing_path_is_named() -> None:
     with pytest.raises(FileNotFoundError, match="/no/such does not exist"):
         FileSource(["/no/such"])
+
+
+@pytest.mark.parametrize(
+    ("content", "ids", "texts"),
+    [
+        ("id,review,stars\nr1,very good indeed,5\n", ["r1"], ["very good indeed"]),
+        ("id;text\n1;one, two\n2;three\n", ["1", "2"], ["one, two", "three"]),
+        ("nr\twords\n1\ta b c\n2\td e f\n", ["{}:2", "{}:3"], ["a b c", "d e f"]),
+        ("a b c d,1\nx y z w,2\n", ["{}:1", "{}:2"], ["a b c d", "x y z w"]),
+        ("just a line\nand one more\n", ["{}:1", "{}:2"], ["just a line", "and one more"]),
+    ],
+)
+def test_a_table_without_a_known_name_for_its_text(tmp_path, content, ids, texts):
+    path = tmp_path / "t.csv"
+    path.write_text(content)
+    found = list(FileSource(path))
+    assert [each.id for each in found] == [each.format(path) for each in ids]
+    assert [each.text for each in found] == texts
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_an_id_field_that_is_not_there_is_told(tmp_path, suffix):
+    path = tmp_path / f"t.{suffix}"
+    path.write_text("id,text\n1,a\n" if suffix == "csv" else '{"id": 1, "text": "a"}\n' * 2)
+    source = FileSource([path], id_field="nope")
+    assert all(each.id.startswith(str(path)) for each in source)
+    assert len([note for note in source.notes if "'nope'" in note]) == 1
+
+
+def test_a_file_of_lines_is_read_once(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,text\n1,one\n2,two\n")
+    for paths in ([path, path], [tmp_path, path], [path, tmp_path]):
+        source = FileSource(paths)
+        assert len(list(source)) == (1 if paths[0] == tmp_path else 2)
+        assert source.skipped == {"named twice": [str(path)]}
+
+
+def test_an_empty_path_is_not_the_current_folder(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="path is empty"):
+        FileSource([""])
+    assert main(["analyze", ""]) == 2
+    assert "path is empty" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import contextlib
 import copyreg
 import datetime as dt
+import ipaddress
 import os
 import pickle
 import struct
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -140,6 +142,11 @@ def test_plain_values_survive_a_reader_that_trusts_nobody(value, compression):
         range(1, 9, 2),
         slice(1, None, 2),
         dt.timezone(dt.timedelta(hours=2)),
+        ZoneInfo("UTC"),
+        dt.datetime(2024, 2, 29, tzinfo=ZoneInfo("UTC")),
+        *map(ipaddress.ip_address, ("10.0.0.1", "fe80::1%eth0")),
+        *map(ipaddress.ip_interface, ("10.0.0.1/8", "::1/64")),
+        *map(ipaddress.ip_network, ("10.0.0.0/8", "2001:db8::/32")),
     ],
     ids=lambda value: f"{type(value).__name__}-{getattr(value, 'dtype', '')}",
 )

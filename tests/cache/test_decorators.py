@@ -568,3 +568,17 @@ def test_without_stampede_protection_each_call_runs():
 
     run(main())
     assert calls == [1, 1]
+
+
+@cached
+async def at_module_level(x):
+    return x
+
+
+def test_a_cached_coroutine_function_pickles_and_copies_as_a_function_does():
+    for made in (
+        pickle.loads(pickle.dumps(at_module_level)),
+        copy.copy(at_module_level),
+        copy.deepcopy(at_module_level),
+    ):
+        assert made is at_module_level

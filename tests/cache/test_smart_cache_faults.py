@@ -197,3 +197,9 @@ async def test_tasks_see_their_newest_value_or_none(tmp_path, kind, rate):
                 await cache.get(((mine + 1) % 6, chance.randrange(8)))
 
         await asyncio.gather(*(work(n) for n in range(6)))
+
+
+@pytest.mark.parametrize(("path", "error"), [("", ValueError), (b"x", TypeError), (7, TypeError)])
+def test_a_path_that_is_none_is_refused(path, error):
+    with pytest.raises(error, match="path"):
+        SmartCache(9, path=path)

@@ -482,3 +482,14 @@ def test_a_stream_that_breaks_off_costs_trust():
         for n in range(4):
             predictor.observe(start + n)
     assert predictor.precision < 0.9
+
+
+async def test_memoize_without_arguments():
+    async with SmartCache(9) as cache:
+
+        @cache.memoize
+        async def double(n):
+            return 2 * n
+
+        assert [await double(2), await double(2)] == [4, 4]
+        assert cache.get_stats()["hits"] == 1

@@ -28,20 +28,15 @@ class Program:
 
     def __init__(self, *arguments: str, feed: str | None = None) -> None:
         environment = {**os.environ, "PYTHONPATH": SOURCES, "PYTHONWARNINGS": "error"}
-        # Where the tests run in the background, SIGINT is ignored, and programs would inherit that.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, *arguments],
-                stdin=subprocess.PIPE if feed is not None else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                env=environment,
-                start_new_session=True,
-            )
-        finally:
-            signal.signal(signal.SIGINT, before)
+        self.process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE if feed is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
         self._feed = feed
 
     def wait_for(self, word: str) -> None:

@@ -348,3 +348,8 @@ def test_samples_follow_the_naming_rules(memory):
 def test_it_describes_itself():
     optimizer = MemoryOptimizer(auto_optimize=False)
     assert repr(optimizer) == "<MemoryOptimizer not running, pools: none>"
+
+
+def test_what_cannot_be_trimmed_is_not_attached() -> None:
+    with pytest.raises(TypeError, match=r"trim\(keep\) and stats\(\), a list"):
+        MemoryOptimizer().attach("x", [])  # type: ignore[arg-type]

@@ -52,7 +52,9 @@ def read_records(
         case ".jsonl" | ".ndjson":
             return _json_lines(lines, path, text_field, id_field, skip, say)
         case ".csv":
-            return _table(csv.reader(lines), path, text_field, id_field, skip, say)
+            first = next(lines, "")
+            rows = csv.reader(chain([first], lines), delimiter=_delimiter(first))
+            return _table(rows, path, text_field, id_field, skip, say)
         case ".tsv":
             rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
             return _table(rows, path, text_field, id_field, skip, say)
@@ -69,6 +71,7 @@ def _json_lines(
     say: Say,
 ) -> Iterator[Record]:
     field = text_field
+    lacks_id = False
     for number, line in enumerate(lines, 1):
         place = f"{path}:{number}"
         if not line.strip():
@@ -93,7 +96,11 @@ def _json_lines(
         if not isinstance(content, str):
             skip("no text field" if field is None else f"no text in field {field!r}", place)
             continue
-        yield number, _id_of(record, id_field), content
+        id_ = _id_of(record, id_field)
+        if id_ is None and id_field is not None and not lacks_id:
+            lacks_id = True
+            say(f"{place}: no field {id_field!r}, the id is file and line there")
+        yield number, id_, content
 
 
 def _text_field(record: dict[str, Any]) -> str | None:
@@ -127,17 +134,21 @@ def _table(
         return
     header = [cell.strip() for cell in sample[0][1]]
     column = _column(header, (text_field,) if text_field else TEXT_NAMES)
-    id_column = None
-    if column is not None:
-        say(f"{path}: the text is taken from column {header[column]!r}")
-        id_column = _column(header, (id_field,) if id_field else ID_NAMES)
-        sample = sample[1:]
-    elif text_field is not None:
+    id_column = _column(header, (id_field,) if id_field else ID_NAMES)
+    if column is None and text_field is not None:
         skip(f"no column {text_field!r}", str(path))
         return
+    rest = [row for _, row in sample[1:]]
+    if column is not None or id_column is not None or _is_header(header, rest):
+        if column is None:
+            column = _longest(rest or [header])
+        sample = sample[1:]
+        say(f"{path}: the text is taken from column {header[column]!r}")
+        if id_column is None and id_field is not None:
+            say(f"{path}: no column {id_field!r}, the ids are file and line")
     else:
-        column = _longest([row for _, row in sample])
-        say(f"{path}: no column has a known name, the text is taken from column {column + 1}")
+        column = _longest([header, *rest])
+        say(f"{path}: no header, the text is taken from column {column + 1}")
     for number, row in chain(sample, numbered):
         if column >= len(row):
             skip("too few columns", f"{path}:{number}")
@@ -163,6 +174,28 @@ def _rows(rows: Any, path: Path, skip: Skip) -> Iterator[tuple[int, list[str]]]:
             csv.field_size_limit(limit)
         if row:
             yield rows.line_num, row
+
+
+def _delimiter(line: str) -> str:
+    """Return what parts the cells of a table that is called comma-separated."""
+    return "," if "," in line else max(",;\t|", key=line.count)
+
+
+def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
+    """Say whether the first row names columns: one of numbers has no number there."""
+    return any(
+        first[i] and not _is_number(first[i]) and all(_is_number(row[i]) for row in rest)
+        for i in range(len(first))
+        if rest and all(i < len(row) for row in rest)
+    )
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _column(header: Sequence[str], names: Sequence[str]) -> int | None:

@@ -79,8 +79,18 @@ class AnalysisReport:
         """Documents that could go if one of each group is kept."""
         return sum(len(group) - 1 for group in self.groups)
 
-    def similar(self, i: int) -> list[Similar]:
-        """Return the most similar documents of document number i, best first."""
+    def similar(self, document: Hashable) -> list[Similar]:
+        """Return the documents most similar to one, best first.
+
+        Args:
+            document: Its number in the order of reading, or its id where that is no int
+                (found in O(n)).
+
+        Raises:
+            KeyError: No document has this id.
+            IndexError: There are not as many documents.
+        """
+        i = self._number_of(document)
         return [
             Similar(self.ids[j], round(float(cosine), 4))
             for j, cosine in zip(
@@ -90,6 +100,16 @@ class AnalysisReport:
             )
             if j >= 0
         ]
+
+    def _number_of(self, document: Hashable) -> int:
+        if not isinstance(document, int | np.integer):
+            try:
+                return self.ids.index(document)
+            except ValueError:
+                raise KeyError(f"no document has the id {document!r}") from None
+        if not 0 <= document < len(self):
+            raise IndexError(f"document is {document}, wanted 0 to {len(self) - 1} or an id")
+        return int(document)
 
     def document_rows(self) -> Iterator[dict[str, Any]]:
         """Yield a row a document: id, path, group (None: in none), similar, chars, words."""

@@ -55,25 +55,31 @@ class FileSource:
     left.
 
     Args:
-        paths: Folders, walked in the order of their names; `.jsonl`, `.csv`, `.tsv` and `.txt`
-            files, read as a document a line; other files, each a document.
+        paths: One path, or several: folders, walked in the order of their names; `.jsonl`, `.csv`,
+            `.tsv` and `.txt` files, read as a document a line; other files, each a document.
         text_field: Field or column that holds the text; found by name when None.
         id_field: Field or column that holds the id; `id` where there is one, else file and line.
         exclude: Files and folders to leave out, such as those that results are written to.
 
     Raises:
-        FileNotFoundError: A path does not exist. Checked at once.
+        FileNotFoundError: A path does not exist. Checked at once, as is the next.
+        ValueError: A path is empty.
     """
 
     def __init__(
         self,
-        paths: Iterable[str | os.PathLike[str]],
+        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         *,
         text_field: str | None = None,
         id_field: str | None = None,
         exclude: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
-        self.paths = [Path(path) for path in paths]
+        if isinstance(paths, str | os.PathLike):
+            paths = [paths]
+        given = [os.fspath(path) for path in paths]
+        if "" in given:
+            raise ValueError("a path is empty; the current folder is '.'")
+        self.paths = [Path(path) for path in given]
         for path in self.paths:
             if not path.exists():
                 raise FileNotFoundError(f"{path} does not exist")
@@ -82,6 +88,7 @@ class FileSource:
         self.badly_encoded: list[str] = []
         self.notes: list[str] = []
         self._seen: set[str] = set()
+        self._read_by_line: set[str] = set()
         self._excluded = {os.path.realpath(path) for path in exclude}
 
     def skip(self, reason: str, name: str) -> None:
@@ -148,13 +155,20 @@ class FileSource:
             return
         if was_bad:
             self.badly_encoded.append(name)
-        if name in self._seen:
+        if name in self._seen or self._was_read_by_line(path):
             self.skip("named twice", name)
             return
         self._seen.add(name)
         yield Document(name, content, name)
 
+    def _was_read_by_line(self, path: Path) -> bool:
+        return bool(self._read_by_line) and os.path.abspath(path) in self._read_by_line
+
     def _lines(self, path: Path) -> Iterator[Document]:
+        if str(path) in self._seen or self._was_read_by_line(path):
+            self.skip("named twice", str(path))
+            return
+        self._read_by_line.add(os.path.abspath(path))
         try:
             with open(path, "rb") as file:
                 head = file.read(_SNIFFED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 from typing import Any
 
 __all__ = ["check_arguments", "check_function", "check_ttl"]
@@ -57,6 +58,10 @@ def check_arguments(
     _check_size("max_disk_bytes", max_disk_bytes, _LEAST_DISK_BYTES)
     if path is not None and tiers is not None:
         raise ValueError("path and tiers: give one of them, the path is that of the disk tier")
+    if path is not None and not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be a str or os.PathLike, got {path!r}")
+    if path is not None and not os.fspath(path):
+        raise ValueError("path is empty; the current folder is '.'")
     if path is not None and not levels[2]:
         raise ValueError(f"path needs a third level, and levels={levels!r} turns it off")
     if tiers is not None:

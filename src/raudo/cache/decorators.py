@@ -211,6 +211,16 @@ class CachedCoroutine:
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
+    # As a function: pickled by name, and its copy is itself.
+    def __reduce__(self) -> str:
+        return cast(str, cast(Any, self).__qualname__)
+
+    def __copy__(self) -> CachedCoroutine:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> CachedCoroutine:
+        return self
+
     def invalidate(self, *args: Any, **kwargs: Any) -> bool:
         """Forget the result of such a call, also of one that is under way."""
         key = self._key(*args, **kwargs)

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from raudo._clock import SYSTEM_CLOCK, Clock
 from raudo._core.ready import Ready
@@ -427,19 +427,30 @@ class SmartCache:
         self._settle_now()
         return value
 
+    @overload
+    def memoize(self, ttl: F, /) -> F: ...
+    @overload
     def memoize(
         self,
         ttl: float | None = None,
         key: Callable[..., Hashable] | None = None,
         tags: Iterable[str] = (),
-    ) -> Callable[[F], F]:
+    ) -> Callable[[F], F]: ...
+    def memoize(
+        self,
+        ttl: Any = None,
+        key: Callable[..., Hashable] | None = None,
+        tags: Iterable[str] = (),
+    ) -> Any:
         """Return a decorator that keeps a function's results here, one call per key at a time.
 
         Works on functions and on coroutine functions. The key is the function's name and its
         arguments, or what `key(*args, **kwargs)` returns. Lambdas, and closures over different
         values, are told apart by the order in which they are decorated: where they outlive the
-        process, decorate them in the same order.
+        process, decorate them in the same order. Without arguments it decorates as it stands.
         """
+        if callable(ttl):
+            return self.memoize()(ttl)
         seconds = check_ttl(ttl, self.default_ttl)
         self._levels.tags.stamp(tags)  # refuses what is no tag
         named = tuple(tags)

@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         source = FileSource(
             args.paths, text_field=args.text_field, id_field=args.id_field, exclude=written
         )
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         print(f"{args.prog}: error: {error}", file=sys.stderr)
         return 2
     analyzer = DocumentAnalyzer(

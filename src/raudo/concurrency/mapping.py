@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, Literal, TypeVar
 
 from raudo._progress import open_progress
-from raudo.concurrency._checks import check_positive
+from raudo.concurrency._checks import check_positive, refuse_coroutine_function
 from raudo.concurrency._mapper import Mapper, OnError, Plan
 from raudo.concurrency._workers.cpus import usable_cpus
 from raudo.concurrency._workers.crew import positive_count
@@ -132,6 +132,7 @@ def _imap(
     """Check the arguments now, and return the generator that does the work."""
     if not callable(fn):
         raise TypeError(f"fn must be callable, not {type(fn).__name__}")
+    refuse_coroutine_function(fn)
     check_kind(kind)
     if on_error not in ("raise", "return", "skip"):
         raise ValueError(f"on_error must be 'raise', 'return' or 'skip', not {on_error!r}")

@@ -14,6 +14,7 @@ from concurrent.futures import Executor, Future
 from types import TracebackType
 from typing import Any, Literal, get_args
 
+from raudo.concurrency._checks import refuse_coroutine_function
 from raudo.concurrency._counted import CountedFuture, Tally
 from raudo.concurrency._drives import Drives
 from raudo.concurrency._mapper import Mapper, Plan
@@ -95,10 +96,12 @@ class ParallelExecutor(Executor):
 
         Raises:
             Closed: After `shutdown`.
+            TypeError: `fn` is a coroutine function.
             InitializerFailed: A worker's initializer raised.
         """
         if self._is_shut_down:
             raise Closed("cannot submit: the executor was shut down")
+        refuse_coroutine_function(fn)
         router = self._backend.router
         kind: Kind
         if self._kind == "auto":
@@ -155,6 +158,7 @@ class ParallelExecutor(Executor):
             raise Closed("cannot map: the executor was shut down")
         if not iterables:
             raise TypeError("map() needs at least one iterable")
+        refuse_coroutine_function(fn)
         check_kind(kind)
         is_eager = buffersize is None and all(isinstance(each, Sized) for each in iterables)
         plan = Plan(

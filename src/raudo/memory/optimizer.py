@@ -143,7 +143,15 @@ class MemoryOptimizer:
         """Trim and report this too: a `BufferPool`, or what else has `trim(keep)` and `stats()`.
 
         Its stats say how much there is to trim, as `held_bytes` or as `idle`.
+
+        Raises:
+            TypeError: `pool` lacks one of the two methods.
+            ValueError: The name is taken.
         """
+        if not (callable(getattr(pool, "trim", None)) and callable(getattr(pool, "stats", None))):
+            raise TypeError(
+                f"pool must have trim(keep) and stats(), a {type(pool).__name__} does not"
+            )
         with self._lock:
             self._claim(name)
             self._attached[name] = pool

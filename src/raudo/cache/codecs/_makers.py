@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import pickle
+import sys
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
@@ -95,6 +96,25 @@ def _slice(start: Any, stop: Any, step: Any) -> slice:
     return slice(start, stop, step)
 
 
+_ADDRESSES = frozenset(
+    f"IPv{version}{what}" for version in "46" for what in ("Address", "Interface", "Network")
+)
+
+
+def _address(kind: str, text: str) -> Any:
+    import ipaddress
+
+    if kind not in _ADDRESSES:
+        raise ValueError(f"no kind of address: {kind!r}")
+    return getattr(ipaddress, kind)(text)
+
+
+def _zone(key: str) -> Any:
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(key)
+
+
 MAKE_ARRAY = _Maker("MAKE_ARRAY", _array)
 MAKE_OBJECTS = _Maker("MAKE_OBJECTS", _objects)
 MAKE_SCALAR = _Maker("MAKE_SCALAR", _scalar)
@@ -106,6 +126,8 @@ MAKE_DECIMAL = _Maker("MAKE_DECIMAL", lambda text: Decimal(text))
 MAKE_COUNTER = _Maker("MAKE_COUNTER", lambda counts: Counter(dict(counts)))
 MAKE_PATH = _Maker("MAKE_PATH", _path)
 MAKE_SLICE = _Maker("MAKE_SLICE", _slice)
+MAKE_ADDRESS = _Maker("MAKE_ADDRESS", _address)
+MAKE_ZONE = _Maker("MAKE_ZONE", _zone)
 
 
 class NewInstance:
@@ -229,7 +251,16 @@ def reduction_of(value: Any) -> Reduction | None:
         return _reduce_numpy(value)
     if isinstance(value, PurePath) and kind is _native_path():
         return MAKE_PATH, (str(value),)
+    # Looked up by name: neither module is imported before there is such a value.
+    if kind.__name__ in _ADDRESSES and kind is _class_in("ipaddress", kind.__name__):
+        return MAKE_ADDRESS, (kind.__name__, str(value))
+    if kind.__name__ == "ZoneInfo" and kind is _class_in("zoneinfo", "ZoneInfo") and value.key:
+        return MAKE_ZONE, (value.key,)
     return None
+
+
+def _class_in(module: str, name: str) -> Any:
+    return getattr(sys.modules.get(module), name, None)
 
 
 def _native_path() -> type:
