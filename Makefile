@@ -22,11 +22,12 @@ bench: build  ## the comparison runs; quiet machine, please
 	$(PYTHON) benchmarks/claims.py
 	$(PYTHON) -m pytest benchmarks --benchmark-only
 
-bench-check: build  ## every benchmark runs, once and small: no figures
+bench-check: build  ## every benchmark runs, once and small; the core takes no more instructions
 	$(PYTHON) -m pytest benchmarks --benchmark-disable -q
 	$(PYTHON) benchmarks/claims.py --quick
 	$(PYTHON) benchmarks/bench_cache_hit_ratio.py --quick
 	$(PYTHON) -m raudo bench cache --quick
+	$(PYTHON) benchmarks/instructions.py --check
 
 lint: floors
 	$(PYTHON) -m ruff check .
