@@ -7,19 +7,20 @@ import sys
 from collections.abc import Callable
 
 STRATEGIES = ("adaptive", "fifo", "lfu", "lru", "s3fifo", "sieve", "ttl")
+N_TRIALS = 3
 NOISE = 250  # blocks that the interpreter's own free lists may hold more or less of
 
 
 def assert_no_growth(name: str, work: Callable[[], object], rounds: int = 300) -> None:
     """Run `work` until it is warm, then `rounds` times; objects and blocks of memory must not grow.
 
-    What a round leaks shows `rounds` times, and again in each trial. The free lists' share does not:
-    pickling alone moves it by 90 and more, event loops now and then by 270.
+    What a round leaks shows `rounds` times, and again in each trial. The free lists' share does
+    not: pickling alone moves it by 90 and more, event loops now and then by 270.
     """
     assert rounds > NOISE, "one block a round must show"
     for _ in range(20):
         work()
-    for trial in range(3):
+    for _ in range(N_TRIALS):
         gc.collect()
         objects, blocks = len(gc.get_objects()), sys.getallocatedblocks()
         for _ in range(rounds):
@@ -31,5 +32,5 @@ def assert_no_growth(name: str, work: Callable[[], object], rounds: int = 300) -
             return
     raise AssertionError(
         f"{name}: {more_objects} objects and {more_blocks} blocks in {rounds} rounds, "
-        f"{trial + 1} times in a row too many"
+        f"too many {N_TRIALS} times in a row"
     )
