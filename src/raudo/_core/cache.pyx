@@ -51,7 +51,6 @@ cdef extern from "Python.h":
         const char *ml_doc
     object PyDescr_NewMethod(PyTypeObject *type, PyMethodDef *method)
     void PyType_Modified(PyTypeObject *type)
-    int PyDict_SetItem(object d, PyObject *key, PyObject *value) except -1
     PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t) noexcept
     Py_ssize_t PyTuple_GET_SIZE(PyObject *) noexcept
     int PyUnicode_CompareWithASCIIString(PyObject *, const char *) noexcept
@@ -296,13 +295,15 @@ timer=None)
         """Return those found."""
         cdef dict found = {}
         cdef PyObject *value
+        cdef object owned
         for key in keys:
-            value = self.lookup(<PyObject *>key)
+            value = raudo_quick_get(&self.t, <PyObject *>key)
+            if value == RAUDO_UNSURE:
+                value = self.lookup(<PyObject *>key)
             if value != NULL:
-                try:
-                    PyDict_SetItem(found, <PyObject *>key, value)
-                finally:
-                    Py_DECREF(value)
+                owned = <object>value
+                Py_DECREF(value)  # `owned` has a reference too, dropped whatever happens
+                found[key] = owned
         return found
 
     def set_many(self, mapping, ttl=None):
