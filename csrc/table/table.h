@@ -133,8 +133,8 @@ static inline int raudo_index_rebuild(raudo_table *t, uint32_t n_words) {
 
 /* Make room for one more entry, up to `limit` allocated. 0 on success, -1 when memory is short. */
 static inline int raudo_reserve(raudo_table *t, uint64_t limit) {
-    /* At most 4/7 full: a miss looks at 3.2 words there, at 5 where 2/3 are full. Grows by doubling, but
-     * not past what `limit` needs. */
+    /* At most 4/7 full: a miss looks at 3.2 words there, at 5 where 2/3 are full (Knuth, TAOCP 3, 6.4).
+     * Grows by doubling, but not past what `limit` needs. */
     const uint64_t needed = ((uint64_t)t->n_live + 1) * 7 / 4 + 4;
     if (t->index == NULL || needed > t->n_words) {
         uint64_t wanted = t->index == NULL ? 8 : (uint64_t)t->n_words * 2;
