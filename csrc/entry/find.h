@@ -42,7 +42,7 @@ static inline int raudo_hash(PyObject *key, uint32_t *hash) {
 }
 
 /* 1 equal, 0 not, -1: only the objects' own __eq__ can tell. Runs no Python code. */
-static inline int raudo_equal_plain(PyObject *a, PyObject *b) {
+static inline int raudo_equal_simple(PyObject *a, PyObject *b) {
     if (PyUnicode_CheckExact(a) && PyUnicode_CheckExact(b)) {
         const Py_ssize_t length = PyUnicode_GET_LENGTH(a);
         return length == PyUnicode_GET_LENGTH(b) && PyUnicode_KIND(a) == PyUnicode_KIND(b) &&
@@ -54,7 +54,33 @@ static inline int raudo_equal_plain(PyObject *a, PyObject *b) {
                memcmp(RAUDO_INT_DIGITS(a), RAUDO_INT_DIGITS(b),
                       (size_t)RAUDO_INT_LENGTH(a) * sizeof(digit)) == 0;
     }
+    if (PyBytes_CheckExact(a) && PyBytes_CheckExact(b)) {
+        return PyBytes_GET_SIZE(a) == PyBytes_GET_SIZE(b) &&
+               memcmp(PyBytes_AS_STRING(a), PyBytes_AS_STRING(b), (size_t)PyBytes_GET_SIZE(a)) == 0;
+    }
+    if (PyFloat_CheckExact(a) && PyFloat_CheckExact(b)) {
+        return PyFloat_AS_DOUBLE(a) == PyFloat_AS_DOUBLE(b);
+    }
     return -1;
+}
+
+static Py_NO_INLINE int raudo_equal_tuples(PyObject *a, PyObject *b) {
+    const Py_ssize_t length = PyTuple_GET_SIZE(a);
+    if (length != PyTuple_GET_SIZE(b)) return 0;
+    for (Py_ssize_t i = 0; i < length; i++) {
+        PyObject *of_a = PyTuple_GET_ITEM(a, i), *of_b = PyTuple_GET_ITEM(b, i);
+        if (of_a == of_b) continue; /* as Python does, a NaN too */
+        const int equal = raudo_equal_simple(of_a, of_b);
+        if (equal != 1) return equal;
+    }
+    return 1;
+}
+
+/* The same, for tuples of such objects too. */
+static inline int raudo_equal_plain(PyObject *a, PyObject *b) {
+    const int equal = raudo_equal_simple(a, b);
+    if (equal < 0 && PyTuple_CheckExact(a) && PyTuple_CheckExact(b)) return raudo_equal_tuples(a, b);
+    return equal;
 }
 
 /* Slot of the key, RAUDO_NO_SLOT where it is not there, RAUDO_FAILED with an exception set.
@@ -62,25 +88,33 @@ static inline int raudo_equal_plain(PyObject *a, PyObject *b) {
  * __eq__ may do anything, even to this very table: after it ran, an unchanged `version` says that
  * nothing moved; otherwise the search starts over, as a dict's does. */
 static inline uint32_t raudo_find(const raudo_table *t, PyObject *key, uint32_t hash) {
+    const raudo_index *x;
 again:
-    if (t->n_live == 0) return RAUDO_NO_SLOT;
-    for (uint32_t i = raudo_home(t, hash);; i = raudo_next_word(t, i)) {
-        const uint64_t word = t->index[i];
-        if (word == 0) return RAUDO_NO_SLOT;
-        if ((uint32_t)(word >> 32) != hash) continue;
-        const uint32_t slot = (uint32_t)word - 1u;
-        PyObject *found = (PyObject *)t->entries[slot].key;
-        if (found == key) return slot;
-        int equal = raudo_equal_plain(found, key);
-        if (equal < 0) {
-            const uint64_t version = t->version;
-            Py_INCREF(found);
-            equal = PyObject_RichCompareBool(found, key, Py_EQ);
-            Py_DECREF(found);
-            if (equal < 0) return RAUDO_FAILED;
-            if (t->version != version) goto again;
+    x = &t->index;
+    for (;;) {
+        raudo_probe p = raudo_probe_start(x, hash);
+        for (;; raudo_probe_next(x, &p)) {
+            const uint32_t word = x->words[p.at];
+            if (word == 0) break;
+            if (!raudo_probe_fits(x, &p, word) || word == x->slots) continue;
+            const uint32_t slot = raudo_word_slot(x, word);
+            const raudo_entry *e = &t->entries[slot];
+            PyObject *found = (PyObject *)e->key;
+            if (found == key) return slot;
+            if (e->hash != hash) continue;
+            int equal = raudo_equal_plain(found, key);
+            if (equal < 0) {
+                const uint64_t version = t->version;
+                Py_INCREF(found);
+                equal = PyObject_RichCompareBool(found, key, Py_EQ);
+                Py_DECREF(found);
+                if (equal < 0) return RAUDO_FAILED;
+                if (t->version != version) goto again;
+            }
+            if (equal) return slot;
         }
-        if (equal) return slot;
+        if (x == &t->old || !raudo_is_moving(t)) return RAUDO_NO_SLOT;
+        x = &t->old;
     }
 }
 
@@ -89,23 +123,12 @@ again:
 
 /* The common get in one straight piece: a new reference on a hit, NULL on a miss, both counted; or
  * RAUDO_UNSURE, nothing counted, where Python code would have to run or the policy be called. */
-static inline PyObject *raudo_quick_get(raudo_table *t, PyObject *key) {
-    uint32_t hash;
-    if (PyUnicode_CheckExact(key)) {
-        const Py_hash_t h = ((PyASCIIObject *)key)->hash;
-        if (h == -1) return RAUDO_UNSURE;
-        hash = raudo_fold_hash((int64_t)h);
-    } else if (!PyLong_CheckExact(key) || raudo_hash(key, &hash) < 0) {
-        return RAUDO_UNSURE;
-    }
-    if (t->n_live == 0) {
-        t->n_misses++;
-        return NULL;
-    }
-    for (uint32_t i = raudo_home(t, hash);; i = raudo_next_word(t, i)) {
-        const uint64_t word = t->index[i];
-        if ((uint32_t)(word >> 32) == hash && word != 0) {
-            const uint32_t slot = (uint32_t)word - 1u;
+static inline PyObject *raudo_quick_get(raudo_table *t, PyObject *key, uint32_t hash) {
+    raudo_probe p = raudo_probe_start(&t->index, hash);
+    for (;; raudo_probe_next(&t->index, &p)) {
+        const uint32_t word = t->index.words[p.at];
+        if (raudo_probe_fits(&t->index, &p, word) && word != 0) {
+            const uint32_t slot = raudo_word_slot(&t->index, word);
             raudo_entry *e = &t->entries[slot];
             if (e->key != key) {
                 const int equal = raudo_equal_plain((PyObject *)e->key, key);
@@ -122,6 +145,7 @@ static inline PyObject *raudo_quick_get(raudo_table *t, PyObject *key) {
             return (PyObject *)e->value;
         }
         if (word == 0) {
+            if (raudo_is_moving(t)) return RAUDO_UNSURE;
             t->n_misses++;
             return NULL;
         }
@@ -130,22 +154,17 @@ static inline PyObject *raudo_quick_get(raudo_table *t, PyObject *key) {
 
 typedef enum { RAUDO_STORE_UNSURE, RAUDO_STORED, RAUDO_STORE_ABSENT } raudo_store_state;
 
-/* The common set of a key that is there, in one straight piece; or RAUDO_STORE_ABSENT and the hash
- * where it certainly is not, or RAUDO_STORE_UNSURE, nothing done. Drops the old value last. */
+/* The common set of a key that is there, in one straight piece; or RAUDO_STORE_ABSENT where it certainly
+ * is not, or RAUDO_STORE_UNSURE, nothing done. Drops the old value last. */
 static inline raudo_store_state raudo_quick_set(raudo_table *t, PyObject *key, PyObject *value,
-                                                uint32_t *hash) {
+                                                uint32_t hash) {
     if (!t->is_plain) return RAUDO_STORE_UNSURE;
-    if (!PyUnicode_CheckExact(key) && !PyLong_CheckExact(key)) return RAUDO_STORE_UNSURE;
-    if (raudo_hash(key, hash) < 0) {
-        PyErr_Clear(); /* cannot be for these types; the general way reports it */
-        return RAUDO_STORE_UNSURE;
-    }
-    if (t->n_live == 0) return RAUDO_STORE_ABSENT;
-    for (uint32_t i = raudo_home(t, *hash);; i = raudo_next_word(t, i)) {
-        const uint64_t word = t->index[i];
-        if (word == 0) return RAUDO_STORE_ABSENT;
-        if ((uint32_t)(word >> 32) != *hash) continue;
-        const uint32_t slot = (uint32_t)word - 1u;
+    raudo_probe p = raudo_probe_start(&t->index, hash);
+    for (;; raudo_probe_next(&t->index, &p)) {
+        const uint32_t word = t->index.words[p.at];
+        if (word == 0) return raudo_is_moving(t) ? RAUDO_STORE_UNSURE : RAUDO_STORE_ABSENT;
+        if (!raudo_probe_fits(&t->index, &p, word)) continue;
+        const uint32_t slot = raudo_word_slot(&t->index, word);
         raudo_entry *e = &t->entries[slot];
         if (e->key != key) {
             const int equal = raudo_equal_plain((PyObject *)e->key, key);

@@ -5,8 +5,7 @@
 #ifndef RAUDO_EXPIRY_H
 #define RAUDO_EXPIRY_H
 
-#include <stdint.h>
-#include <stdlib.h>
+#include "table/block.h"
 
 typedef struct {
     int64_t at_ns;
@@ -19,7 +18,7 @@ typedef struct {
     uint32_t *position; /* by slot: where it is in the heap */
     raudo_expiry_node *heap;
     uint32_t length;
-    uint32_t n_allocated;
+    uint32_t n_times, n_positions, n_allocated; /* lengths of the three */
     uint32_t order;
 } raudo_expiry;
 
@@ -62,16 +61,15 @@ static inline void raudo_expiry_sift_down(raudo_expiry *x, uint32_t i, raudo_exp
 /* Make room for slots [0, n). 0 on success, -1 when memory is short (nothing lost). */
 static inline int raudo_expiry_reserve(raudo_expiry *x, uint32_t n) {
     if (n <= x->n_allocated) return 0;
-    int64_t *at_ns = (int64_t *)realloc(x->at_ns, (size_t)n * sizeof *at_ns);
-    if (at_ns == NULL) return -1;
-    x->at_ns = at_ns;
-    uint32_t *position = (uint32_t *)realloc(x->position, (size_t)n * sizeof *position);
-    if (position == NULL) return -1;
-    x->position = position;
-    raudo_expiry_node *heap = (raudo_expiry_node *)realloc(x->heap, (size_t)n * sizeof *heap);
-    if (heap == NULL) return -1;
-    x->heap = heap;
-    x->n_allocated = n;
+    void *block = x->at_ns;
+    if (raudo_block_reserve(&block, &x->n_times, n, sizeof *x->at_ns) < 0) return -1;
+    x->at_ns = (int64_t *)block;
+    block = x->position;
+    if (raudo_block_reserve(&block, &x->n_positions, n, sizeof *x->position) < 0) return -1;
+    x->position = (uint32_t *)block;
+    block = x->heap;
+    if (raudo_block_reserve(&block, &x->n_allocated, n, sizeof *x->heap) < 0) return -1;
+    x->heap = (raudo_expiry_node *)block;
     return 0;
 }
 
@@ -94,9 +92,9 @@ static inline void raudo_expiry_add(raudo_expiry *x, uint32_t slot, int64_t at_n
 }
 
 static inline void raudo_expiry_free(raudo_expiry *x) {
-    free(x->at_ns);
-    free(x->position);
-    free(x->heap);
+    raudo_block_free(x->at_ns, x->n_times * sizeof *x->at_ns);
+    raudo_block_free(x->position, x->n_positions * sizeof *x->position);
+    raudo_block_free(x->heap, x->n_allocated * sizeof *x->heap);
     *x = (raudo_expiry){0};
 }
 

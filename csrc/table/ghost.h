@@ -1,87 +1,101 @@
-/* Hashes of keys that left lately, oldest forgotten first: what S3-FIFO knows of strangers.
+/* Hashes of keys that left lately, forgotten in the order they came: what S3-FIFO knows of strangers.
  *
- * A ring of hashes and an open-addressed index of ring positions at most half full; 12 bytes a ghost.
- * A hash that is taken out leaves its ring place dead until the ring comes round. No Python.h.
+ * Buckets of eight 32-bit words, half a cache line, each a fingerprint and the time it came, counted in
+ * arrivals; a ghost is gone when as many have come since as there may be (a hash table of fingerprints
+ * and times is what S3-FIFO's authors propose: Yang et al., SOSP 2023, section 4.2). A bucket full of
+ * ghosts loses its oldest early: with a quarter more words than ghosts, one in thirty. Five bytes a
+ * ghost, where a ring and an exact index over it take thirteen. No Python.h.
  */
 #ifndef RAUDO_GHOST_H
 #define RAUDO_GHOST_H
 
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "table/block.h"
+
+#define RAUDO_GHOST_BUCKET 8
+#define RAUDO_GHOST_TIME 4095u      /* the low bits of a word: when it came, in ticks */
+#define RAUDO_GHOST_LONGEST 1024u   /* ticks that one stays at the most: a quarter of the clock's round */
+#define RAUDO_GHOST_USED (1u << 31) /* the fingerprint's highest bit */
 
 typedef struct {
-    uint32_t *ring;  /* hashes */
-    uint8_t *live;   /* by ring place */
-    uint32_t *index; /* ring place + 1, or 0 */
-    uint32_t capacity, mask, next;
+    uint32_t *words; /* 0: free */
+    uint32_t n_buckets;
+    uint32_t capacity;
+    uint32_t tick; /* arrivals a tick */
+    uint32_t life; /* ticks that a ghost stays */
+    uint32_t now;  /* in ticks */
+    uint32_t n_since_tick;
 } raudo_ghost;
 
+static inline size_t raudo_ghost_size(const raudo_ghost *g) {
+    return (size_t)g->n_buckets * RAUDO_GHOST_BUCKET * sizeof *g->words;
+}
+
 static inline void raudo_ghost_free(raudo_ghost *g) {
-    free(g->ring);
-    free(g->live);
-    free(g->index);
+    raudo_block_free(g->words, raudo_ghost_size(g));
     *g = (raudo_ghost){0};
 }
 
 /* Start over with room for `capacity` hashes. 0 on success, -1 when memory is short. */
 static inline int raudo_ghost_reset(raudo_ghost *g, uint32_t capacity) {
     raudo_ghost_free(g);
-    uint32_t length = 8;
-    while (length < (uint64_t)capacity * 2 && length < (1u << 31)) length *= 2;
-    g->ring = (uint32_t *)calloc(capacity, sizeof *g->ring);
-    g->live = (uint8_t *)calloc(capacity, 1);
-    g->index = (uint32_t *)calloc(length, sizeof *g->index);
-    if (g->ring == NULL || g->live == NULL || g->index == NULL) {
-        raudo_ghost_free(g);
+    const uint64_t n_words = (uint64_t)capacity * 5 / 4;
+    g->n_buckets = (uint32_t)(n_words / RAUDO_GHOST_BUCKET) + 1;
+    g->words = (uint32_t *)raudo_block_zeroed(raudo_ghost_size(g));
+    if (g->words == NULL) {
+        *g = (raudo_ghost){0};
         return -1;
     }
     g->capacity = capacity;
-    g->mask = length - 1;
+    g->tick = (capacity + RAUDO_GHOST_LONGEST - 1) / RAUDO_GHOST_LONGEST;
+    g->life = (capacity + g->tick - 1) / g->tick;
     return 0;
 }
 
-static inline uint32_t raudo_ghost_home(const raudo_ghost *g, uint32_t hash) {
-    return (uint32_t)(((uint64_t)hash * UINT64_C(0x9E3779B97F4A7C15)) >> 32) & g->mask;
+static inline uint32_t *raudo_ghost_bucket(const raudo_ghost *g, uint32_t hash) {
+    const uint32_t spread = hash * UINT32_C(0x9E3779B1);
+    return &g->words[((uint64_t)spread * g->n_buckets >> 32) * RAUDO_GHOST_BUCKET];
 }
 
-/* Place in the index where the hash is, or the empty place where the search ended. */
-static inline uint32_t raudo_ghost_find(const raudo_ghost *g, uint32_t hash) {
-    uint32_t i = raudo_ghost_home(g, hash);
-    while (g->index[i] != 0 && g->ring[g->index[i] - 1] != hash) i = (i + 1) & g->mask;
-    return i;
+static inline uint32_t raudo_ghost_fingerprint(uint32_t hash) {
+    return (hash * UINT32_C(0xC2B2AE35) & ~RAUDO_GHOST_TIME) | RAUDO_GHOST_USED;
 }
 
-static inline void raudo_ghost_unindex(raudo_ghost *g, uint32_t hole) {
-    for (uint32_t i = (hole + 1) & g->mask; g->index[i] != 0; i = (i + 1) & g->mask) {
-        const uint32_t home = raudo_ghost_home(g, g->ring[g->index[i] - 1]);
-        if (((i - home) & g->mask) >= ((i - hole) & g->mask)) {
-            g->index[hole] = g->index[i];
-            hole = i;
-        }
-    }
-    g->index[hole] = 0;
+static inline uint32_t raudo_ghost_age(const raudo_ghost *g, uint32_t word) {
+    return (g->now - word) & RAUDO_GHOST_TIME;
 }
 
 /* Take the hash out; 1 where it was there. */
 static inline int raudo_ghost_take(raudo_ghost *g, uint32_t hash) {
     if (g->capacity == 0) return 0;
-    const uint32_t i = raudo_ghost_find(g, hash);
-    if (g->index[i] == 0) return 0;
-    g->live[g->index[i] - 1] = 0;
-    raudo_ghost_unindex(g, i);
-    return 1;
+    uint32_t *bucket = raudo_ghost_bucket(g, hash);
+    const uint32_t fingerprint = raudo_ghost_fingerprint(hash);
+    for (int i = 0; i < RAUDO_GHOST_BUCKET; i++) {
+        if ((bucket[i] & ~RAUDO_GHOST_TIME) != fingerprint) continue;
+        const int is_there = raudo_ghost_age(g, bucket[i]) < g->life;
+        bucket[i] = 0;
+        return is_there;
+    }
+    return 0;
 }
 
+/* The hash is not there: `raudo_ghost_take` came when its key was inserted. */
 static inline void raudo_ghost_add(raudo_ghost *g, uint32_t hash) {
     if (g->capacity == 0) return;
-    (void)raudo_ghost_take(g, hash); /* a hash is there once, at its latest */
-    const uint32_t place = g->next;
-    g->next = place + 1 == g->capacity ? 0 : place + 1;
-    if (g->live[place]) raudo_ghost_unindex(g, raudo_ghost_find(g, g->ring[place]));
-    g->ring[place] = hash;
-    g->live[place] = 1;
-    g->index[raudo_ghost_find(g, hash)] = place + 1;
+    if (++g->n_since_tick >= g->tick) {
+        g->n_since_tick = 0;
+        g->now++;
+    }
+    uint32_t *bucket = raudo_ghost_bucket(g, hash);
+    int place = 0;
+    uint32_t oldest = 0;
+    for (int i = 0; i < RAUDO_GHOST_BUCKET; i++) {
+        const uint32_t age = bucket[i] == 0 ? UINT32_MAX : raudo_ghost_age(g, bucket[i]);
+        if (age > oldest) {
+            oldest = age;
+            place = i;
+        }
+    }
+    bucket[place] = raudo_ghost_fingerprint(hash) | (g->now & RAUDO_GHOST_TIME);
 }
 
 #endif

@@ -1,36 +1,26 @@
 /* The table that every cache and every eviction policy shares: entries, and the index over them.
  *
- * An entry is 32 bytes, two to a cache line; its number is its slot. The index is open addressing
- * with linear probing over u64 slots = hash << 32 | (entry + 1), so that a probe compares hashes
- * without touching the entries; deletion shifts back, so that there are no tombstones. No Python.h:
- * keys and values are opaque here.
+ * An entry is 32 bytes, two to a cache line; its number is its slot. Growing makes no pause: entries grow
+ * as blocks do, and the words of an index that has become too short move to the next a few at a time.
+ * No Python.h: keys and values are opaque here.
  */
 #ifndef RAUDO_TABLE_H
 #define RAUDO_TABLE_H
 
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "table/block.h"
 #include "table/expiry.h"
+#include "table/index.h"
 
-#define RAUDO_NO_SLOT UINT32_MAX
 #define RAUDO_FAILED (UINT32_MAX - 1u)
-#define RAUDO_MAX_ENTRIES (1u << 31)
+#define RAUDO_MAX_ENTRIES (1u << 29) /* the index is twice as long, and below 2**31 */
 
 /* Bits of raudo_entry.meta. What is above the flags belongs to the policy. */
 #define RAUDO_HAS_EXPIRY 1u
 #define RAUDO_META_SHIFT 8
 #define RAUDO_META_ONE (1u << RAUDO_META_SHIFT)
 
-typedef struct {
-    void *key;   /* owned reference; NULL where the entry is free */
-    void *value; /* owned reference */
-    uint32_t hash;
-    uint32_t meta;
-    uint32_t prev, next; /* the policy's list; `next` chains free entries */
-} raudo_entry;
+#define RAUDO_MOVED_AT_ONCE 1024 /* words: an index of this length is left in one go */
+#define RAUDO_MOVED_A_STEP 8     /* words that an insert moves otherwise */
 
 typedef struct {
     uint32_t head, tail; /* head leaves first */
@@ -47,110 +37,116 @@ typedef enum {
 
 typedef struct {
     raudo_entry *entries;
-    uint64_t *index;
-    uint32_t n_words;  /* length of the index */
-    uint32_t n_blocks; /* n_words / 4 */
+    raudo_index index;
     uint32_t n_live;
+    uint32_t hit_kind;
+    uint32_t call_mask; /* RAUDO_HIT_MARK: entries with one of these bits call Policy.on_hit */
+    uint32_t is_plain;  /* a set has nobody to ask or tell: no weigher, listener, own ttl, lock */
+    uint64_t n_hits, n_misses, n_updates;
+    uint64_t version; /* grows whenever anything moves: see raudo_find */
+    raudo_list order; /* the list of LRU, FIFO and TTL */
     uint32_t n_entries; /* entries ever used: [0, n_entries) are live or free */
     uint32_t n_allocated;
     uint32_t free_head;
-    uint32_t hit_kind;
-    uint32_t call_mask;  /* RAUDO_HIT_MARK: entries with one of these bits call Policy.on_hit */
-    raudo_list order;    /* the list of LRU, FIFO and TTL */
-    uint64_t version;    /* grows with every insert, removal and rebuild: see raudo_find */
-    uint64_t n_hits, n_misses, n_updates;
-    raudo_expiry expiry;
-    uint32_t is_plain;  /* a set has nobody to ask or tell: no weigher, listener, own ttl, lock */
     uint32_t has_timer; /* the user's clock tells the time, not the system's */
+    raudo_index old;    /* the index being left, if there is one; its words before `n_moved` are out */
+    uint32_t n_moved;
+    raudo_expiry expiry;
 } raudo_table;
+
+static inline void raudo_table_init(raudo_table *t) {
+    *t = (raudo_table){.free_head = RAUDO_NO_SLOT};
+    raudo_index_init(&t->index);
+    raudo_index_init(&t->old);
+}
 
 static inline uint32_t raudo_fold_hash(int64_t hash) {
     const uint64_t h = (uint64_t)hash;
     return (uint32_t)h + (uint32_t)(((h >> 32) * UINT64_C(0x9E3779B97F4A7C15)) >> 32);
 }
 
-/* Home of a hash. Runs of four neighbouring integers stay neighbours, half a cache line, and the runs
- * are spread by Fibonacci hashing, which places consecutive runs evenly (Knuth, TAOCP 3, 6.4). Longer
- * runs would be better for locality, but linear probing then walks along them on every miss and
- * wherever two of them overlap: with runs as long as the table a miss took 750 ns instead of 20.
- * Multiply and shift instead of a mask, so that the index need not be a power of two (Lemire, "Fast
- * random integer generation in an interval", 2019). */
-static inline uint32_t raudo_home(const raudo_table *t, uint32_t hash) {
-    const uint32_t spread = (hash >> 2) * 0x9E3779B1u;
-    return (uint32_t)((uint64_t)spread * t->n_blocks >> 32) << 2 | (hash & 3u);
+/* --- the index, and the one being left --- */
+
+static inline int raudo_is_moving(const raudo_table *t) {
+    return raudo_index_is_made(&t->old);
 }
 
-static inline uint32_t raudo_next_word(const raudo_table *t, uint32_t i) {
-    return i + 1 == t->n_words ? 0 : i + 1;
-}
-
-/* How far `to` is behind `from`, going round. */
-static inline uint32_t raudo_distance(const raudo_table *t, uint32_t from, uint32_t to) {
-    return to >= from ? to - from : to + (t->n_words - from);
-}
-
-static inline uint64_t raudo_index_word(uint32_t hash, uint32_t slot) {
-    return (uint64_t)hash << 32 | (slot + 1u);
-}
-
-static inline void raudo_index_insert(raudo_table *t, uint32_t hash, uint32_t slot) {
-    uint32_t i = raudo_home(t, hash);
-    while (t->index[i] != 0) i = raudo_next_word(t, i);
-    t->index[i] = raudo_index_word(hash, slot);
-}
-
-static inline void raudo_index_remove(raudo_table *t, uint32_t hash, uint32_t slot) {
-    const uint64_t word = raudo_index_word(hash, slot);
-    uint32_t hole = raudo_home(t, hash);
-    while (t->index[hole] != word) hole = raudo_next_word(t, hole);
-    for (uint32_t i = raudo_next_word(t, hole); t->index[i] != 0; i = raudo_next_word(t, i)) {
-        const uint32_t home = raudo_home(t, (uint32_t)(t->index[i] >> 32));
-        if (raudo_distance(t, home, i) >= raudo_distance(t, hole, i)) { /* may fill the hole */
-            t->index[hole] = t->index[i];
-            hole = i;
-        }
-    }
-    t->index[hole] = 0;
-}
-
-/* Make the index n_words long, a multiple of 4. 0 on success, -1 when memory is short (and nothing has
- * changed). */
-static inline int raudo_index_rebuild(raudo_table *t, uint32_t n_words) {
-    uint64_t *old = t->index;
-    const size_t old_length = old != NULL ? t->n_words : 0;
-    uint64_t *fresh = (uint64_t *)calloc(n_words, sizeof *fresh);
-    if (fresh == NULL) return -1;
-    t->index = fresh;
-    t->n_words = n_words;
-    t->n_blocks = n_words / 4;
-    for (size_t i = 0; i < old_length; i++) {
-        if (old[i] != 0) raudo_index_insert(t, (uint32_t)(old[i] >> 32), (uint32_t)old[i] - 1u);
+/* Move the next `n` words of the index being left. */
+static inline void raudo_move(raudo_table *t, uint32_t n) {
+    raudo_index *old = &t->old;
+    const uint32_t end = n < old->n_words - t->n_moved ? t->n_moved + n : old->n_words;
+    for (; t->n_moved < end; t->n_moved++) {
+        const uint32_t word = old->words[t->n_moved];
+        if (word == 0 || word == old->slots) continue;
+        const uint32_t slot = raudo_word_slot(old, word);
+        raudo_index_insert(&t->index, t->entries[slot].hash, slot);
+        old->words[t->n_moved] = old->slots; /* not 0: searches must go on past it */
     }
     t->version++;
-    free(old);
+    if (end == old->n_words) raudo_index_free(old);
+}
+
+static inline void raudo_index_slot(raudo_table *t, uint32_t hash, uint32_t slot) {
+    if (raudo_is_moving(t)) raudo_move(t, RAUDO_MOVED_A_STEP);
+    raudo_index_insert(&t->index, hash, slot);
+}
+
+static inline void raudo_unindex_slot(raudo_table *t, uint32_t slot) {
+    const uint32_t hash = t->entries[slot].hash;
+    const uint32_t place = raudo_index_place(&t->index, hash, slot);
+    if (place != RAUDO_NO_SLOT) {
+        raudo_index_remove(&t->index, t->entries, place);
+    } else {
+        t->old.words[raudo_index_place(&t->old, hash, slot)] = t->old.slots;
+    }
+}
+
+/* Where a table of hashes alone keeps this one; RAUDO_NO_SLOT where it does not. */
+static inline uint32_t raudo_find_hash(const raudo_table *t, uint32_t hash) {
+    for (const raudo_index *x = &t->index;; x = &t->old) {
+        raudo_probe p = raudo_probe_start(x, hash);
+        for (;; raudo_probe_next(x, &p)) {
+            const uint32_t word = x->words[p.at];
+            if (word == 0) break;
+            if (!raudo_probe_fits(x, &p, word) || word == x->slots) continue;
+            const uint32_t slot = raudo_word_slot(x, word);
+            if (t->entries[slot].hash == hash) return slot;
+        }
+        if (x == &t->old || !raudo_is_moving(t)) return RAUDO_NO_SLOT;
+    }
+}
+
+/* Leave the index for one of n_words. 0 on success, -1 when memory is short (and nothing is lost). */
+static inline int raudo_index_grow(raudo_table *t, uint64_t n_words) {
+    raudo_index grown;
+    if (n_words >= UINT64_C(1) << 31) return -1;
+    if (raudo_index_make(&grown, (uint32_t)n_words) < 0) return -1;
+    if (raudo_is_moving(t)) raudo_move(t, t->old.n_words); /* only where the bound was raised meanwhile */
+    t->old = t->index;
+    t->index = grown;
+    t->n_moved = 0;
+    t->version++;
+    if (raudo_is_moving(t) && t->old.n_words <= RAUDO_MOVED_AT_ONCE) raudo_move(t, t->old.n_words);
     return 0;
 }
 
 /* Make room for one more entry, up to `limit` allocated. 0 on success, -1 when memory is short. */
 static inline int raudo_reserve(raudo_table *t, uint64_t limit) {
-    /* At most 4/7 full: a miss looks at 3.2 words there, at 5 where 2/3 are full (Knuth, TAOCP 3, 6.4).
-     * Grows by doubling, but not past what `limit` needs. */
-    const uint64_t needed = ((uint64_t)t->n_live + 1) * 7 / 4 + 4;
-    if (t->index == NULL || needed > t->n_words) {
-        uint64_t wanted = t->index == NULL ? 8 : (uint64_t)t->n_words * 2;
-        const uint64_t last = limit * 7 / 4 + 8;
-        if (wanted > last) wanted = last;
+    const uint64_t needed = ((uint64_t)t->n_live + 1) * 2;
+    if (needed > t->index.n_words || !raudo_index_is_made(&t->index)) {
+        /* Doubles, but not past what `limit` needs. */
+        uint64_t wanted = raudo_index_is_made(&t->index) ? (uint64_t)t->index.n_words * 2 : 8;
+        if (wanted > limit * 2) wanted = limit * 2;
         if (wanted < needed) wanted = needed;
-        wanted = (wanted + 3) & ~UINT64_C(3);
-        if (wanted > UINT32_MAX - 3 || raudo_index_rebuild(t, (uint32_t)wanted) < 0) return -1;
+        if (raudo_index_grow(t, (wanted + 3) & ~UINT64_C(3)) < 0) return -1;
     }
     if (t->free_head == RAUDO_NO_SLOT && t->n_entries == t->n_allocated) {
         uint64_t wanted = t->n_allocated < 8 ? 8 : (uint64_t)t->n_allocated + t->n_allocated / 2;
         if (wanted > limit) wanted = limit;
         if (wanted <= t->n_allocated) wanted = (uint64_t)t->n_allocated + 1;
         if (wanted > RAUDO_MAX_ENTRIES) return -1;
-        raudo_entry *grown =
-            (raudo_entry *)realloc(t->entries, (size_t)wanted * sizeof *grown);
+        raudo_entry *grown = (raudo_entry *)raudo_block_grow(
+            t->entries, t->n_allocated * sizeof *grown, (size_t)wanted * sizeof *grown);
         if (grown == NULL) return -1;
         t->entries = grown;
         t->n_allocated = (uint32_t)wanted;
@@ -177,6 +173,21 @@ static inline void raudo_give_back(raudo_table *t, uint32_t slot) {
     e->meta = 0;
     e->next = t->free_head;
     t->free_head = slot;
+}
+
+/* Bytes of the entries and the index. */
+static inline size_t raudo_table_size(const raudo_table *t) {
+    return t->n_allocated * sizeof *t->entries + raudo_index_size(&t->index) +
+           raudo_index_size(&t->old);
+}
+
+static inline void raudo_table_free(raudo_table *t) {
+    if (t->entries != NULL) raudo_block_free(t->entries, t->n_allocated * sizeof *t->entries);
+    raudo_index_free(&t->index);
+    raudo_index_free(&t->old);
+    t->entries = NULL;
+    t->n_live = t->n_entries = t->n_allocated = 0;
+    t->free_head = RAUDO_NO_SLOT;
 }
 
 /* --- lists through the entries' links --- */

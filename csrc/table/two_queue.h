@@ -117,8 +117,7 @@ static inline uint32_t raudo_two_queue_victim(raudo_two_queue *q, raudo_table *t
 }
 
 static inline size_t raudo_two_queue_memory(const raudo_two_queue *q) {
-    if (q->ghost.capacity == 0) return 0;
-    return (size_t)q->ghost.capacity * 5 + ((size_t)q->ghost.mask + 1) * 4;
+    return raudo_ghost_size(&q->ghost);
 }
 
 /* --- the same in miniature: hashes only, to see how a rule would do --- */
@@ -131,25 +130,21 @@ typedef struct {
 } raudo_mini_cache;
 
 static inline void raudo_mini_free(raudo_mini_cache *m) {
-    free(m->t.entries);
-    free(m->t.index);
+    raudo_table_free(&m->t);
     raudo_two_queue_reset(&m->queue);
-    m->t = (raudo_table){.free_head = RAUDO_NO_SLOT};
     m->n_hits = 0;
 }
 
-static inline uint32_t raudo_mini_find(const raudo_table *t, uint32_t hash) {
-    if (t->n_live == 0) return RAUDO_NO_SLOT;
-    for (uint32_t i = raudo_home(t, hash);; i = raudo_next_word(t, i)) {
-        if (t->index[i] == 0) return RAUDO_NO_SLOT;
-        if ((uint32_t)(t->index[i] >> 32) == hash) return (uint32_t)t->index[i] - 1u;
-    }
+static inline void raudo_mini_init(raudo_mini_cache *m, raudo_two_queue_rule rule) {
+    *m = (raudo_mini_cache){.queue.rule = rule};
+    raudo_table_init(&m->t);
+    raudo_two_queue_reset(&m->queue);
 }
 
 /* One request. Without memory it forgets the request. */
 static inline void raudo_mini_request(raudo_mini_cache *m, uint32_t hash) {
     raudo_table *t = &m->t;
-    uint32_t slot = raudo_mini_find(t, hash);
+    uint32_t slot = raudo_find_hash(t, hash);
     if (slot != RAUDO_NO_SLOT) {
         m->n_hits++;
         raudo_two_queue_mark(&t->entries[slot]);
@@ -158,14 +153,14 @@ static inline void raudo_mini_request(raudo_mini_cache *m, uint32_t hash) {
     if (t->n_live >= m->capacity) {
         slot = raudo_two_queue_victim(&m->queue, t);
         raudo_two_queue_evict(&m->queue, t, slot);
-        raudo_index_remove(t, t->entries[slot].hash, slot);
+        raudo_unindex_slot(t, slot);
         t->n_live--;
         raudo_give_back(t, slot);
     }
     if (raudo_reserve(t, m->capacity) < 0) return;
     slot = raudo_take(t);
     t->entries[slot] = (raudo_entry){.hash = hash};
-    raudo_index_insert(t, hash, slot);
+    raudo_index_slot(t, hash, slot);
     t->n_live++;
     raudo_two_queue_insert(&m->queue, t, slot);
 }

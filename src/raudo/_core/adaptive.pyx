@@ -16,7 +16,9 @@ from raudo._core.policy cimport (
     META_SHIFT,
     raudo_mini_cache,
     raudo_mini_free,
+    raudo_mini_init,
     raudo_mini_request,
+    raudo_table_size,
     raudo_two_queue_evict,
     raudo_two_queue_insert,
     raudo_two_queue_memory,
@@ -72,8 +74,7 @@ cdef class Adaptive(TwoQueue):
         self.name = "adaptive"
         self.queue.rule = RULES[0]
         for i in range(N_EXPERTS):
-            raudo_mini_free(&self.minis[i])
-            self.minis[i].queue.rule = RULES[i]
+            raudo_mini_init(&self.minis[i], RULES[i])
 
     def __dealloc__(self):
         for i in range(N_EXPERTS):
@@ -169,8 +170,7 @@ cdef class Adaptive(TwoQueue):
     cdef size_t memory(self) noexcept:
         cdef size_t size = raudo_two_queue_memory(&self.queue)
         for i in range(N_EXPERTS):
-            size += self.minis[i].t.n_allocated * 32
-            size += <size_t>self.minis[i].t.n_words * 8
+            size += raudo_table_size(&self.minis[i].t)
             size += raudo_two_queue_memory(&self.minis[i].queue)
         return size
 

@@ -12,10 +12,10 @@ from raudo._core.policy cimport (
     Policy,
     PythonPolicy,
     make_policy,
-    raudo_entry,
     raudo_expiry_node,
     raudo_hit,
     raudo_table,
+    raudo_table_size,
     NO_SLOT,
     slot_t,
 )
@@ -27,6 +27,7 @@ from raudo._core.table cimport (
     REMOVED,
     VALUES,
     Table,
+    raudo_graves_size,
 )
 
 import threading
@@ -59,7 +60,7 @@ cdef extern from "entry/find.h":
     int raudo_hash(PyObject *key, uint32_t *hash) except -1
     uint32_t raudo_find(const raudo_table *t, PyObject *key, uint32_t hash) except? 0xFFFFFFFE
     PyObject *RAUDO_UNSURE
-    PyObject *raudo_quick_get(raudo_table *t, PyObject *key) noexcept
+    PyObject *raudo_quick_get(raudo_table *t, PyObject *key, uint32_t hash) noexcept
 
 cdef object MISSING = object()
 
@@ -296,10 +297,12 @@ timer=None)
         cdef dict found = {}
         cdef PyObject *value
         cdef object owned
+        cdef uint32_t hash
         for key in keys:
-            value = raudo_quick_get(&self.t, <PyObject *>key)
+            raudo_hash(<PyObject *>key, &hash)
+            value = raudo_quick_get(&self.t, <PyObject *>key, hash)
             if value == RAUDO_UNSURE:
-                value = self.lookup(<PyObject *>key)
+                value = self.lookup_hashed(<PyObject *>key, hash)
             if value != NULL:
                 owned = <object>value
                 Py_DECREF(value)  # `owned` has a reference too, dropped whatever happens
@@ -421,8 +424,7 @@ timer=None)
     def __sizeof__(self):
         """Bytes of the table itself, without keys and values."""
         cdef size_t size = type(self).__basicsize__
-        size += self.t.n_allocated * sizeof(raudo_entry)
-        size += <size_t>self.t.n_words * sizeof(uint64_t)
+        size += raudo_table_size(&self.t) + raudo_graves_size(self.graves)
         size += self.n_weights * sizeof(uint32_t)
         size += self.t.expiry.n_allocated * (
             sizeof(int64_t) + sizeof(uint32_t) + sizeof(raudo_expiry_node)
@@ -520,15 +522,17 @@ cdef PyObject *fast_get(
     cdef PyObject *value
     cdef PyObject *default = Py_None
     cdef PyObject *key = NULL
+    cdef uint32_t hash
     if names == NULL and (n_args == 1 or n_args == 2):
         key = args[0]
         if n_args == 2:
             default = args[1]
     else:
         parse_get(args, n_args, names, &key, &default)
-    value = raudo_quick_get(&(<Cache>self).t, key)
+    raudo_hash(key, &hash)
+    value = raudo_quick_get(&(<Cache>self).t, key, hash)
     if value == RAUDO_UNSURE:
-        value = (<Cache>self).lookup(key)
+        value = (<Cache>self).lookup_hashed(key, hash)
     if value == NULL:
         value = default
         Py_INCREF(value)
@@ -536,9 +540,11 @@ cdef PyObject *fast_get(
 
 
 cdef PyObject *fast_subscript(PyObject *self, PyObject *key) except NULL:
-    cdef PyObject *value = raudo_quick_get(&(<Cache>self).t, key)
+    cdef uint32_t hash
+    raudo_hash(key, &hash)
+    cdef PyObject *value = raudo_quick_get(&(<Cache>self).t, key, hash)
     if value == RAUDO_UNSURE:
-        value = (<Cache>self).lookup(key)
+        value = (<Cache>self).lookup_hashed(key, hash)
     if value == NULL:
         raise KeyError(<object>key)
     return value

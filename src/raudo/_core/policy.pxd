@@ -35,7 +35,6 @@ cdef extern from "table/table.h" nogil:
         raudo_expiry_node *heap
         uint32_t length
         uint32_t n_allocated
-        uint32_t order
 
     ctypedef enum raudo_hit_kind:
         RAUDO_HIT_NOTHING
@@ -45,27 +44,30 @@ cdef extern from "table/table.h" nogil:
 
     ctypedef struct raudo_table:
         raudo_entry *entries
-        uint64_t *index
-        uint32_t n_words
-        uint32_t n_blocks
         uint32_t n_live
-        uint32_t n_entries
-        uint32_t n_allocated
-        uint32_t free_head
         uint32_t hit_kind
         uint32_t call_mask
-        raudo_list order
-        uint64_t version
+        uint32_t is_plain
         uint64_t n_hits
         uint64_t n_misses
         uint64_t n_updates
-        raudo_expiry expiry
-        uint32_t is_plain
+        uint64_t version
+        raudo_list order
+        uint32_t n_entries
+        uint32_t n_allocated
+        uint32_t free_head
         uint32_t has_timer
+        raudo_expiry expiry
 
+    void raudo_table_init(raudo_table *t) noexcept
+    void raudo_table_free(raudo_table *t) noexcept
+    size_t raudo_table_size(const raudo_table *t) noexcept
     uint32_t raudo_fold_hash(int64_t hash) noexcept
-    void raudo_index_insert(raudo_table *t, uint32_t hash, uint32_t slot) noexcept
-    void raudo_index_remove(raudo_table *t, uint32_t hash, uint32_t slot) noexcept
+    bint raudo_is_moving(const raudo_table *t) noexcept
+    void raudo_move(raudo_table *t, uint32_t n) noexcept
+    const uint32_t MOVED_A_STEP "RAUDO_MOVED_A_STEP"
+    void raudo_index_slot(raudo_table *t, uint32_t hash, uint32_t slot) noexcept
+    void raudo_unindex_slot(raudo_table *t, uint32_t slot) noexcept
     int raudo_reserve(raudo_table *t, uint64_t limit) noexcept
     uint32_t raudo_take(raudo_table *t) noexcept
     void raudo_give_back(raudo_table *t, uint32_t slot) noexcept
@@ -103,6 +105,7 @@ cdef extern from "table/two_queue.h" nogil:
     void raudo_two_queue_evict(raudo_two_queue *q, raudo_table *t, uint32_t slot) noexcept
     uint32_t raudo_two_queue_victim(raudo_two_queue *q, raudo_table *t) noexcept
     size_t raudo_two_queue_memory(const raudo_two_queue *q) noexcept
+    void raudo_mini_init(raudo_mini_cache *m, raudo_two_queue_rule rule) noexcept
     void raudo_mini_free(raudo_mini_cache *m) noexcept
     void raudo_mini_request(raudo_mini_cache *m, uint32_t hash) noexcept
 

@@ -6,6 +6,11 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from raudo._core.policy cimport Policy, raudo_table, slot_t
 
+cdef extern from "entry/graves.h":
+    ctypedef struct raudo_grave:
+        pass
+    size_t raudo_graves_size(const raudo_grave *grave) noexcept
+
 # Entries that have left the table and whose owners are yet to be told: settled outside any lock.
 ctypedef struct Gone:
     PyObject *key
@@ -32,6 +37,7 @@ cdef uint64_t NO_WEIGHT_LIMIT
 
 cdef class Table:
     cdef raudo_table t
+    cdef raudo_grave *graves  # what `clear` has left to be dropped
     cdef uint32_t *weights
     cdef uint32_t n_weights
     cdef uint64_t max_entries  # MAX_ENTRIES where there is no bound
