@@ -11,7 +11,7 @@
 
 #include "table/block.h"
 
-#define RAUDO_GHOST_BUCKET 8
+#define RAUDO_GHOST_BUCKET 8 /* words */
 #define RAUDO_GHOST_TIME 4095u      /* the low bits of a word: when it came, in ticks */
 #define RAUDO_GHOST_LONGEST 1024u   /* ticks that one stays at the most: a quarter of the clock's round */
 #define RAUDO_GHOST_USED (1u << 31) /* the fingerprint's highest bit */
@@ -69,13 +69,14 @@ static inline int raudo_ghost_take(raudo_ghost *g, uint32_t hash) {
     if (g->capacity == 0) return 0;
     uint32_t *bucket = raudo_ghost_bucket(g, hash);
     const uint32_t fingerprint = raudo_ghost_fingerprint(hash);
-    for (int i = 0; i < RAUDO_GHOST_BUCKET; i++) {
-        if ((bucket[i] & ~RAUDO_GHOST_TIME) != fingerprint) continue;
-        const int is_there = raudo_ghost_age(g, bucket[i]) < g->life;
-        bucket[i] = 0;
-        return is_there;
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < RAUDO_GHOST_BUCKET; i++) { /* without a branch: all at once */
+        found |= (bucket[i] & ~RAUDO_GHOST_TIME) == fingerprint ? i + 1 : 0;
     }
-    return 0;
+    if (found == 0) return 0;
+    const int is_there = raudo_ghost_age(g, bucket[found - 1]) < g->life;
+    bucket[found - 1] = 0;
+    return is_there;
 }
 
 /* The hash is not there: `raudo_ghost_take` came when its key was inserted. */
@@ -86,16 +87,13 @@ static inline void raudo_ghost_add(raudo_ghost *g, uint32_t hash) {
         g->now++;
     }
     uint32_t *bucket = raudo_ghost_bucket(g, hash);
-    int place = 0;
-    uint32_t oldest = 0;
-    for (int i = 0; i < RAUDO_GHOST_BUCKET; i++) {
-        const uint32_t age = bucket[i] == 0 ? UINT32_MAX : raudo_ghost_age(g, bucket[i]);
-        if (age > oldest) {
-            oldest = age;
-            place = i;
-        }
+    int32_t oldest = 0; /* its age and place */
+    for (int32_t i = 0; i < RAUDO_GHOST_BUCKET; i++) {
+        const uint32_t age = bucket[i] == 0 ? RAUDO_GHOST_TIME + 1 : raudo_ghost_age(g, bucket[i]);
+        const int32_t aged = (int32_t)age * RAUDO_GHOST_BUCKET + i;
+        oldest = aged > oldest ? aged : oldest;
     }
-    bucket[place] = raudo_ghost_fingerprint(hash) | (g->now & RAUDO_GHOST_TIME);
+    bucket[oldest % RAUDO_GHOST_BUCKET] = raudo_ghost_fingerprint(hash) | (g->now & RAUDO_GHOST_TIME);
 }
 
 #endif

@@ -128,9 +128,11 @@ static inline void raudo_index_remove(raudo_index *x, const raudo_entry *entries
         i = i + 1 == x->n_words ? 0 : i + 1;
         const uint32_t word = x->words[i];
         if (word == 0) break;
+        const uint32_t field = word & x->far;
+        if (field == 0) continue; /* at home */
         const uint64_t gap = raudo_index_gap(x, hole, i) * (uint64_t)x->step;
-        uint64_t distance = word & x->far;
-        if (distance == x->far) { /* or more */
+        uint64_t distance = field;
+        if (field == x->far) { /* or more */
             const uint32_t home = raudo_home(x, entries[raudo_word_slot(x, word)].hash);
             distance = raudo_index_gap(x, home, i) * (uint64_t)x->step;
         }

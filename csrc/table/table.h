@@ -18,6 +18,7 @@
 #define RAUDO_HAS_EXPIRY 1u
 #define RAUDO_META_SHIFT 8
 #define RAUDO_META_ONE (1u << RAUDO_META_SHIFT)
+#define RAUDO_MARKS (3u << RAUDO_META_SHIFT) /* RAUDO_HIT_MARK: uses, up to 3 */
 
 #define RAUDO_MOVED_AT_ONCE 1024 /* words: an index of this length is left in one go */
 #define RAUDO_MOVED_A_STEP 8     /* words that an insert moves otherwise */
@@ -29,9 +30,9 @@ typedef struct {
 
 /* What a hit does, so that the common policies cost no call. */
 typedef enum {
-    RAUDO_HIT_NOTHING, /* FIFO, TTL */
+    RAUDO_HIT_NOTHING, /* FIFO, TTL: `order` is all there is to the policy, its head leaves first */
+    RAUDO_HIT_MOVE,    /* LRU: the same, and a hit splices to the tail */
     RAUDO_HIT_MARK,    /* SIEVE, S3-FIFO, ADAPTIVE: a counter in meta, up to 3 */
-    RAUDO_HIT_MOVE,    /* LRU: splice to the tail of `order` */
     RAUDO_HIT_CALL     /* whatever else: Policy.on_hit */
 } raudo_hit_kind;
 
@@ -238,7 +239,7 @@ static inline int raudo_hit(raudo_table *t, uint32_t slot) {
     case RAUDO_HIT_NOTHING:
         return 0;
     case RAUDO_HIT_MARK: /* only ever written when it changes: the line stays clean when hot */
-        if ((e->meta >> RAUDO_META_SHIFT & 3u) != 3u) e->meta += RAUDO_META_ONE;
+        if ((e->meta & RAUDO_MARKS) != RAUDO_MARKS) e->meta += RAUDO_META_ONE;
         return (e->meta & t->call_mask) != 0;
     case RAUDO_HIT_MOVE:
         raudo_list_move_to_tail(t->entries, &t->order, slot);
@@ -246,6 +247,33 @@ static inline int raudo_hit(raudo_table *t, uint32_t slot) {
     default:
         return 1;
     }
+}
+
+/* --- a full cache's every insert --- */
+
+/* Fetch what the eviction of the slot will touch: by then it will be there. */
+static inline void raudo_prefetch(const raudo_table *t, uint32_t slot) {
+#ifdef __GNUC__
+    if (slot == RAUDO_NO_SLOT) return;
+    const raudo_entry *e = &t->entries[slot];
+    __builtin_prefetch(e->key, 1);
+    __builtin_prefetch(e->value, 1);
+    __builtin_prefetch(&t->index.words[raudo_home(&t->index, e->hash)], 1);
+#else
+    (void)t, (void)slot;
+#endif
+}
+
+/* Give the slot of an entry that leaves to a key that is not there, references and all. */
+static inline void raudo_replace(raudo_table *t, uint32_t slot, void *key, void *value, uint32_t hash) {
+    raudo_entry *e = &t->entries[slot];
+    raudo_unindex_slot(t, slot);
+    e->key = key;
+    e->value = value;
+    e->hash = hash;
+    e->meta = 0;
+    raudo_index_slot(t, hash, slot);
+    t->version++;
 }
 
 #endif

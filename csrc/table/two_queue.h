@@ -11,7 +11,6 @@
 #include "table/ghost.h"
 #include "table/table.h"
 
-#define RAUDO_MARKS (3u << RAUDO_META_SHIFT) /* uses since a queue was last passed, up to 3 */
 #define RAUDO_IN_MAIN (4u << RAUDO_META_SHIFT)
 
 typedef struct {
@@ -92,7 +91,10 @@ static inline uint32_t raudo_two_queue_victim(raudo_two_queue *q, raudo_table *t
         if (q->small.length >= small_share || q->main.length == 0) {
             slot = q->rule.newest_first ? q->small.tail : q->small.head;
             e = &entries[slot];
-            if ((e->meta & RAUDO_MARKS) < q->rule.promote_at * RAUDO_META_ONE) return slot;
+            if ((e->meta & RAUDO_MARKS) < q->rule.promote_at * RAUDO_META_ONE) {
+                if (e->key != NULL) raudo_prefetch(t, q->rule.newest_first ? e->prev : e->next);
+                return slot;
+            }
             raudo_list_remove(entries, &q->small, slot);
             e->meta = (e->meta & ~RAUDO_MARKS) | RAUDO_IN_MAIN;
             raudo_list_append(entries, &q->main, slot);

@@ -56,11 +56,17 @@ cdef extern from "Python.h":
     Py_ssize_t PyTuple_GET_SIZE(PyObject *) noexcept
     int PyUnicode_CompareWithASCIIString(PyObject *, const char *) noexcept
 
+cdef extern from *:
+    """
+    #define raudo_dict(n) __Pyx_PyDict_NewPresized(n)
+    """
+    dict raudo_dict(Py_ssize_t n)  # empty, with room for n keys
+
 cdef extern from "entry/find.h":
     int raudo_hash(PyObject *key, uint32_t *hash) except -1
     uint32_t raudo_find(const raudo_table *t, PyObject *key, uint32_t hash) except? 0xFFFFFFFE
     PyObject *RAUDO_UNSURE
-    PyObject *raudo_quick_get(raudo_table *t, PyObject *key, uint32_t hash) noexcept
+    PyObject *raudo_quick_get(raudo_table *t, PyObject *key) noexcept
 
 cdef object MISSING = object()
 
@@ -294,15 +300,13 @@ timer=None)
 
     def get_many(self, keys, /):
         """Return those found."""
-        cdef dict found = {}
+        cdef dict found = raudo_dict(len(keys) if type(keys) in (list, tuple) else 0)
         cdef PyObject *value
         cdef object owned
-        cdef uint32_t hash
         for key in keys:
-            raudo_hash(<PyObject *>key, &hash)
-            value = raudo_quick_get(&self.t, <PyObject *>key, hash)
+            value = raudo_quick_get(&self.t, <PyObject *>key)
             if value == RAUDO_UNSURE:
-                value = self.lookup_hashed(<PyObject *>key, hash)
+                value = self.lookup(<PyObject *>key)
             if value != NULL:
                 owned = <object>value
                 Py_DECREF(value)  # `owned` has a reference too, dropped whatever happens
@@ -516,38 +520,65 @@ def _revive(kind, maxsize, settings, entries, attributes):
 
 # --- entry points by hand: Cython's argument handling costs 12-16 ns, a third of a hit ---
 
+ctypedef PyObject *(*fastcall)(PyObject *, PyObject **, Py_ssize_t, PyObject *) noexcept
+ctypedef PyObject *(*binary)(PyObject *, PyObject *) noexcept
+
+
 cdef PyObject *fast_get(
     PyObject *self, PyObject **args, Py_ssize_t n_args, PyObject *names
-) except NULL:
+) noexcept:
     cdef PyObject *value
+    if names == NULL and n_args == 1:
+        value = raudo_quick_get(&(<Cache>self).t, args[0])
+        if value != RAUDO_UNSURE:
+            if value == NULL:
+                value = Py_None
+                Py_INCREF(value)
+            return value
+    return GENERAL_GET(self, args, n_args, names)
+
+
+cdef PyObject *general_get(
+    PyObject *self, PyObject **args, Py_ssize_t n_args, PyObject *names
+) except NULL:
     cdef PyObject *default = Py_None
     cdef PyObject *key = NULL
-    cdef uint32_t hash
     if names == NULL and (n_args == 1 or n_args == 2):
         key = args[0]
         if n_args == 2:
             default = args[1]
     else:
         parse_get(args, n_args, names, &key, &default)
-    raudo_hash(key, &hash)
-    value = raudo_quick_get(&(<Cache>self).t, key, hash)
-    if value == RAUDO_UNSURE:
-        value = (<Cache>self).lookup_hashed(key, hash)
+    cdef PyObject *value = (<Cache>self).lookup(key)
     if value == NULL:
         value = default
         Py_INCREF(value)
     return value
 
 
-cdef PyObject *fast_subscript(PyObject *self, PyObject *key) except NULL:
-    cdef uint32_t hash
-    raudo_hash(key, &hash)
-    cdef PyObject *value = raudo_quick_get(&(<Cache>self).t, key, hash)
-    if value == RAUDO_UNSURE:
-        value = (<Cache>self).lookup_hashed(key, hash)
+cdef PyObject *fast_subscript(PyObject *self, PyObject *key) noexcept:
+    cdef PyObject *value = raudo_quick_get(&(<Cache>self).t, key)
+    if value != RAUDO_UNSURE and value != NULL:
+        return value
+    return GENERAL_SUBSCRIPT(self, key) if value == RAUDO_UNSURE else MISSED(self, key)
+
+
+cdef PyObject *general_subscript(PyObject *self, PyObject *key) except NULL:
+    cdef PyObject *value = (<Cache>self).lookup(key)
     if value == NULL:
         raise KeyError(<object>key)
     return value
+
+
+cdef PyObject *missed(PyObject *self, PyObject *key) except NULL:
+    raise KeyError(<object>key)
+
+
+# Through pointers, so that the compiler does not put these into the functions that call them, which
+# would then have registers to save.
+cdef fastcall GENERAL_GET = <fastcall>general_get
+cdef binary GENERAL_SUBSCRIPT = <binary>general_subscript
+cdef binary MISSED = <binary>missed
 
 
 cdef int parse_get(

@@ -46,7 +46,7 @@ cdef extern from *:
 cdef extern from "entry/find.h":
     int raudo_hash(PyObject *key, uint32_t *hash) except -1
     PyObject *RAUDO_UNSURE
-    PyObject *raudo_quick_get(raudo_table *t, PyObject *key, uint32_t hash) noexcept
+    PyObject *raudo_quick_get(raudo_table *t, PyObject *key) noexcept
 
 CacheInfo = namedtuple("CacheInfo", ("hits", "misses", "maxsize", "currsize"))
 
@@ -168,10 +168,10 @@ cdef PyObject *call_memo(
     else:
         made = key_of_call(self, args, n, names)
         key = <PyObject *>made
-    raudo_hash(key, &hash)
-    value = raudo_quick_get(&self.store.t, key, hash)
+    value = raudo_quick_get(&self.store.t, key)
     if value != NULL and value != RAUDO_UNSURE:
         return value
+    raudo_hash(key, &hash)
     if value == RAUDO_UNSURE:
         value = self.store.lookup_hashed(key, hash)
         if value != NULL:

@@ -38,8 +38,8 @@ cdef extern from "table/table.h" nogil:
 
     ctypedef enum raudo_hit_kind:
         RAUDO_HIT_NOTHING
-        RAUDO_HIT_MARK
         RAUDO_HIT_MOVE
+        RAUDO_HIT_MARK
         RAUDO_HIT_CALL
 
     ctypedef struct raudo_table:
@@ -72,6 +72,10 @@ cdef extern from "table/table.h" nogil:
     uint32_t raudo_take(raudo_table *t) noexcept
     void raudo_give_back(raudo_table *t, uint32_t slot) noexcept
     int raudo_hit(raudo_table *t, uint32_t slot) noexcept
+    void raudo_prefetch(const raudo_table *t, uint32_t slot) noexcept
+    void raudo_replace(
+        raudo_table *t, uint32_t slot, void *key, void *value, uint32_t hash
+    ) noexcept
     void raudo_list_reset(raudo_list *list) noexcept
     void raudo_list_append(raudo_entry *entries, raudo_list *list, uint32_t slot) noexcept
     void raudo_list_remove(raudo_entry *entries, raudo_list *list, uint32_t slot) noexcept

@@ -23,6 +23,7 @@ from raudo._core.policy cimport (
     HAS_EXPIRY,
     MOVED_A_STEP,
     NO_SLOT,
+    RAUDO_HIT_MOVE,
     Policy,
     PythonPolicy,
     raudo_entry,
@@ -31,8 +32,11 @@ from raudo._core.policy cimport (
     raudo_hit,
     raudo_index_slot,
     raudo_is_moving,
+    raudo_list_move_to_tail,
     raudo_list_reset,
     raudo_move,
+    raudo_prefetch,
+    raudo_replace,
     raudo_reserve,
     raudo_table,
     raudo_table_free,
@@ -52,6 +56,8 @@ cdef extern from "Python.h":
 cdef extern from "entry/find.h":
     int raudo_hash(PyObject *key, uint32_t *hash) except -1
     uint32_t raudo_find(const raudo_table *t, PyObject *key, uint32_t hash) except? 0xFFFFFFFE
+    PyObject *RAUDO_UNSURE
+    PyObject *raudo_get_plain(raudo_table *t, PyObject *key, uint32_t hash) noexcept
     ctypedef enum raudo_store_state:
         RAUDO_STORE_UNSURE
         RAUDO_STORED
@@ -70,6 +76,14 @@ cdef extern from "table/expiry.h":
     void raudo_expiry_remove(raudo_expiry *x, uint32_t slot) noexcept
     void raudo_expiry_add(raudo_expiry *x, uint32_t slot, int64_t at_ns) noexcept
     void raudo_expiry_free(raudo_expiry *x) noexcept
+
+cdef extern from *:
+    """
+    /* Without Cython's check, which needs a `try` where something is to be undone. */
+    #define raudo_on_insert(policy, slot, weight) \\
+        ((policy)->__pyx_vtab->on_insert((policy), (slot), (weight)))
+    """
+    int raudo_on_insert(Policy policy, slot_t slot, uint32_t weight) noexcept
 
 cdef extern from "entry/graves.h":
     void raudo_graves_take(raudo_grave **graves, raudo_table *t, uint64_t at_once) noexcept
@@ -111,7 +125,9 @@ cdef class Table:
         return self.lookup_hashed(key, hash)
 
     cdef PyObject *lookup_hashed(self, PyObject *key, uint32_t hash) except? NULL:
-        cdef PyObject *value
+        cdef PyObject *value = raudo_get_plain(&self.t, key, hash)
+        if value != RAUDO_UNSURE:
+            return value
         cdef Batch gone
         gone.n = 0
         if self.guard is None:
@@ -175,43 +191,36 @@ cdef class Table:
     cdef int put_new(self, PyObject *key, PyObject *value, uint32_t hash) except -1:
         """Store a key that is not there in a plain cache without expiries: `place` cut short."""
         cdef slot_t slot
-        cdef raudo_entry *e
         cdef PyObject *old_key
         cdef PyObject *old_value
-        if self.graves != NULL:
-            raudo_graves_drop(&self.graves, DROPPED_BY_STORE)
-            return self.store_hashed(key, value, hash, OWN_TTL)  # who knows what that has done
-        if self.t.n_live < self.max_entries or self.max_entries == 0:
-            if self.max_entries == 0:
-                self.n_refused += 1
-                return 0
-            return self.admit(key, value, hash, NEVER, 1)
-        slot = self._policy.victim()
-        e = &self.t.entries[slot]
-        self._policy.on_evict(slot)
-        raudo_unindex_slot(&self.t, slot)
-        old_key, old_value = <PyObject *>e.key, <PyObject *>e.value
+        if self.graves != NULL or self.t.n_live != self.max_entries or self.max_entries == 0:
+            return self.store_hashed(key, value, hash, OWN_TTL)
+        cdef bint is_queue = self.t.hit_kind <= RAUDO_HIT_MOVE
+        if is_queue:
+            slot = self.t.order.head
+            raudo_prefetch(&self.t, self.t.entries[slot].next)
+            raudo_list_move_to_tail(self.t.entries, &self.t.order, slot)
+        else:
+            slot = self._policy.victim()
+            self._policy.on_evict(slot)
+        old_key = <PyObject *>self.t.entries[slot].key
+        old_value = <PyObject *>self.t.entries[slot].value
         Py_INCREF(key)
         Py_INCREF(value)
-        e.key = key
-        e.value = value
-        e.hash = hash
-        e.meta = 0
-        raudo_index_slot(&self.t, hash, slot)
-        self.t.version += 1
+        raudo_replace(&self.t, slot, key, value, hash)
         self.n_evictions += 1
         self.n_inserts += 1
-        try:
-            self._policy.on_insert(slot, 1)
-        except BaseException:
+        cdef int status = 0
+        if not is_queue:
+            status = raudo_on_insert(self._policy, slot, 1)
+        if status < 0:
             self.forget(slot)
+            self.n_inserts -= 1
             Py_DECREF(key)
             Py_DECREF(value)
-            raise
-        finally:
-            Py_DECREF(old_key)
-            Py_DECREF(old_value)
-        return 0
+        Py_DECREF(old_key)
+        Py_DECREF(old_value)
+        return status
 
     cdef int store(self, PyObject *key, PyObject *value, int64_t ttl_ns) except -1:
         cdef uint32_t hash
