@@ -56,24 +56,31 @@ static inline int raudo_hash(PyObject *key, uint32_t *hash) {
     return 0;
 }
 
+static inline Py_ALWAYS_INLINE int raudo_same_word(const char *a, const char *b, size_t size) {
+    uint64_t of_a = 0, of_b = 0;
+    memcpy(&of_a, a, size);
+    memcpy(&of_b, b, size);
+    return of_a == of_b;
+}
+
 /* Whether two exact str are of ASCII and equal. Makes no call. */
-static inline int raudo_same_ascii(PyObject *a, PyObject *b) {
+static inline Py_ALWAYS_INLINE int raudo_same_ascii(PyObject *a, PyObject *b) {
     const Py_ssize_t length = PyUnicode_GET_LENGTH(a);
     if (length != PyUnicode_GET_LENGTH(b)) return 0;
     if (!PyUnicode_IS_COMPACT_ASCII(a) || !PyUnicode_IS_COMPACT_ASCII(b)) return 0;
     const char *of_a = (const char *)((PyASCIIObject *)a + 1);
     const char *of_b = (const char *)((PyASCIIObject *)b + 1);
-    Py_ssize_t i = 0;
-    for (; i + 8 <= length; i += 8) {
-        uint64_t word_of_a, word_of_b;
-        memcpy(&word_of_a, of_a + i, 8);
-        memcpy(&word_of_b, of_b + i, 8);
-        if (word_of_a != word_of_b) return 0;
+    /* By words, the last of which may overlap the one before. */
+    if (length < 4) return length == 0 || (of_a[0] == of_b[0] && of_a[length / 2] == of_b[length / 2] &&
+                                           of_a[length - 1] == of_b[length - 1]);
+    if (length < 8) {
+        return raudo_same_word(of_a, of_b, 4) &&
+               raudo_same_word(of_a + length - 4, of_b + length - 4, 4);
     }
-    for (; i < length; i++) {
-        if (of_a[i] != of_b[i]) return 0;
+    for (Py_ssize_t i = 0; i + 8 < length; i += 8) {
+        if (!raudo_same_word(of_a + i, of_b + i, 8)) return 0;
     }
-    return 1;
+    return raudo_same_word(of_a + length - 8, of_b + length - 8, 8);
 }
 
 /* 1 equal, 0 not, -1: only the objects' own __eq__ can tell. Runs no Python code. */
@@ -156,6 +163,23 @@ again:
 /* What a get returns where a more general one must decide. Never dereferenced. */
 #define RAUDO_UNSURE ((PyObject *)(uintptr_t)1)
 
+#define RAUDO_EXPIRING ((PyObject *)(uintptr_t)2)
+
+/* A hit on an entry that expires or is watched by its policy: the value, or RAUDO_UNSURE. While nothing at
+ * all has expired the clock and the next to expire tell enough: the entry's own time is not looked at. */
+static inline PyObject *raudo_get_expiring(raudo_table *t, uint32_t slot) {
+    raudo_entry *e = &t->entries[slot];
+    if (e->meta & t->call_mask || t->has_timer) return RAUDO_UNSURE;
+    const int64_t now = raudo_coarse_ns(), next = t->expiry.heap[0].at_ns;
+    if (next - now <= RAUDO_COARSE_LAG_NS) {
+        if (next <= now) return RAUDO_UNSURE; /* something is to be dropped */
+        if (raudo_has_passed(t->expiry.at_ns[slot])) return RAUDO_UNSURE;
+    }
+    if (raudo_hit(t, slot)) return RAUDO_UNSURE;
+    t->n_hits++;
+    return Py_NewRef((PyObject *)e->value);
+}
+
 /* A new reference on a hit, NULL on a miss, both counted; or RAUDO_UNSURE, nothing counted, where Python
  * code would have to run or the policy be called. */
 static inline PyObject *raudo_get_plain(raudo_table *t, PyObject *key, uint32_t hash) {
@@ -172,10 +196,7 @@ static inline PyObject *raudo_get_plain(raudo_table *t, PyObject *key, uint32_t 
             if (equal < 0) return RAUDO_UNSURE;
             if (!equal) continue;
         }
-        if (e->meta & (RAUDO_HAS_EXPIRY | t->call_mask)) {
-            if (e->meta & t->call_mask || t->has_timer) return RAUDO_UNSURE;
-            if (raudo_has_passed(t->expiry.at_ns[slot])) return RAUDO_UNSURE;
-        }
+        if (e->meta & (RAUDO_HAS_EXPIRY | t->call_mask)) return raudo_get_expiring(t, slot);
         if (raudo_hit(t, slot)) return RAUDO_UNSURE;
         t->n_hits++;
         return Py_NewRef((PyObject *)e->value);
@@ -186,8 +207,9 @@ static inline PyObject *raudo_get_plain(raudo_table *t, PyObject *key, uint32_t 
 }
 
 /* The same for the commonest of keys, an int below 2**60 or a str of ASCII that knows its hash, without
- * a call: a function made of this has no registers to save, a fifth of a hit. */
-static inline PyObject *raudo_quick_get(raudo_table *t, PyObject *key) {
+ * a call: a function made of this has no registers to save, a fifth of a hit. Of an entry that expires it
+ * says RAUDO_EXPIRING, and `found` is its slot. */
+static inline Py_ALWAYS_INLINE PyObject *raudo_quickest_get(raudo_table *t, PyObject *key) {
     const int is_text = PyUnicode_CheckExact(key);
     Py_hash_t h;
     if (is_text) {
@@ -211,7 +233,10 @@ static inline PyObject *raudo_quick_get(raudo_table *t, PyObject *key) {
                 return RAUDO_UNSURE; /* another of this very home and tag: as good as never */
             }
         }
-        if (e->meta & (RAUDO_HAS_EXPIRY | t->call_mask)) return RAUDO_UNSURE;
+        if (e->meta & (RAUDO_HAS_EXPIRY | t->call_mask)) {
+            t->found = (uint32_t)(e - t->entries);
+            return RAUDO_EXPIRING;
+        }
         if (t->hit_kind != RAUDO_HIT_MARK) {
             if (t->hit_kind == RAUDO_HIT_CALL) return RAUDO_UNSURE;
             if (t->hit_kind == RAUDO_HIT_MOVE) {
@@ -227,6 +252,12 @@ static inline PyObject *raudo_quick_get(raudo_table *t, PyObject *key) {
     if (raudo_is_moving(t)) return RAUDO_UNSURE;
     t->n_misses++;
     return NULL;
+}
+
+/* The same, which answers for entries that expire too. */
+static inline PyObject *raudo_quick_get(raudo_table *t, PyObject *key) {
+    PyObject *value = raudo_quickest_get(t, key);
+    return value != RAUDO_EXPIRING ? value : raudo_get_expiring(t, t->found);
 }
 
 typedef enum { RAUDO_STORE_UNSURE, RAUDO_STORED, RAUDO_STORE_ABSENT } raudo_store_state;

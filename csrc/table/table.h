@@ -52,6 +52,7 @@ typedef struct {
     uint32_t has_timer; /* the user's clock tells the time, not the system's */
     raudo_index old;    /* the index being left, if there is one; its words before `n_moved` are out */
     uint32_t n_moved;
+    uint32_t found; /* see raudo_quickest_get */
     raudo_expiry expiry;
 } raudo_table;
 

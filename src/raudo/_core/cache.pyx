@@ -66,7 +66,11 @@ cdef extern from "entry/find.h":
     int raudo_hash(PyObject *key, uint32_t *hash) except -1
     uint32_t raudo_find(const raudo_table *t, PyObject *key, uint32_t hash) except? 0xFFFFFFFE
     PyObject *RAUDO_UNSURE
+    PyObject *RAUDO_EXPIRING
+    PyObject *raudo_get_plain(raudo_table *t, PyObject *key, uint32_t hash) noexcept
     PyObject *raudo_quick_get(raudo_table *t, PyObject *key) noexcept
+    PyObject *raudo_quickest_get(raudo_table *t, PyObject *key) noexcept
+    PyObject *raudo_get_expiring(raudo_table *t, uint32_t slot) noexcept
 
 cdef object MISSING = object()
 
@@ -529,13 +533,22 @@ cdef PyObject *fast_get(
 ) noexcept:
     cdef PyObject *value
     if names == NULL and n_args == 1:
-        value = raudo_quick_get(&(<Cache>self).t, args[0])
-        if value != RAUDO_UNSURE:
+        value = raudo_quickest_get(&(<Cache>self).t, args[0])
+        if value != RAUDO_UNSURE and value != RAUDO_EXPIRING:
             if value == NULL:
                 value = Py_None
                 Py_INCREF(value)
             return value
+        if value == RAUDO_EXPIRING:
+            return EXPIRING_GET(self, args, n_args, names)
     return GENERAL_GET(self, args, n_args, names)
+
+
+cdef PyObject *expiring_get(
+    PyObject *self, PyObject **args, Py_ssize_t n_args, PyObject *names
+) noexcept:
+    cdef PyObject *value = raudo_get_expiring(&(<Cache>self).t, (<Cache>self).t.found)
+    return value if value != RAUDO_UNSURE else GENERAL_GET(self, args, n_args, names)
 
 
 cdef PyObject *general_get(
@@ -549,7 +562,11 @@ cdef PyObject *general_get(
             default = args[1]
     else:
         parse_get(args, n_args, names, &key, &default)
-    cdef PyObject *value = (<Cache>self).lookup(key)
+    cdef uint32_t hash
+    raudo_hash(key, &hash)
+    cdef PyObject *value = raudo_get_plain(&(<Cache>self).t, key, hash)
+    if value == RAUDO_UNSURE:
+        value = (<Cache>self).lookup_surely(key, hash)
     if value == NULL:
         value = default
         Py_INCREF(value)
@@ -557,14 +574,25 @@ cdef PyObject *general_get(
 
 
 cdef PyObject *fast_subscript(PyObject *self, PyObject *key) noexcept:
-    cdef PyObject *value = raudo_quick_get(&(<Cache>self).t, key)
-    if value != RAUDO_UNSURE and value != NULL:
-        return value
-    return GENERAL_SUBSCRIPT(self, key) if value == RAUDO_UNSURE else MISSED(self, key)
+    cdef PyObject *value = raudo_quickest_get(&(<Cache>self).t, key)
+    if value == NULL:
+        return MISSED(self, key)
+    if value == RAUDO_UNSURE:
+        return GENERAL_SUBSCRIPT(self, key)
+    return value if value != RAUDO_EXPIRING else EXPIRING_SUBSCRIPT(self, key)
+
+
+cdef PyObject *expiring_subscript(PyObject *self, PyObject *key) noexcept:
+    cdef PyObject *value = raudo_get_expiring(&(<Cache>self).t, (<Cache>self).t.found)
+    return value if value != RAUDO_UNSURE else GENERAL_SUBSCRIPT(self, key)
 
 
 cdef PyObject *general_subscript(PyObject *self, PyObject *key) except NULL:
-    cdef PyObject *value = (<Cache>self).lookup(key)
+    cdef uint32_t hash
+    raudo_hash(key, &hash)
+    cdef PyObject *value = raudo_get_plain(&(<Cache>self).t, key, hash)
+    if value == RAUDO_UNSURE:
+        value = (<Cache>self).lookup_surely(key, hash)
     if value == NULL:
         raise KeyError(<object>key)
     return value
@@ -576,7 +604,9 @@ cdef PyObject *missed(PyObject *self, PyObject *key) except NULL:
 
 # Through pointers, so that the compiler does not put these into the functions that call them, which
 # would then have registers to save.
+cdef fastcall EXPIRING_GET = expiring_get
 cdef fastcall GENERAL_GET = <fastcall>general_get
+cdef binary EXPIRING_SUBSCRIPT = expiring_subscript
 cdef binary GENERAL_SUBSCRIPT = <binary>general_subscript
 cdef binary MISSED = <binary>missed
 

@@ -57,6 +57,7 @@ cdef extern from "table/table.h" nogil:
         uint32_t n_allocated
         uint32_t free_head
         uint32_t has_timer
+        uint32_t found
         raudo_expiry expiry
 
     void raudo_table_init(raudo_table *t) noexcept

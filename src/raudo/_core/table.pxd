@@ -57,6 +57,8 @@ cdef class Table:
     @cython.final
     cdef PyObject *lookup_hashed(self, PyObject *key, uint32_t hash) except? NULL
     @cython.final
+    cdef PyObject *lookup_surely(self, PyObject *key, uint32_t hash) except? NULL
+    @cython.final
     cdef int store(self, PyObject *key, PyObject *value, int64_t ttl_ns) except -1
     @cython.final
     cdef int store_hashed(
@@ -86,6 +88,8 @@ cdef class Table:
     cdef int take_out(self, slot_t slot, int reason, Batch *gone) noexcept
     @cython.final
     cdef int trim(self) except -1
+    @cython.final
+    cdef void sweep(self, int64_t now, Batch *gone) noexcept
     @cython.final
     cdef slot_t choose(self) except? 0xFFFFFFFF
     @cython.final

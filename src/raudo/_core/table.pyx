@@ -91,7 +91,7 @@ cdef extern from "entry/graves.h":
     int raudo_graves_visit(const raudo_grave *grave, visitproc visit, void *arg) noexcept
 
 cdef enum:
-    SWEEP = 4  # expired entries that one insert clears away at the most
+    SWEEP = 4  # expired entries that one call clears away at the most
     DROPPED_BY_CLEAR = 2048  # entries whose objects `clear` drops itself: some 0.1 ms
     DROPPED_BY_STORE = 16  # of the others, by each new entry
     DONE = 0
@@ -126,9 +126,16 @@ cdef class Table:
 
     cdef PyObject *lookup_hashed(self, PyObject *key, uint32_t hash) except? NULL:
         cdef PyObject *value = raudo_get_plain(&self.t, key, hash)
-        if value != RAUDO_UNSURE:
-            return value
+        return value if value != RAUDO_UNSURE else self.lookup_surely(key, hash)
+
+    cdef PyObject *lookup_surely(self, PyObject *key, uint32_t hash) except? NULL:
+        """The general way, for whatever it is that the quick ones leave to it."""
+        cdef PyObject *value
         cdef Batch gone
+        if self.t.expiry.length and self.guard is None:
+            gone.n = 0
+            self.sweep(self.now_for_checks(), &gone)
+            self.settle(&gone)
         gone.n = 0
         if self.guard is None:
             value = self.locate(key, hash, &gone)
@@ -272,7 +279,6 @@ cdef class Table:
         cdef slot_t slot = raudo_find(&self.t, key, hash)
         cdef raudo_entry *e
         cdef uint32_t old_weight
-        cdef int swept = 0
         if slot != NO_SLOT:
             e = &self.t.entries[slot]
             old_weight = 1 if self.weights == NULL else self.weights[slot]
@@ -306,13 +312,7 @@ cdef class Table:
             gone.n += 1
             self.n_refused += 1
             return DONE
-        while (
-            swept < SWEEP
-            and self.t.expiry.length
-            and self.is_past(self.t.expiry.heap[0].slot, now)
-        ):
-            self.take_out(self.t.expiry.heap[0].slot, EXPIRED, gone)
-            swept += 1
+        self.sweep(now, gone)
         while (
             self.t.n_live >= self.max_entries
             or self.total_weight + weight > self.max_total_weight
@@ -408,6 +408,13 @@ cdef class Table:
             self._policy.on_remove(slot)
         self.forget(slot)
         return 0
+
+    cdef void sweep(self, int64_t now, Batch *gone) noexcept:
+        """Take out a few of those that have expired, if there are any."""
+        for _ in range(SWEEP):
+            if self.t.expiry.length == 0 or not self.is_past(self.t.expiry.heap[0].slot, now):
+                break
+            self.take_out(self.t.expiry.heap[0].slot, EXPIRED, gone)
 
     cdef slot_t choose(self) except? 0xFFFFFFFF:
         if self.is_soonest_first and self.t.expiry.length:
