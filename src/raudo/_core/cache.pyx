@@ -52,6 +52,8 @@ cdef extern from "Python.h":
         const char *ml_doc
     object PyDescr_NewMethod(PyTypeObject *type, PyMethodDef *method)
     void PyType_Modified(PyTypeObject *type)
+    Py_ssize_t PySequence_Fast_GET_SIZE(object) noexcept
+    PyObject *PySequence_Fast_GET_ITEM(object, Py_ssize_t) noexcept
     PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t) noexcept
     Py_ssize_t PyTuple_GET_SIZE(PyObject *) noexcept
     int PyUnicode_CompareWithASCIIString(PyObject *, const char *) noexcept
@@ -59,8 +61,15 @@ cdef extern from "Python.h":
 cdef extern from *:
     """
     #define raudo_dict(n) __Pyx_PyDict_NewPresized(n)
+
+    static int raudo_dict_give(PyObject *dict, PyObject *key, PyObject *value) {
+        const int status = PyDict_SetItem(dict, key, value);
+        Py_DECREF(value);
+        return status;
+    }
     """
     dict raudo_dict(Py_ssize_t n)  # empty, with room for n keys
+    int raudo_dict_give(dict dict, PyObject *key, PyObject *value) except -1  # steals the value
 
 cdef extern from "entry/find.h":
     int raudo_hash(PyObject *key, uint32_t *hash) except -1
@@ -304,17 +313,26 @@ timer=None)
 
     def get_many(self, keys, /):
         """Return those found."""
-        cdef dict found = raudo_dict(len(keys) if type(keys) in (list, tuple) else 0)
+        if type(keys) is not list and type(keys) is not tuple:
+            keys = list(keys)
+        cdef Py_ssize_t i = 0
+        cdef dict found = raudo_dict(PySequence_Fast_GET_SIZE(keys))
+        cdef PyObject *key
         cdef PyObject *value
-        cdef object owned
-        for key in keys:
-            value = raudo_quick_get(&self.t, <PyObject *>key)
+        while i < PySequence_Fast_GET_SIZE(keys):  # which user code may shorten
+            key = PySequence_Fast_GET_ITEM(keys, i)
+            i += 1
+            value = raudo_quick_get(&self.t, key)
             if value == RAUDO_UNSURE:
-                value = self.lookup(<PyObject *>key)
-            if value != NULL:
-                owned = <object>value
-                Py_DECREF(value)  # `owned` has a reference too, dropped whatever happens
-                found[key] = owned
+                Py_INCREF(key)
+                try:
+                    value = self.lookup(key)
+                    if value != NULL:
+                        raudo_dict_give(found, key, value)
+                finally:
+                    Py_DECREF(key)
+            elif value != NULL:
+                raudo_dict_give(found, key, value)
         return found
 
     def set_many(self, mapping, ttl=None):
