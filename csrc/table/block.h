@@ -2,14 +2,11 @@
  *
  * Where the kernel can move pages (Linux), a large array is a mapping of its own: growing it takes a
  * fraction of a millisecond at any size, and its fresh pages come one by one, zeroed. Elsewhere, and for
- * small ones, it is the C library's. No Python.h.
+ * small ones, it is the C library's. Needs _GNU_SOURCE on Linux, as Python.h defines it. No Python.h.
  */
 #ifndef RAUDO_BLOCK_H
 #define RAUDO_BLOCK_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* mremap */
-#endif
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
