@@ -71,7 +71,7 @@ static inline int raudo_ghost_take(raudo_ghost *g, uint32_t hash) {
     const uint32_t fingerprint = raudo_ghost_fingerprint(hash);
     uint32_t found = 0;
     for (uint32_t i = 0; i < RAUDO_GHOST_BUCKET; i++) { /* without a branch: all at once */
-        found |= (bucket[i] & ~RAUDO_GHOST_TIME) == fingerprint ? i + 1 : 0;
+        found = (bucket[i] & ~RAUDO_GHOST_TIME) == fingerprint ? i + 1 : found;
     }
     if (found == 0) return 0;
     const int is_there = raudo_ghost_age(g, bucket[found - 1]) < g->life;
@@ -79,7 +79,7 @@ static inline int raudo_ghost_take(raudo_ghost *g, uint32_t hash) {
     return is_there;
 }
 
-/* The hash is not there: `raudo_ghost_take` came when its key was inserted. */
+/* Several keys may have the hash: it may be there before, and is once more. */
 static inline void raudo_ghost_add(raudo_ghost *g, uint32_t hash) {
     if (g->capacity == 0) return;
     if (++g->n_since_tick >= g->tick) {

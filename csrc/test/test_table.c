@@ -145,6 +145,9 @@ static void test_ghost(uint32_t capacity)
     /* A ghost may have been taken before, by another draw: one in seven at the most. */
     check(n_kept >= n_asked * 3 / 4, "ghosts kept", capacity, n_kept);
     check(n_false <= n_asked / 50, "ghosts too old", capacity, n_false);
+    for (uint32_t i = 0; i < 40; i++) raudo_ghost_add(&g, 7); /* several keys of one hash */
+    for (uint32_t i = 0; i < 8; i++) check(raudo_ghost_take(&g, 7), "equal ghosts", capacity, i);
+    check(!raudo_ghost_take(&g, 7), "no more equal ghosts", capacity, 0);
     raudo_ghost_free(&g);
 }
 
