@@ -67,7 +67,7 @@ class CacheModel:
             self.counts["misses"] += 1
             self.drop_expired(reports)
             return MISS
-        assert reports == []
+        self.drop_expired(reports)  # others, a few at a time
         self.counts["hits"] += 1
         self.policy.hit(key)
         return value
