@@ -10,13 +10,21 @@
 
 #include "table/table.h"
 
+#define RAUDO_GRAVE_BLOCKS 6
+
+typedef struct {
+    void *at;
+    size_t size;
+} raudo_grave_block;
+
 typedef struct raudo_grave {
-    raudo_entry *entries;
-    uint32_t n_allocated, n_left; /* the first n_left may still hold objects */
+    raudo_entry *entries; /* blocks[0] */
+    uint32_t n_left;      /* the first n_left may still hold objects */
+    raudo_grave_block blocks[RAUDO_GRAVE_BLOCKS];
     struct raudo_grave *below;
 } raudo_grave;
 
-/* Drop the next object pair of the grave, unless the place is free. */
+/* Drop the next object pair, unless the place is free. */
 static inline void raudo_grave_drop(raudo_grave *grave) {
     const raudo_entry *e = &grave->entries[--grave->n_left];
     PyObject *key = (PyObject *)e->key, *value = (PyObject *)e->value;
@@ -25,26 +33,59 @@ static inline void raudo_grave_drop(raudo_grave *grave) {
     Py_DECREF(value);
 }
 
-static inline void raudo_graves_drop(raudo_grave **graves, uint64_t n) {
-    for (; n > 0 && *graves != NULL; n--) {
+/* Give a piece of the memory back: unmapping much at once takes milliseconds. 0 when all is gone. */
+static inline int raudo_grave_trim(raudo_grave *grave) {
+    for (int i = RAUDO_GRAVE_BLOCKS - 1; i >= 0; i--) {
+        raudo_grave_block *block = &grave->blocks[i];
+        if (block->size == 0) continue;
+        block->size = raudo_block_trim(block->at, block->size);
+        return 1;
+    }
+    return 0;
+}
+
+/* Drop the objects of up to n places, or give back a piece of memory that held some. */
+static inline void raudo_graves_drop(raudo_grave **graves, uint32_t n) {
+    while (n-- > 0 && *graves != NULL) {
         raudo_grave *grave = *graves;
         if (grave->n_left > 0) {
             raudo_grave_drop(grave);
-            continue;
+        } else if (raudo_grave_trim(grave)) {
+            return;
+        } else {
+            *graves = grave->below;
+            free(grave);
         }
-        *graves = grave->below;
-        raudo_block_free(grave->entries, grave->n_allocated * sizeof *grave->entries);
-        free(grave);
     }
 }
 
-/* Empty the table. Its objects are dropped at once where they are few or memory is short. */
-static inline void raudo_graves_take(raudo_grave **graves, raudo_table *t, uint64_t at_once) {
-    raudo_grave all = {t->entries, t->n_allocated, t->n_entries, *graves};
-    raudo_grave *grave = all.n_left > at_once ? (raudo_grave *)malloc(sizeof *grave) : NULL;
+static inline void raudo_graves_drop_all(raudo_grave **graves) {
+    while (*graves != NULL) raudo_graves_drop(graves, UINT32_MAX);
+}
+
+/* Empty the table, but for its order. The objects are dropped at once where they are few or memory is
+ * short. */
+static inline void raudo_graves_take(raudo_grave **graves, raudo_table *t, uint32_t at_once) {
+    const raudo_expiry *x = &t->expiry;
+    raudo_grave all = {
+        .entries = t->entries,
+        .n_left = t->n_entries,
+        .blocks = {{t->entries, t->n_allocated * sizeof *t->entries},
+                   {t->index.words, raudo_index_size(&t->index)},
+                   {t->old.words, raudo_index_size(&t->old)},
+                   {x->at_ns, x->n_times * sizeof *x->at_ns},
+                   {x->position, x->n_positions * sizeof *x->position},
+                   {x->heap, x->n_allocated * sizeof *x->heap}},
+        .below = *graves,
+    };
     t->entries = NULL;
-    raudo_table_free(t);
+    t->n_live = t->n_entries = t->n_allocated = 0;
+    t->free_head = RAUDO_NO_SLOT;
     t->version++;
+    raudo_index_init(&t->index);
+    raudo_index_init(&t->old);
+    t->expiry = (raudo_expiry){0};
+    raudo_grave *grave = all.n_left > at_once ? (raudo_grave *)malloc(sizeof *grave) : NULL;
     if (grave != NULL) {
         *grave = all;
         *graves = grave;
@@ -52,12 +93,14 @@ static inline void raudo_graves_take(raudo_grave **graves, raudo_table *t, uint6
         return;
     }
     while (all.n_left > 0) raudo_grave_drop(&all);
-    raudo_block_free(all.entries, all.n_allocated * sizeof *all.entries);
+    while (raudo_grave_trim(&all)) {}
 }
 
 static inline size_t raudo_graves_size(const raudo_grave *grave) {
     size_t size = 0;
-    for (; grave != NULL; grave = grave->below) size += grave->n_allocated * sizeof *grave->entries;
+    for (; grave != NULL; grave = grave->below) {
+        for (int i = 0; i < RAUDO_GRAVE_BLOCKS; i++) size += grave->blocks[i].size;
+    }
     return size;
 }
 

@@ -41,6 +41,20 @@ static inline void raudo_block_free(void *block, size_t size) {
     free(block);
 }
 
+/* Give back the block's end, a piece that takes no time, or all of it; and say what is left of it. */
+static inline size_t raudo_block_trim(void *block, size_t size) {
+#ifdef __linux__
+    const size_t piece = (size_t)512 << 10;
+    if (size >= RAUDO_MAPPED_FROM) {
+        const size_t left = size > piece ? (size - 1) / piece * piece : 0;
+        munmap((char *)block + left, size - left);
+        return left;
+    }
+#endif
+    free(block);
+    return 0;
+}
+
 /* As realloc; NULL, and the old block as it was, when memory is short. What is new is not zeroed. */
 static inline void *raudo_block_grow(void *block, size_t old_size, size_t size) {
 #ifdef __linux__

@@ -39,7 +39,6 @@ from raudo._core.policy cimport (
     raudo_replace,
     raudo_reserve,
     raudo_table,
-    raudo_table_free,
     raudo_table_init,
     raudo_take,
     raudo_unindex_slot,
@@ -75,7 +74,6 @@ cdef extern from "table/expiry.h":
     int raudo_expiry_reserve(raudo_expiry *x, uint32_t n) noexcept
     void raudo_expiry_remove(raudo_expiry *x, uint32_t slot) noexcept
     void raudo_expiry_add(raudo_expiry *x, uint32_t slot, int64_t at_ns) noexcept
-    void raudo_expiry_free(raudo_expiry *x) noexcept
 
 cdef extern from *:
     """
@@ -86,8 +84,9 @@ cdef extern from *:
     int raudo_on_insert(Policy policy, slot_t slot, uint32_t weight) noexcept
 
 cdef extern from "entry/graves.h":
-    void raudo_graves_take(raudo_grave **graves, raudo_table *t, uint64_t at_once) noexcept
-    void raudo_graves_drop(raudo_grave **graves, uint64_t n) noexcept
+    void raudo_graves_take(raudo_grave **graves, raudo_table *t, uint32_t at_once) noexcept
+    void raudo_graves_drop(raudo_grave **graves, uint32_t n) noexcept
+    void raudo_graves_drop_all(raudo_grave **graves) noexcept
     int raudo_graves_visit(const raudo_grave *grave, visitproc visit, void *arg) noexcept
 
 cdef enum:
@@ -99,7 +98,7 @@ cdef enum:
 
 cdef tuple REASONS = ("capacity", "expired", "replaced", "removed")
 NO_WEIGHT_LIMIT = <uint64_t>-1
-cdef uint64_t ALL = <uint64_t>-1
+cdef uint32_t ALL = <uint32_t>-1
 
 
 @cython.trashcan(True)  # a chain of caches may be long
@@ -115,7 +114,7 @@ cdef class Table:
     def __dealloc__(self):
         self._policy.t = NULL
         free_table(self, ALL)
-        raudo_graves_drop(&self.graves, ALL)
+        raudo_graves_drop_all(&self.graves)
 
     # --- looking up ---
 
@@ -534,7 +533,7 @@ cdef class Table:
         cdef Batch gone
         cdef int64_t now
         cdef Py_ssize_t n = 0
-        raudo_graves_drop(&self.graves, ALL)
+        raudo_graves_drop_all(&self.graves)
         gone.n = 0
         while True:
             self.enter()
@@ -684,9 +683,8 @@ cdef class Table:
 
 # --- what the garbage collector needs to know of the entries ---
 
-cdef void free_table(Table table, uint64_t at_once) noexcept:
+cdef void free_table(Table table, uint32_t at_once) noexcept:
     """Forget all entries; drop the objects of `at_once`, later calls drop the others."""
-    raudo_expiry_free(&table.t.expiry)
     raudo_list_reset(&table.t.order)
     free(table.weights)
     table.weights = NULL
@@ -722,7 +720,7 @@ cdef int clear_all(PyObject *self) noexcept:
     table.max_entries = 0
     table._listener = table._weigher = table._timer = None
     free_table(table, ALL)
-    raudo_graves_drop(&table.graves, ALL)
+    raudo_graves_drop_all(&table.graves)
     try:
         table._policy.reset()
     except BaseException as error:
