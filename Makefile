@@ -26,6 +26,7 @@ bench-check: build  ## every benchmark runs, once and small; the core takes no m
 	$(PYTHON) -m pytest benchmarks --benchmark-disable -q
 	$(PYTHON) benchmarks/claims.py --quick
 	$(PYTHON) benchmarks/bench_cache_hit_ratio.py --quick
+	$(PYTHON) benchmarks/bench_cache_weights.py --quick
 	$(PYTHON) -m raudo bench cache --quick
 	$(PYTHON) benchmarks/instructions.py --check
 

@@ -1,4 +1,7 @@
-"""Reads request traces: `.npz` or `.npz.xz` with an array `k` of integer keys in request order."""
+"""Reads request traces: `.npz` or `.npz.xz` with an array `k` of integer keys in request order.
+
+Some have an array `size` too, the bytes of the object asked for.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,61 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["belady_hits", "read", "synthetic", "traces_in"]
+__all__ = [
+    "belady_hits",
+    "read",
+    "read_sized",
+    "sized_traces_in",
+    "synthetic",
+    "synthetic_sized",
+    "traces_in",
+]
+
+
+def _arrays(path: Path, *names: str) -> list[np.ndarray] | None:
+    packed = path.read_bytes()
+    plain = lzma.decompress(packed) if path.suffix == ".xz" else packed
+    with np.load(io.BytesIO(plain)) as file:
+        if not set(names) <= set(file.files):
+            return None
+        return [file[name] for name in names]
 
 
 def read(path: Path, limit: int | None = None) -> list[int]:
     """Return the keys of a trace, at most `limit` of them."""
-    packed = path.read_bytes()
-    plain = lzma.decompress(packed) if path.suffix == ".xz" else packed
-    with np.load(io.BytesIO(plain)) as file:
-        keys: list[int] = file["k"][:limit].tolist()
+    arrays = _arrays(path, "k")
+    if arrays is None:
+        raise ValueError(f"{path}: wanted an array 'k' of keys, found none")
+    keys: list[int] = arrays[0][:limit].tolist()
     return keys
+
+
+def read_sized(path: Path, limit: int | None = None) -> tuple[list[int], list[int]] | None:
+    """Return the keys and the sizes in bytes of a trace, None where it has no sizes."""
+    arrays = _arrays(path, "k", "size")
+    if arrays is None:
+        return None
+    return arrays[0][:limit].tolist(), arrays[1][:limit].tolist()
+
+
+def _paths(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("*.npz"), *folder.glob("*.npz.xz")])
 
 
 def traces_in(folder: Path, limit: int | None = None) -> Iterator[tuple[str, list[int]]]:
     """Yield the name and the keys of each trace in a folder, by name."""
-    for path in sorted([*folder.glob("*.npz"), *folder.glob("*.npz.xz")]):
+    for path in _paths(folder):
         yield path.name.split(".")[0], read(path, limit)
+
+
+def sized_traces_in(
+    folder: Path, limit: int | None = None
+) -> Iterator[tuple[str, list[int], list[int]]]:
+    """Yield the name, the keys and the sizes of each trace in a folder that has sizes."""
+    for path in _paths(folder):
+        found = read_sized(path, limit)
+        if found is not None:
+            yield path.name.split(".")[0], *found
 
 
 def synthetic(n: int = 200_000, seed: int = 0) -> Iterator[tuple[str, list[int]]]:
@@ -51,6 +93,23 @@ def synthetic(n: int = 200_000, seed: int = 0) -> Iterator[tuple[str, list[int]]
     yield "loop", (np.arange(n) % 5_000).tolist()
     phases = [zipf(1.0, n // 4), np.arange(n // 4) % 5_000, zipf(0.7, n // 4), zipf(1.2, n // 4)]
     yield "phases", np.concatenate(phases).tolist()
+
+
+def synthetic_sized(
+    n: int = 200_000, seed: int = 0
+) -> Iterator[tuple[str, list[int], list[int]]]:
+    """Yield seeded workloads with sizes: heavy-tailed, either of no relation to how often an object
+    is asked for, or with the often asked for ones the small ones, as on the web."""
+    rng = np.random.default_rng(seed)
+    n_objects = 20_000
+    weights = np.arange(1, n_objects + 1) ** -0.9
+    ranks = np.searchsorted(np.cumsum(weights) / weights.sum(), rng.random(n))
+    sizes = np.exp(rng.normal(9.0, 1.5, n_objects)).astype(np.int64) + 1  # median 8 KB
+    names = rng.permutation(n_objects)
+    for name, of_rank in (("sizes_unrelated", sizes), ("small_often", np.sort(sizes))):
+        noise = np.exp(rng.normal(0.0, 0.5, n_objects))
+        mixed = np.maximum((of_rank * noise).astype(np.int64), 1)
+        yield name, names[ranks].tolist(), mixed[ranks].tolist()
 
 
 def belady_hits(keys: list[int], capacity: int) -> int:
