@@ -6,7 +6,7 @@ ASAN_TESTS := $(wildcard tests/core tests/memory/test_*pool*.py tests/similarity
 	tests/analysis/test_text*.py)
 CORE_MODULES = $(patsubst src/raudo/_core/%.pyx,raudo._core.%,$(wildcard src/raudo/_core/*.pyx))
 
-.PHONY: build test test-fast bench bench-check lint floors types c-test asan wheel clean
+.PHONY: build test test-fast soak bench bench-check lint floors types c-test asan wheel clean
 
 build:  ## compile what changed, in place
 	$(PYTHON) setup.py -q build_ext --inplace
@@ -16,6 +16,9 @@ test: build
 
 test-fast: build
 	$(PYTHON) -m pytest -m "not slow"
+
+soak: build  ## eight threads of mixed work on one cache, a minute for each strategy
+	RAUDO_SOAK_SECONDS=$${RAUDO_SOAK_SECONDS:-60} $(PYTHON) -m pytest -s tests/core/test_soak.py
 
 bench: build  ## the comparison runs; quiet machine, please
 	$(PYTHON) -m raudo bench cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections import OrderedDict
 from typing import Any, ClassVar
@@ -249,3 +250,15 @@ def test_one_policy_serves_one_cache() -> None:
 def test_objects_that_are_no_policy_are_named() -> None:
     with pytest.raises(TypeError, match=r"strategy.*victim"):
         Cache(2, strategy=object())
+
+
+@pytest.mark.xfail(strict=True, reason="the copied policy still knows the slots of the original")
+@pytest.mark.parametrize("make_twin", [Cache.copy, lambda c: pickle.loads(pickle.dumps(c))])
+def test_a_twin_evicts_by_its_own_slots(make_twin: Any) -> None:
+    cache: Cache[int, int] = Cache(8, strategy=PythonLru())
+    cache.update((i, i) for i in range(8))
+    cache.resize(2)  # those that stay do not lie in the first slots
+    twin = make_twin(cache)
+    assert dict(twin.items()) == {6: 6, 7: 7}
+    twin[8] = 8
+    assert dict(twin.items()) == {7: 7, 8: 8}

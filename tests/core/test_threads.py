@@ -14,6 +14,7 @@ import pytest
 
 from core.strategies import COMPILED
 from raudo._core.cache import Cache
+from raudo._core.loading import Load
 from raudo.testing import FakeClock
 
 N_THREADS = 8
@@ -262,6 +263,21 @@ def test_loaders_that_ask_for_each_others_keys_do_not_deadlock_for_ever() -> Non
         thread.join(10)
     assert not any(thread.is_alive() for thread in threads), "the two loads wait for each other"
     assert set(results) == {0, 1}
+
+
+def test_a_load_that_is_done_makes_no_circle() -> None:
+    # This thread loaded `mine`, and another one, which has not woken up yet, waited for that inside
+    # its own load: its load is awaited, not run a second time.
+    other = -1
+    mine, theirs = Load(), Load()
+    theirs.owner = other
+    Load.waiting[other] = mine
+    try:
+        assert not theirs.may_be_awaited()
+        mine.finish("value")
+        assert theirs.may_be_awaited()
+    finally:
+        del Load.waiting[other]
 
 
 @pytest.mark.parametrize("strategy", COMPILED)

@@ -26,7 +26,8 @@ class Load:
         """Say whether waiting ends: not where the load waits for this very thread in the end."""
         me = threading.get_ident()
         load = self
-        while load is not None:
+        # One that is done keeps nobody, though who waited for it may not have woken up yet.
+        while load is not None and not load.done.is_set():
             if load.owner == me:
                 return False
             load = self.waiting.get(load.owner)
