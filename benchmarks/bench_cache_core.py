@@ -8,12 +8,13 @@ one operation while working on it:
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from raudo.cli._bench_cache import OPERATIONS, check, keys_of, prepare, steps_of
+from raudo.cli._bench_calls import OPERATIONS, check, keys_of, prepare, steps_of
 from raudo.cli._bench_peers import Peer, installed
 
 
@@ -38,9 +39,12 @@ def bench_operation(
         pytest.skip(f"{peer.name} has no {operation}")
     loop, subject = steps[operation]
     known, absent = keys_of(kind, range(n_keys)), keys_of(kind, range(-n_keys, 0))
+    chance = random.Random(0)
     following = iter(range(n_keys, 1 << 62, n_keys))
 
     def setup() -> tuple[tuple[Any, Any], dict[str, Any]]:
+        if operation == "insert+evict random":
+            return (subject, keys_of(kind, [chance.getrandbits(60) for _ in range(n_keys)])), {}
         if operation == "insert+evict":
             start = next(following)
             return (subject, keys_of(kind, range(start, start + n_keys))), {}

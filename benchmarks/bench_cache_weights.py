@@ -7,9 +7,10 @@ Replays each trace of the folder that has sizes, and seeded synthetic ones, thro
 object. Two ratios: requests answered (what counts where every miss costs the same) and bytes
 answered (what counts where the line does).
 
-GDSF is here as the short reference below; where libCacheSim is installed (`pip install libcachesim`)
-its GDSF, which the reference must agree with, and others of its policies are printed too. Its Belady
-evicts what is needed last whatever its size, so it is no bound of the object hit ratio.
+GDSF is here as the short reference below; where libCacheSim is installed (`pip install
+libcachesim`), its GDSF, which the reference must agree with, and others of its policies are printed
+too. Its Belady evicts what is needed last whatever its size, so it is no bound of the object hit
+ratio.
 """
 
 from __future__ import annotations
@@ -151,7 +152,9 @@ def main() -> None:
                 totals.setdefault(each, []).append(found)
     if not totals:
         return
-    print(f"\nmean of {len(next(iter(totals.values())))} cases" + (" (* libCacheSim)" * bool(peers)))
+    print(
+        f"\nmean of {len(next(iter(totals.values())))} cases" + (" (* libCacheSim)" * bool(peers))
+    )
     print(" " * 20 + heading(totals))
     for i, what in enumerate(("object", "byte")):
         means = (sum(each[i] for each in column) / len(column) for column in totals.values())

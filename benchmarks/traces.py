@@ -95,9 +95,7 @@ def synthetic(n: int = 200_000, seed: int = 0) -> Iterator[tuple[str, list[int]]
     yield "phases", np.concatenate(phases).tolist()
 
 
-def synthetic_sized(
-    n: int = 200_000, seed: int = 0
-) -> Iterator[tuple[str, list[int], list[int]]]:
+def synthetic_sized(n: int = 200_000, seed: int = 0) -> Iterator[tuple[str, list[int], list[int]]]:
     """Yield seeded workloads with sizes: heavy-tailed, either of no relation to how often an object
     is asked for, or with the often asked for ones the small ones, as on the web."""
     rng = np.random.default_rng(seed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import random
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -196,7 +197,9 @@ class Soak:
         return kind(name, weight, self)
 
     def right(self, value: Value | None, name: int) -> None:
-        self.expect(value is None or value.name == name, f"the value of {value and value.name}")
+        if value is not None and value.name != name:
+            by = sys._getframe(1).f_code.co_name
+            self.expect(False, f"{by} gave the value of {value.name} for {name}")
 
     def get(self, name: int) -> None:
         self.books.count["lookups"] += 1

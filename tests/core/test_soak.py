@@ -1,4 +1,4 @@
-"""Eight threads of everything at once on every strategy: nothing lost, nothing foreign, no deadlock.
+"""Eight threads of everything at once, on every strategy: nothing lost, no deadlock.
 
 Short by default; RAUDO_SOAK_SECONDS=60 (or `make soak`) works that long on each strategy.
 """

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-__all__ = ["PEERS", "Peer", "Subject", "installed", "names", "version_of"]
+__all__ = ["MAIN", "PEERS", "Peer", "Subject", "installed", "version_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,12 @@ class Subject:
     hit: Callable[[Any], Any] = lambda value: value
     """Makes what `get` returns of a value."""
     size: Callable[[], int] | None = None
+    clear: Callable[[], Any] | None = None
     bounded: bool = True
+
+    @property
+    def is_decorator_only(self) -> bool:
+        return self.mapping is None and self.set is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,9 @@ def _raudo(strategy: str) -> Callable[[int], Subject]:
 
         cache: Any = raudo.Cache(capacity, strategy=strategy)
         memo = raudo.cached(maxsize=capacity, strategy=strategy)(bool)
-        return Subject(get=cache.get, mapping=cache, memo=memo, size=cache.__len__)
+        return Subject(
+            get=cache.get, mapping=cache, memo=memo, size=cache.__len__, clear=cache.clear
+        )
 
     return make
 
@@ -59,16 +66,20 @@ def _raudo(strategy: str) -> Callable[[int], Subject]:
 def _raudo_lru_cache(capacity: int) -> Subject:
     import raudo
 
-    return Subject(memo=raudo.lru_cache(maxsize=capacity)(bool))
+    memo: Any = raudo.lru_cache(maxsize=capacity)(bool)
+    return Subject(memo=memo, clear=memo.cache_clear)
 
 
 def _dict(capacity: int) -> Subject:
     cache: dict[Any, Any] = {}
-    return Subject(get=cache.get, mapping=cache, size=cache.__len__, bounded=False)
+    return Subject(
+        get=cache.get, mapping=cache, size=cache.__len__, clear=cache.clear, bounded=False
+    )
 
 
 def _lru_cache(capacity: int) -> Subject:
-    return Subject(memo=functools.lru_cache(maxsize=capacity)(bool))
+    memo = functools.lru_cache(maxsize=capacity)(bool)
+    return Subject(memo=memo, clear=memo.cache_clear)
 
 
 def _cachetools(kind: str) -> Callable[[int], Subject]:
@@ -76,7 +87,9 @@ def _cachetools(kind: str) -> Callable[[int], Subject]:
         cachetools = importlib.import_module("cachetools")
         cache = getattr(cachetools, kind)(capacity)
         memo = cachetools.cached(getattr(cachetools, kind)(capacity))(bool)
-        return Subject(get=cache.get, mapping=cache, memo=memo, size=cache.__len__)
+        return Subject(
+            get=cache.get, mapping=cache, memo=memo, size=cache.__len__, clear=cache.clear
+        )
 
     return make
 
@@ -86,14 +99,16 @@ def _cachebox(kind: str) -> Callable[[int], Subject]:
         cachebox = importlib.import_module("cachebox")
         cache = getattr(cachebox, kind)(capacity)
         memo = cachebox.cached(getattr(cachebox, kind)(capacity))(bool)
-        return Subject(get=cache.get, mapping=cache, memo=memo, size=cache.__len__)
+        return Subject(
+            get=cache.get, mapping=cache, memo=memo, size=cache.__len__, clear=cache.clear
+        )
 
     return make
 
 
 def _lru_dict(capacity: int) -> Subject:
     cache = importlib.import_module("lru").LRU(capacity)
-    return Subject(get=cache.get, mapping=cache, size=cache.__len__)
+    return Subject(get=cache.get, mapping=cache, size=cache.__len__, clear=cache.clear)
 
 
 def _theine(capacity: int) -> Subject:
@@ -106,6 +121,7 @@ def _theine(capacity: int) -> Subject:
         miss=(None, False),
         hit=lambda value: (value, True),
         size=cache.__len__,
+        clear=cache.clear,
     )
 
 
@@ -118,8 +134,12 @@ def _moka(capacity: int) -> Subject:
         n_entries: int = cache.count()
         return n_entries
 
+    def clear() -> None:
+        cache.clear()
+        size()  # its clear() only takes note, and leaves the work to later calls
+
     memo = moka.cached(maxsize=capacity)(bool)
-    return Subject(get=cache.get, set=cache.set, memo=memo, size=size)
+    return Subject(get=cache.get, set=cache.set, memo=memo, size=size, clear=clear)
 
 
 PEERS = (
@@ -141,6 +161,20 @@ PEERS = (
     Peer("moka-py", "moka-py", _moka),
 )
 
+# Those of every section: the default strategy, exact LRU, and the best form of each library.
+MAIN = (
+    "dict",
+    "functools.lru_cache",
+    "raudo",
+    "raudo lru",
+    "cachetools LRU",
+    "cachebox LRU",
+    "cachebox FIFO",
+    "lru-dict",
+    "theine",
+    "moka-py",
+)
+
 
 def version_of(package: str) -> str | None:
     """Return the installed version of a package, None where it is not installed."""
@@ -159,7 +193,3 @@ def installed() -> Iterator[Peer]:
     for peer in PEERS:
         if not peer.package or version_of(peer.package) is not None:
             yield peer
-
-
-def names() -> list[str]:
-    return [peer.name for peer in PEERS]

@@ -2,31 +2,146 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from raudo.cli._bench_cache import OPERATIONS
 from raudo.cli._bench_peers import PEERS
 
-__all__ = ["losses", "render"]
+__all__ = ["Grid", "grids", "losses", "render"]
 
-# What a column is compared with: there is no eviction and no memoising in a dict.
-_BASE = {"insert+evict": "functools.lru_cache", "memo hit": "functools.lru_cache"}
 _OURS = {peer.name for peer in PEERS if peer.ours}
+_JUDGED = ("raudo", "raudo lru")
+"""Whose losses are named: the default strategy's and exact LRU's."""
+_UNBOUNDED = {"dict"}
 _TIE = 1.05  # two medians nearer than this are the same on a machine that others use too
 
 
-def _base(operation: str) -> str:
-    return _BASE.get(operation, "dict")
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Figures by subject and column, and what each is compared with."""
+
+    title: str
+    unit: str
+    columns: Sequence[str]
+    values: Mapping[str, Mapping[str, float]]
+    base: Mapping[str, str] = field(default_factory=dict)
+    """The subject that a column is compared with; none where a column is not here."""
+    base_column: str | None = None
+    """The column of its own that a subject is compared with, instead."""
+    is_less_better: bool = True
+    digits: int = 1
+    notes: Sequence[str] = ()
+    only_shown: Sequence[str] = ()
+    """Columns that follow from others, so that nobody wins or loses by them."""
+
+    def cell(self, name: str, column: str) -> str:
+        value = self.values[name].get(column)
+        if value is None:
+            return "-"
+        other = (
+            self.values[name].get(self.base_column)
+            if self.base_column is not None
+            else self.values.get(self.base.get(column, ""), {}).get(column)
+        )
+        ratio = f" {value / other:5.2f}x" if other else ""
+        return f"{value:7.{self.digits}f}{ratio}"
+
+    def losses(self) -> Iterator[str]:
+        """Name every column in which a bounded cache of another library beats one of ours."""
+        for column in self.columns:
+            if column in self.only_shown:
+                continue
+            rivals = {
+                name: row[column]
+                for name, row in self.values.items()
+                if column in row and name not in _OURS | _UNBOUNDED
+            }
+            if not rivals:
+                continue
+            best = (min if self.is_less_better else max)(rivals, key=lambda name: rivals[name])
+            for name in _JUDGED:
+                ours, theirs = self.values.get(name, {}).get(column), rivals[best]
+                if ours is None:
+                    continue
+                if ours > theirs * _TIE if self.is_less_better else ours * _TIE < theirs:
+                    ratio = f" ({ours / theirs:.2f}x)" if theirs else ""
+                    yield (
+                        f"{self.title}, {column}: {name} {ours:.{self.digits}f} {self.unit}, "
+                        f"{best} {theirs:.{self.digits}f} {self.unit}{ratio}"
+                    )
 
 
-def _cell(table: Mapping[str, Any], name: str, operation: str) -> str:
-    found = table["ns"][name].get(operation)
-    if found is None:
-        return "-"
-    base = table["ns"].get(_base(operation), {}).get(operation)
-    ratio = f" {found['median'] / base['median']:5.2f}x" if base and base["median"] else ""
-    return f"{found['median']:7.1f}{ratio}"
+def _of_table(table: Mapping[str, Any]) -> Grid:
+    notes = [
+        f"{table['rounds']} rounds of {table['calls_a_round']:,} calls; "
+        f"empty loop {table['loop_ns']} ns"
+    ]
+    notes += table.get("notes", [])
+    notes += [f"{name}: not timed, {complaint}" for name, complaint in table["wrong"].items()]
+    return Grid(
+        title=table["title"],
+        unit="ns",
+        columns=table["columns"],
+        values={
+            name: {column: each["median"] for column, each in row.items()}
+            for name, row in table["ns"].items()
+        },
+        base=table["base"],
+        notes=notes,
+        only_shown=[column for column in table["columns"] if column not in table["base"]],
+    )
+
+
+def grids(result: Mapping[str, Any]) -> Iterator[Grid]:
+    """Yield every table of a result, whatever it measures."""
+    for table in result["tables"]:
+        yield _of_table(table)
+    if "bytes" in result:
+        weights = result["bytes"]
+        yield Grid(
+            title="bytes an entry",
+            unit="B",
+            columns=weights["columns"],
+            values=weights["by_size"],
+            base={each: "dict" for each in weights["columns"] if not each.endswith("evicting")},
+            notes=[
+                "growth of a process by a cache of so many int keys (1,000: by a hundred caches), "
+                "filled and after as many evictions; keys and values not counted"
+            ],
+        )
+    if "pauses" in result:
+        yield Grid(
+            title="longest single call",
+            unit="ms",
+            columns=result["pauses"]["columns"],
+            values=result["pauses"]["ms"],
+            digits=3,
+            notes=["milliseconds, the least of the runs"],
+        )
+    if "threads" in result:
+        threads = result["threads"]
+        yield Grid(
+            title="threads on one cache",
+            unit="M calls/s",
+            columns=threads["columns"],
+            values={
+                name: {column: rate / 1e6 for column, rate in row.items()}
+                for name, row in threads["calls_per_s"].items()
+            },
+            base_column="1 thread",
+            is_less_better=False,
+            digits=2,
+            notes=[
+                f"million calls a second of all threads together, nine reads to a write, "
+                f"{threads['n_keys']:,} int keys; ratios to one thread; cachetools under a lock"
+            ],
+        )
+
+
+def losses(result: Mapping[str, Any]) -> list[str]:
+    """Name all columns in which another bounded cache beats raudo's default strategy or its LRU."""
+    return [line for grid in grids(result) for line in grid.losses()]
 
 
 def _rows(header: list[str], rows: list[list[str]]) -> Iterator[str]:
@@ -37,34 +152,6 @@ def _rows(header: list[str], rows: list[list[str]]) -> Iterator[str]:
         yield "  ".join([first, *rest])
 
 
-def losses(result: Mapping[str, Any]) -> list[str]:
-    """Name every column in which a bounded cache of another library beats raudo's default."""
-    found = []
-    for table in result["tables"]:
-        for operation in OPERATIONS:
-            medians = {
-                name: each[operation]["median"]
-                for name, each in table["ns"].items()
-                if operation in each and name != "dict"
-            }
-            ours = medians.get("raudo")
-            rivals = {name: value for name, value in medians.items() if name not in _OURS}
-            if ours is None or not rivals:
-                continue
-            best = min(rivals, key=lambda name: rivals[name])
-            if ours > rivals[best] * _TIE:
-                found.append(
-                    f"{table['title']}, {operation}: raudo {ours:.1f} ns, "
-                    f"{best} {rivals[best]:.1f} ns ({ours / rivals[best]:.2f}x)"
-                )
-    weights = result["bytes"]["per_entry"]
-    rivals = {name: each for name, each in weights.items() if name not in _OURS and name != "dict"}
-    best = min(rivals, key=lambda name: rivals[name])
-    if weights["raudo"] > rivals[best] * _TIE:
-        found.append(f"bytes an entry: raudo {weights['raudo']}, {best} {rivals[best]}")
-    return found
-
-
 def render(result: Mapping[str, Any]) -> Iterator[str]:
     """Yield the report, line by line."""
     machine = result["machine"]
@@ -73,34 +160,19 @@ def render(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"{machine['cpu']}, {machine['cpus']} CPUs, load {machine['load']} at the start"
     yield ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     yield ""
-    yield "Nanoseconds a call: the median round, the empty loop subtracted, the collector off, keys"
-    yield "equal to those stored but other objects, in random order. Ratios are to dict; those of"
-    yield "insert+evict and memo hit to functools.lru_cache, whose insert includes calling bool()."
-    for table in result["tables"]:
+    yield "Where nothing else is said: nanoseconds a call, the median round, the empty loop"
+    yield "subtracted, the collector off, keys equal to those stored but other objects, in random"
+    yield "order. Ratios are to dict; those of insert+evict (ascending, random ints) and memo hit"
+    yield "to functools.lru_cache, whose insert includes calling bool()."
+    for grid in grids(result):
         yield ""
-        yield (
-            f"{table['title']} ({table['rounds']} rounds of {table['calls_a_round']:,} calls; "
-            f"empty loop {table['loop_ns']} ns)"
-        )
+        yield grid.title
         rows = [
-            [name, *(_cell(table, name, operation) for operation in OPERATIONS)]
-            for name in table["ns"]
+            [name, *(grid.cell(name, column) for column in grid.columns)] for name in grid.values
         ]
-        yield from _rows(["", *OPERATIONS], rows)
-        for name, complaint in table["wrong"].items():
-            yield f"{name}: not timed, {complaint}"
-    weights = result["bytes"]["per_entry"]
-    yield ""
-    yield (
-        f"Bytes an entry: growth of a process that holds {result['bytes']['n_entries']:,} int "
-        "keys; keys and values not counted"
-    )
-    base = weights["dict"] or 1.0
-    yield from _rows(
-        ["", "bytes", "x dict"],
-        [[name, f"{each:.1f}", f"{each / base:.2f}"] for name, each in weights.items()],
-    )
+        yield from _rows(["", *grid.columns], rows)
+        yield from (f"({note})" for note in grid.notes)
     yield ""
     lost = losses(result)
-    yield "Where another cache beats raudo's default strategy by more than 5 %:"
+    yield "Where another cache beats raudo's default strategy, or its LRU, by more than 5 %:"
     yield from (f"  {line}" for line in lost or ["nowhere"])

@@ -10,12 +10,13 @@ import contextlib
 import gc
 import os
 import platform
+import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["LOOPS", "Timing", "describe_machine", "empty_loop", "quiet", "summary"]
+__all__ = ["LOOPS", "describe_machine", "empty_loop", "interleave", "quiet", "summaries", "timed"]
 
 Loop = Callable[[Any, Sequence[Any]], None]
 
@@ -75,13 +76,31 @@ def quiet() -> Iterator[None]:
             gc.enable()
 
 
-class Timing(dict[tuple[str, str], list[float]]):
-    """Nanoseconds a call, gross, by (operation, subject), one figure a round."""
+Pass = Callable[[], float]
+"""Does one timed pass and returns nanoseconds a call, the loop included."""
 
-    def note(
-        self, operation: str, name: str, loop: Loop, subject: Any, keys: Sequence[Any]
-    ) -> None:
-        self.setdefault((operation, name), []).append(timed(loop, subject, keys))
+
+def interleave(
+    passes: Mapping[str, Mapping[str, Pass]], rounds: int, begin: Callable[[], None]
+) -> dict[str, dict[str, list[float]]]:
+    """Run `passes[column][name]` once in each round; return what they gave by name and column.
+
+    Names come in another order in each round, after `begin()`. The first round warms up and does
+    not count.
+    """
+    order = random.Random(0)
+    found: dict[str, dict[str, list[float]]] = {}
+    with quiet():
+        for i in range(rounds + 1):
+            begin()
+            for column, subjects in passes.items():
+                names = list(subjects)
+                order.shuffle(names)
+                for name in names:
+                    ns = subjects[name]()
+                    if i > 0:
+                        found.setdefault(name, {}).setdefault(column, []).append(ns)
+    return found
 
 
 def summary(rounds: Sequence[float], loop_ns: float) -> dict[str, float]:
@@ -90,6 +109,17 @@ def summary(rounds: Sequence[float], loop_ns: float) -> dict[str, float]:
     found = {"median": statistics.median(rounds), "low": quartiles[0], "high": quartiles[2]}
     found["best"] = min(rounds)
     return {name: round(max(value - loop_ns, 0.0), 2) for name, value in found.items()}
+
+
+def summaries(
+    found: Mapping[str, Mapping[str, Sequence[float]]], names: Sequence[str], loop_ns: float
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the `summary` of every figure, the subjects in the order of `names`."""
+    return {
+        name: {column: summary(rounds, loop_ns) for column, rounds in found[name].items()}
+        for name in names
+        if name in found
+    }
 
 
 def describe_machine() -> dict[str, Any]:

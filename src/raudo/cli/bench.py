@@ -6,6 +6,7 @@ import argparse
 import json
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -13,17 +14,55 @@ __all__ = ["HELP", "add_arguments", "run"]
 HELP = "compare raudo with other libraries on this machine"
 
 
+def _section_names(text: str) -> list[str]:
+    from raudo.cli._bench_cache import SECTIONS
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in SECTIONS]
+    if unknown or not names:
+        raise argparse.ArgumentTypeError(
+            f"no section {', '.join(unknown) or 'given'}; there are {', '.join(SECTIONS)}"
+        )
+    return names
+
+
+def _writable(path: str) -> str:
+    """Refuse a file that cannot be written at the start, not after minutes of measuring."""
+    if path == "-":
+        return path
+    existed = Path(path).exists()
+    try:
+        with open(path, "a", encoding="utf-8"):
+            pass
+        if not existed:
+            Path(path).unlink()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", nargs="?", choices=["cache"], default="cache", help="what to run")
-    parser.add_argument("--all", action="store_true", help="str keys too")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--all", action="store_true", help="every section; takes some ten minutes")
+    which.add_argument(
+        "--only",
+        metavar="SECTION,...",
+        type=_section_names,
+        help="of hot, large, huge, keys, order, ttl, await, many, memory, pauses, threads "
+        "(otherwise: hot, large, memory)",
+    )
     parser.add_argument(
         "--quick", action="store_true", help="small and short: shows that it runs, not figures"
     )
-    parser.add_argument("--json", metavar="FILE", help="write all figures to FILE ('-': stdout)")
+    parser.add_argument(
+        "--json", metavar="FILE", type=_writable, help="write all figures to FILE ('-': stdout)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the comparison and print it; 1 if a subject gave wrong answers."""
+    from raudo.cli._bench_cache import DEFAULT, SECTIONS
     from raudo.cli._bench_cache import run as measure
     from raudo.cli._bench_peers import installed, version_of
     from raudo.cli._bench_report import render
@@ -32,6 +71,10 @@ def run(args: argparse.Namespace) -> int:
     def say(text: str) -> None:
         print(f"bench: {text} ...", file=sys.stderr, flush=True)
 
+    sections = list(SECTIONS) if args.all else args.only or DEFAULT
+    if not args.quick:
+        seconds = sum(SECTIONS[name].seconds for name in set(sections))
+        say(f"{', '.join(sections)}: about {seconds} s where nothing else runs")
     packages = dict.fromkeys(peer.package for peer in installed() if peer.package)
     result: dict[str, Any] = {
         "command": shlex.join(["raudo", *sys.argv[1:]]),
@@ -39,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         "versions": {package: version_of(package) for package in packages},
         "quick": args.quick,
     }
-    result |= measure(quick=args.quick, everything=args.all, say=say)
+    result |= measure(quick=args.quick, sections=sections, say=say)
     if args.json == "-":
         print(json.dumps(result, indent=2))
     else:
