@@ -24,6 +24,7 @@ from raudo._core.table cimport (
     NEVER,
     NO_WEIGHT_LIMIT,
     OWN_TTL,
+    PAIRS,
     REMOVED,
     VALUES,
     Table,
@@ -287,16 +288,15 @@ timer=None)
                 break
             if load.wait():
                 return load.result()
-        if load is mine:
-            # Another thread's load may have ended between the miss and here.
-            found = self.glance(<PyObject *>key)
-            if found != NULL:
-                self.loads.pop(key, None)
-                value = <object>found
-                Py_DECREF(found)
-                mine.finish(value)
-                return value
         try:
+            if load is mine:
+                # Another thread's load may have ended between the miss and here.
+                found = self.glance(<PyObject *>key)
+                if found != NULL:
+                    value = <object>found
+                    Py_DECREF(found)
+                    mine.finish(value)
+                    return value
             value = loader(key)
             self.store(<PyObject *>key, <PyObject *>value, ttl_ns)
         except BaseException as error:
@@ -513,14 +513,9 @@ class _SnapshotItems(ItemsView):
     __slots__ = ()
 
     def __iter__(self):
-        cdef Cache cache = self._mapping
-        cdef uint64_t version
-        while True:
-            version = cache.t.version
-            keys = cache.snapshot(KEYS)
-            values = cache.snapshot(VALUES)
-            if version == cache.t.version and len(keys) == len(values):
-                return iter(list(zip(keys, values)))
+        # One snapshot: between two of them a timer or a policy could run, and change the order.
+        flat = (<Cache>self._mapping).snapshot(PAIRS)
+        return iter(list(zip(flat[::2], flat[1::2])))
 
     def __contains__(self, item):
         key, value = item

@@ -31,6 +31,7 @@ cdef enum:
     OWN_TTL = -1  # as a time to live: the cache's
     KEYS = 0  # of what a snapshot is taken
     VALUES = 1
+    PAIRS = 2
 
 cdef uint64_t NO_WEIGHT_LIMIT
 

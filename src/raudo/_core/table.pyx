@@ -505,8 +505,9 @@ cdef class Table:
         cdef slot_t slot = 0
         if self._listener is None and self.guard is None:
             self.n_removals += self.t.n_live
-            free_table(self, DROPPED_BY_CLEAR)
-            self._policy.reset()
+            free_table(self, 0)
+            self._policy.reset()  # before anything is dropped: a __del__ may set again
+            raudo_graves_drop(&self.graves, DROPPED_BY_CLEAR)
             return
         gone.n = 0
         while True:
@@ -634,9 +635,10 @@ cdef class Table:
     # --- whole ---
 
     cdef list snapshot(self, int what):
-        """Keys or values of this moment in the policy's order, without what has expired."""
+        """Keys, values, or each key and then its value, of this moment in the policy's order and
+        without what has expired."""
         cdef slot_t *order = NULL
-        cdef Py_ssize_t n = 0, i
+        cdef Py_ssize_t n = 0, i, length = 0
         cdef uint64_t version
         cdef int64_t now
         cdef slot_t slot
@@ -653,25 +655,30 @@ cdef class Table:
                 if order == NULL:
                     raise MemoryError
                 now = self.now_for_checks()
-                result = PyList_New(n)
+                length = 2 * n if what == PAIRS else n
+                result = PyList_New(length)
                 if version == self.t.version:
                     break
-                for i in range(n):  # an empty place must not be seen
+                for i in range(length):  # an empty place must not be seen
                     INCREF_OBJECT(None)
                     PyList_SET_ITEM(result, i, None)
             self._policy.walk(order)
             i = 0
             for j in range(n):
                 slot = order[j]
-                item = <PyObject *>(
-                    self.t.entries[slot].key if what == KEYS else self.t.entries[slot].value
-                )
                 if self.t.entries[slot].meta & HAS_EXPIRY and self.is_past(slot, now):
                     continue
-                INCREF_OBJECT(<object>item)
-                PyList_SET_ITEM(result, i, <object>item)
-                i += 1
-            for j in range(i, n):
+                if what != VALUES:
+                    item = <PyObject *>self.t.entries[slot].key
+                    INCREF_OBJECT(<object>item)
+                    PyList_SET_ITEM(result, i, <object>item)
+                    i += 1
+                if what != KEYS:
+                    item = <PyObject *>self.t.entries[slot].value
+                    INCREF_OBJECT(<object>item)
+                    PyList_SET_ITEM(result, i, <object>item)
+                    i += 1
+            for j in range(i, length):
                 INCREF_OBJECT(None)
                 PyList_SET_ITEM(result, j, None)
             del result[i:]
