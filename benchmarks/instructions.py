@@ -14,6 +14,7 @@ library's `getppid`: one before each loop, and one after it. The empty loop is t
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import platform
@@ -27,7 +28,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from raudo import Cache, lru_cache
+from raudo import Cache, cached, lru_cache
+from raudo._core.ready import Ready
 
 RECORD = Path(__file__).with_suffix(".json")
 SIZE = 1000
@@ -104,17 +106,79 @@ OPERATIONS: dict[str, Callable[[], Callable[[int], None]]] = {
     "lru: get, hit": lambda: _calls(_filled("lru").get),
     "lru: insert, evict": lambda: _stores(_filled("lru"), True),
     "lru_cache: hit": lambda: _calls(_remembered()),
+    "lru_cache: hit, two arguments": lambda: _pairs(_remembered()),
+    "lru_cache: hit, a keyword": lambda: _by_name(_remembered()),
+    "cached: hit of a method": lambda: _methods(),
+    "await: async def over a dict": lambda: _awaits(_plain_coroutine()),
+    "await: Ready": lambda: _awaits(Ready),
+    "await: cached, hit": lambda: _awaits(_remembered_coroutine()),
 }
 
 
-def _remembered() -> Callable[[int], int]:
+def _remembered() -> Callable[..., Any]:
     @lru_cache(maxsize=SIZE)
-    def same(n: int) -> int:
+    def same(n: int, more: int = 0) -> int:
         return n
 
     for i in range(SIZE):
         same(i)
     return same
+
+
+def _pairs(call: Callable[..., object]) -> Callable[[int], None]:
+    def run(rounds: int) -> None:
+        for _ in range(rounds):
+            for key in range(SIZE):
+                call(key, 7)
+
+    return run
+
+
+def _by_name(call: Callable[..., object]) -> Callable[[int], None]:
+    def run(rounds: int) -> None:
+        for _ in range(rounds):
+            for key in range(SIZE):
+                call(key, more=7)
+
+    return run
+
+
+def _methods() -> Callable[[int], None]:
+    class Owner:
+        @cached(maxsize=SIZE)
+        def same(self, n: int) -> int:
+            return n
+
+    owner = Owner()
+
+    def run(rounds: int) -> None:
+        for _ in range(rounds):
+            for key in range(SIZE):
+                owner.same(key)
+
+    return run
+
+
+def _awaits(call: Callable[[int], Any]) -> Callable[[int], None]:
+    async def loop(rounds: int) -> None:
+        for _ in range(rounds):
+            for key in range(SIZE):
+                await call(key)
+
+    return lambda rounds: asyncio.run(loop(rounds))
+
+
+def _plain_coroutine() -> Callable[[int], Any]:
+    known = dict.fromkeys(range(SIZE), 0)
+
+    async def plain(key: int) -> int:
+        return known[key]
+
+    return plain
+
+
+def _remembered_coroutine() -> Callable[[int], Any]:
+    return cached(maxsize=SIZE)(_plain_coroutine())
 
 
 def _run_all() -> None:

@@ -1,47 +1,37 @@
 # cython: binding=False
 """A callable that remembers: the compiled body of `raudo.lru_cache` and `raudo.cached`.
 
-Called by the vectorcall protocol (PEP 590), so that a hit parses no arguments, builds no tuple for
-one positional argument and makes no frame.
+Called by the vectorcall protocol (PEP 590), so that a hit parses no arguments, makes no frame, and
+looks the key up without building it (csrc/entry/call.h).
+
+User code (`__hash__`, `__eq__`, `key`, the function) runs with no lock held and nothing half done:
+hashes are taken before the search, equality that only the objects can tell is left to the table's own
+search, which notices whatever they change.
 """
 
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject
-from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
-from cpython.ref cimport Py_INCREF as INCREF_OBJECT
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 
 from raudo._core.cache cimport Cache
-from raudo._core.policy cimport raudo_table
+from raudo._core.policy cimport raudo_fold_hash, raudo_table
+from raudo._core.ready cimport ready_with
 from raudo._core.table cimport OWN_TTL
 
 from collections import namedtuple
 
 cdef extern from "Python.h":
-    void Py_INCREF(PyObject *) noexcept
+    unsigned long METHOD_DESCRIPTOR "Py_TPFLAGS_METHOD_DESCRIPTOR"  # binds as functions do
     void Py_DECREF(PyObject *) noexcept
-    ctypedef PyObject *(*vectorcallfunc)(
-        PyObject *callable, PyObject **args, size_t n_flagged, PyObject *names
-    ) except NULL
+    void Py_INCREF(PyObject *) noexcept
     PyObject *PyObject_Vectorcall(
         PyObject *callable, PyObject **args, size_t n_flagged, PyObject *names
     ) except NULL
-    Py_ssize_t PyVectorcall_NARGS(size_t n_flagged) noexcept
-    bint PyTuple_Check(PyObject *) noexcept
+    bint PyLong_CheckExact(PyObject *) noexcept
+    bint PyUnicode_CheckExact(PyObject *) noexcept
     Py_ssize_t PyTuple_GET_SIZE(PyObject *) noexcept
-    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t) noexcept
+    PyObject **PySequence_Fast_ITEMS(PyObject *) noexcept
     object PyMethod_New(object function, object instance)
-    PyTypeObject *Py_TYPE(PyObject *) noexcept
-    void PyType_Modified(PyTypeObject *type)
-
-cdef extern from *:
-    """
-    #define raudo_enable_vectorcall(type, offset) do { \\
-        (type)->tp_vectorcall_offset = (offset); \\
-        (type)->tp_call = PyVectorcall_Call; \\
-        (type)->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR; \\
-    } while (0)
-    """
-    void raudo_enable_vectorcall(PyTypeObject *type, Py_ssize_t offset) noexcept
 
 cdef extern from "entry/find.h":
     int raudo_hash(PyObject *key, uint32_t *hash) except -1
@@ -51,24 +41,44 @@ cdef extern from "entry/find.h":
 CacheInfo = namedtuple("CacheInfo", ("hits", "misses", "maxsize", "currsize"))
 
 cdef object KEYWORDS = object()  # stands between the positional and the keyword part of a key
+cdef object MISSING = object()
 
 
 cdef class Memo:
-    cdef vectorcallfunc vectorcall
-    cdef object fn
-    cdef Cache store  # None: remembers nothing
-    cdef object key_of
-    cdef bint typed
-    cdef uint64_t n_calls  # while nothing is remembered
-    cdef dict __dict__
-    cdef object __weakref__
 
-    def __cinit__(self, fn, cache, *, typed=False, key=None):
-        self.vectorcall = <vectorcallfunc><void *>call_memo
+    def __cinit__(
+        self,
+        fn,
+        Cache cache,
+        *,
+        typed=False,
+        key=None,
+        sorts_keywords=False,
+        ignored=((), ()),
+        n_skipped=0,
+        once=None,
+        flights=None,
+        is_async=False,
+    ):
+        self.vectorcall = <vectorcallfunc>call_memo
         self.fn = fn
-        self.typed = typed
-        self.key_of = key
         self.store = cache
+        self.key_of = key
+        self.once = once
+        self.flights = flights
+        self.is_async = is_async
+        self.rule.keywords = <PyObject *>KEYWORDS
+        self.rule.is_typed = typed
+        self.rule.sorts_names = sorts_keywords
+        self.rule.n_skipped = n_skipped
+        for position in ignored[0]:
+            self.rule.ignored_positions |= <uint64_t>1 << <int>position
+        self.ignored_names = frozenset(ignored[1])
+        if self.ignored_names:
+            self.rule.ignored_names = <PyObject *>self.ignored_names
+        self.rule.is_plain = (
+            cache is not None and key is None and not typed and not self.rule.ignored_positions
+        )
         object.__setattr__(self, "__wrapped__", fn)
 
     def __call__(self, *args, **kwargs):
@@ -91,8 +101,10 @@ cdef class Memo:
         )
 
     def cache_clear(self):
-        """Forget all results and counts."""
+        """Forget all results and counts, also of calls under way."""
         self.n_calls = 0
+        if self.flights is not None:
+            self.flights.supersede_all()
         if self.store is not None:
             self.store.clear()
             self.store.reset_stats()
@@ -101,9 +113,28 @@ cdef class Memo:
         """Return the key under which the result of such a call is kept in `cache`."""
         if self.key_of is not None:
             return self.key_of(*args, **kwargs)
-        if len(args) == 1 and not kwargs and not self.typed and not isinstance(args[0], tuple):
-            return args[0]
-        return tuple_key(args, kwargs, self.typed)
+        cdef tuple every = args + tuple(kwargs.values())
+        names = tuple(kwargs)
+        cdef PyObject **items = <PyObject **>PyMem_Malloc(
+            raudo_most_items(len(args), len(names)) * sizeof(PyObject *)
+        )
+        if items == NULL:
+            raise MemoryError
+        try:
+            n = raudo_gather(
+                &self.rule, PySequence_Fast_ITEMS(<PyObject *>every), len(args),
+                <PyObject *>names, items,
+            )
+            return <object>items[0] if is_key_itself(items, n) else raudo_tuple_of(items, n)
+        finally:
+            PyMem_Free(items)
+
+    def invalidate(self, *args, **kwargs):
+        """Forget the result of such a call, also of one under way; say whether there was one."""
+        made = self.cache_key(*args, **kwargs)
+        if self.flights is not None:
+            self.flights.supersede(made)
+        return self.store is not None and self.store.pop(made, MISSING) is not MISSING
 
     def __reduce__(self):
         return self.__qualname__
@@ -118,79 +149,132 @@ cdef class Memo:
         return f"<raudo memo of {self.fn!r}>"
 
 
-def tuple_key(args, kwargs, typed):
-    """Make a key of a call as `functools.lru_cache` does: keyword order counts."""
-    key = tuple(args)
-    if kwargs:
-        key += (KEYWORDS,)
-        for item in kwargs.items():
-            key += item
-    if typed:
-        key += tuple([type(each) for each in args])
-        key += tuple([type(each) for each in kwargs.values()])
-    return key
-
-
-cdef object key_of_call(Memo self, PyObject **args, Py_ssize_t n, PyObject *names):
-    cdef Py_ssize_t i, n_names = PyTuple_GET_SIZE(names) if names != NULL else 0
-    if self.key_of is None and n_names == 0 and not self.typed:
-        key = PyTuple_New(n)
-        for i in range(n):
-            INCREF_OBJECT(<object>args[i])
-            PyTuple_SET_ITEM(key, i, <object>args[i])
-        return key
-    positional = tuple([<object>args[i] for i in range(n)])
-    named = {
-        <object>PyTuple_GET_ITEM(names, i): <object>args[n + i] for i in range(n_names)
-    }
-    if self.key_of is not None:
-        return self.key_of(*positional, **named)
-    return tuple_key(positional, named, self.typed)
+cdef inline bint is_key_itself(PyObject **items, Py_ssize_t n) noexcept:
+    """Say whether the only element is the key, as in functools; a typed call has two."""
+    return n == 1 and (PyLong_CheckExact(items[0]) or PyUnicode_CheckExact(items[0]))
 
 
 cdef PyObject *call_memo(
     PyObject *callable, PyObject **args, size_t n_flagged, PyObject *names
 ) except NULL:
+    # No variable of type Memo here and in `answer`: it would be counted, up and down, on each hit.
+    cdef Py_ssize_t n_skipped = (<Memo>callable).rule.n_skipped
+    if names == NULL and (<Memo>callable).rule.is_plain:
+        return answer(
+            callable, args + n_skipped, PyVectorcall_NARGS(n_flagged) - n_skipped,
+            args, n_flagged, names,
+        )
+    return call_gathered(callable, args, n_flagged, names)
+
+
+cdef PyObject *call_gathered(
+    PyObject *callable, PyObject **args, size_t n_flagged, PyObject *names
+) except NULL:
+    """Answer a call whose key is more than its positional arguments."""
     cdef Memo self = <Memo>callable
     cdef Py_ssize_t n = PyVectorcall_NARGS(n_flagged)
-    cdef PyObject *key
-    cdef PyObject *value
-    cdef uint32_t hash
-    cdef object made
+    cdef PyObject *items[CALL_ITEMS]
+    cdef PyObject **many
     if self.store is None:
         self.n_calls += 1
         return PyObject_Vectorcall(<PyObject *>self.fn, args, n_flagged, names)
-    if n == 1 and names == NULL and not self.typed and self.key_of is None and (
-        not PyTuple_Check(args[0])
-    ):
-        made = None
-        key = args[0]
+    if self.key_of is not None:
+        return call_with_own_key(self, args, n_flagged, names)
+    cdef Py_ssize_t most = raudo_most_items(n, PyTuple_GET_SIZE(names) if names != NULL else 0)
+    if most <= CALL_ITEMS:
+        n = raudo_gather(&self.rule, args, n, names, items)
+        return answer(callable, items, n, args, n_flagged, names)
+    many = <PyObject **>PyMem_Malloc(most * sizeof(PyObject *))
+    if many == NULL:
+        raise MemoryError
+    try:
+        n = raudo_gather(&self.rule, args, n, names, many)
+        return answer(callable, many, n, args, n_flagged, names)
+    finally:
+        PyMem_Free(many)
+
+
+cdef inline PyObject *answer(
+    PyObject *callable, PyObject **items, Py_ssize_t n, PyObject **args, size_t n_flagged,
+    PyObject *names,
+) except NULL:
+    """Return what is kept under the key of these elements, or call."""
+    cdef PyObject *value
+    cdef uint32_t hash = 0
+    cdef Py_hash_t whole
+    if is_key_itself(items, n):
+        value = raudo_quick_get(&(<Memo>callable).store.t, items[0])
     else:
-        made = key_of_call(self, args, n, names)
-        key = <PyObject *>made
-    value = raudo_quick_get(&self.store.t, key)
-    if value != NULL and value != RAUDO_UNSURE:
-        return value
-    raudo_hash(key, &hash)
-    if value == RAUDO_UNSURE:
-        value = self.store.lookup_hashed(key, hash)
+        raudo_hash_items(items, n, &whole)
+        hash = raudo_fold_hash(whole)
+        value = raudo_quick_get_items(&(<Memo>callable).store.t, items, n, hash)
+    if value == NULL or value == RAUDO_UNSURE:
+        return answer_slowly(callable, items, n, hash, value, args, n_flagged, names)
+    if (<Memo>callable).is_async:
+        return wrapped(value)
+    return value
+
+
+cdef PyObject *answer_slowly(
+    PyObject *callable, PyObject **items, Py_ssize_t n, uint32_t hash, PyObject *value,
+    PyObject **args, size_t n_flagged, PyObject *names,
+) except NULL:
+    cdef object key
+    if is_key_itself(items, n):
+        raudo_hash(items[0], &hash)
+        key = <object>items[0]
+    else:
+        key = raudo_tuple_of(items, n)
+    return answer_with(<Memo>callable, key, hash, value == NULL, args, n_flagged, names)
+
+
+cdef PyObject *call_with_own_key(
+    Memo self, PyObject **args, size_t n_flagged, PyObject *names
+) except NULL:
+    cdef PyObject *made = PyObject_Vectorcall(<PyObject *>self.key_of, args, n_flagged, names)
+    cdef object key = <object>made
+    cdef uint32_t hash
+    Py_DECREF(made)
+    raudo_hash(made, &hash)
+    return answer_with(self, key, hash, False, args, n_flagged, names)
+
+
+cdef PyObject *answer_with(
+    Memo self, object key, uint32_t hash, bint is_miss, PyObject **args, size_t n_flagged,
+    PyObject *names,
+) except NULL:
+    """Go on with the key made: look again where the quick look was unsure, and call on a miss."""
+    cdef PyObject *value
+    if not is_miss:
+        value = self.store.lookup_hashed(<PyObject *>key, hash)
         if value != NULL:
-            return value
+            return value if not self.is_async else wrapped(value)
+    if self.once is not None:  # stores by itself
+        return raudo_call_with(<PyObject *>self.once, <PyObject *>key, args, n_flagged, names)
     value = PyObject_Vectorcall(<PyObject *>self.fn, args, n_flagged, names)
     try:
-        self.store.store_hashed(key, value, hash, OWN_TTL)
+        self.store.store_hashed(<PyObject *>key, value, hash, OWN_TTL)
     except BaseException:
         Py_DECREF(value)
         raise
     return value
 
 
+cdef PyObject *wrapped(PyObject *value) except NULL:
+    """Make a found value awaitable; takes over the reference."""
+    made = ready_with(<object>value)
+    Py_DECREF(value)
+    Py_INCREF(<PyObject *>made)
+    return <PyObject *>made
+
+
 cdef int enable_vectorcall() except -1:
     cdef Memo probe = Memo(None, None)
     raudo_enable_vectorcall(
-        <PyTypeObject *>Memo, <char *>&probe.vectorcall - <char *><PyObject *>probe
+        <PyTypeObject *>Memo,
+        <char *>&probe.vectorcall - <char *><PyObject *>probe,
+        METHOD_DESCRIPTOR,
     )
-    PyType_Modified(<PyTypeObject *>Memo)
     return 0
 
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from typing import Any, NamedTuple, TypeVar, cast, overload
 
 from raudo._core.cache import Cache
 from raudo._core.memo import Memo
-from raudo._core.ready import Ready
+from raudo._core.methods import CachedMethod
 from raudo.cache._checks import check_function
-from raudo.cache._methods import CachedMethod, is_in_class_body
+from raudo.cache._methods import is_in_class_body, names_to_ignore, places_of, takes_self
 from raudo.cache.loading import MISSING, Flights
-from raudo.cache.memoize import call_key
 from raudo.cache.strategies import CacheStrategy
 
 __all__ = ["CacheInfo", "cached", "lru_cache"]
@@ -73,6 +72,9 @@ def cached(
     strategy: object = CacheStrategy.ADAPTIVE,
     key: Callable[..., Hashable] | None = None,
     stampede: bool = True,
+    *,
+    typed: bool = False,
+    ignore: str | Iterable[str] = (),
 ) -> Callable[[F], F]: ...
 def cached(
     maxsize: Any = 128,
@@ -80,6 +82,9 @@ def cached(
     strategy: object = CacheStrategy.ADAPTIVE,
     key: Callable[..., Hashable] | None = None,
     stampede: bool = True,
+    *,
+    typed: bool = False,
+    ignore: str | Iterable[str] = (),
 ) -> Any:
     """Remember the results of a function, method or coroutine function.
 
@@ -92,9 +97,14 @@ def cached(
         stampede: Let one call per key run at a time, the others wait for its outcome: across
             threads, and for coroutine functions across tasks, whatever event loop they are on.
             Exceptions reach all who wait and are not kept.
+        typed: Keep arguments of different types apart, also where they are equal (1 and 1.0).
+        ignore: Names of parameters, or one name, that make no difference to the result: a
+            connection, a logger. The call that is made is given them as ever.
 
-    What is returned has `cache_info()`, `cache_clear()`, `invalidate(*args, **kwargs)` and
-    `__wrapped__`. A method's results are kept in the instance and die with it.
+    Keyword arguments in another order make the same key; the same argument given by its name and by
+    its place makes two. What is returned has `cache_info()`, `cache_clear()`,
+    `invalidate(*args, **kwargs)`, `cache_key(*args, **kwargs)` and `__wrapped__`. A method's results
+    are kept in the instance and die with it. Thread-safe; a hit takes no lock.
     """
     is_bare = callable(maxsize) and not isinstance(maxsize, int)
     if is_bare or isinstance(maxsize, classmethod):
@@ -105,6 +115,12 @@ def cached(
         raise ValueError(f"maxsize must be at least 1 or None, got {maxsize}")
     if key is not None and not callable(key):
         raise TypeError(f"key must be callable or None, got {key!r}")
+    for name, flag in (("stampede", stampede), ("typed", typed)):
+        if not isinstance(flag, bool):
+            raise TypeError(f"{name} must be True or False, got {flag!r}")
+    ignored_names = names_to_ignore(ignore)
+    if key is not None and (typed or ignored_names):
+        raise ValueError("key makes the whole key: typed and ignore cannot be given with it")
 
     def new_cache() -> Cache[Any, Any]:
         return Cache(maxsize, strategy=strategy, ttl=ttl)
@@ -115,135 +131,91 @@ def cached(
         if isinstance(fn, staticmethod | classmethod):
             return cast(F, type(fn)(decorate(fn.__func__)))
         check_function(fn, "cached")
+        ignored = places_of(fn, ignored_names)
         is_async = inspect.iscoroutinefunction(fn)
 
-        def build(target: Callable[..., Any]) -> Any:
+        def build(target: Callable[..., Any], n_skipped: int) -> Memo:
+            cache = new_cache()
+            flights = Flights() if stampede else None
+            once: Callable[..., Any] | None = None
             if is_async:
-                return CachedCoroutine(target, new_cache(), key, stampede)
-            return _remember_once(target, new_cache(), key, stampede)
+                once = functools.partial(_call_async, cache, flights, target)
+            elif flights is not None:
+                once = functools.partial(_call_once, cache, flights, target)
+            return Memo(
+                target,
+                cache,
+                typed=typed,
+                key=key,
+                sorts_keywords=True,
+                ignored=ignored,
+                n_skipped=n_skipped,
+                once=once,
+                flights=flights,
+                is_async=is_async,
+            )
 
+        made: Any
         if key is None and is_in_class_body(fn):
-            return cast(F, CachedMethod(fn, build))
-        return cast(F, build(fn))
+            made = CachedMethod(fn, build, is_method=takes_self(fn))
+        else:
+            made = build(fn, 0)
+            functools.update_wrapper(made, fn)
+        if is_async:
+            mark_coroutine_function(made)
+        return cast(F, made)
 
     return decorate
 
 
-def _remember_once(
-    fn: Callable[..., Any],
+def _call_once(
     cache: Cache[Any, Any],
-    key: Callable[..., Hashable] | None,
-    stampede: bool,
+    flights: Flights,
+    fn: Callable[..., Any],
+    key: Hashable,
+    /,
+    *args: Any,
+    **kwargs: Any,
 ) -> Any:
-    memo: Any
-    flights = Flights()
-
-    def call_once(*args: Any, **kwargs: Any) -> Any:
-        made = memo.cache_key(*args, **kwargs)
-        # Stored here already, so that none can begin a second call between ours and the memo's.
-        return flights.run(
-            made,
-            functools.partial(fn, *args, **kwargs),  # no frame of its own: recursion goes deeper
-            lambda value: cache.set(made, value),
-            lambda: cache.peek(made, MISSING),
-        )
-
-    def invalidate(*args: Any, **kwargs: Any) -> bool:
-        made = memo.cache_key(*args, **kwargs)
-        flights.supersede(made)
-        return cache.pop(made, MISSING) is not MISSING
-
-    memo = Memo(call_once if stampede else fn, cache, key=key)
-    functools.update_wrapper(memo, fn)
-    memo.invalidate = invalidate
-    return memo
+    """Call on a miss, once for all who ask meanwhile, and store the result."""
+    return flights.run(
+        key,
+        functools.partial(fn, *args, **kwargs),  # no frame of its own: recursion goes deeper
+        functools.partial(cache.set, key),
+        functools.partial(cache.peek, key, MISSING),
+    )
 
 
-class CachedCoroutine:
-    """A coroutine function that remembers: a hit is awaitable at once and never suspends."""
-
-    def __init__(
-        self,
-        fn: Callable[..., Awaitable[Any]],
-        cache: Cache[Any, Any],
-        key: Callable[..., Hashable] | None,
-        stampede: bool,
-    ) -> None:
-        functools.update_wrapper(cast(Any, self), fn)
-        self._fn = fn
-        self._key = key if key is not None else _key_of
-        self._stampede = stampede
-        self._flights = Flights()
-        self.cache = cache
-        mark_coroutine_function(self)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Awaitable[Any]:
-        return self.call_as(self._fn, args, kwargs)
-
-    def call_as(
-        self, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Awaitable[Any]:
-        """Answer a call from the cache, or by `fn`."""
-        key = self._key(*args, **kwargs)
-        value = self.cache.get(key, MISSING)
-        if value is not MISSING:
-            return Ready(value)
-        if not self._stampede:
-            return self._call_alone(fn, key, args, kwargs)
-        return self._flights.run_async(
-            key,
-            lambda: fn(*args, **kwargs),
-            lambda value: self.cache.set(key, value),
-            lambda: self.cache.peek(key, MISSING),
-        )
-
-    async def _call_alone(
-        self,
-        fn: Callable[..., Awaitable[Any]],
-        key: Hashable,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        value = await fn(*args, **kwargs)
-        self.cache.set(key, value)
-        return value
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
-
-    # As a function: pickled by name, and its copy is itself.
-    def __reduce__(self) -> str:
-        return cast(str, cast(Any, self).__qualname__)
-
-    def __copy__(self) -> CachedCoroutine:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> CachedCoroutine:
-        return self
-
-    def invalidate(self, *args: Any, **kwargs: Any) -> bool:
-        """Forget the result of such a call, also of one that is under way."""
-        key = self._key(*args, **kwargs)
-        self._flights.supersede(key)
-        return self.cache.pop(key, MISSING) is not MISSING
-
-    def cache_info(self) -> CacheInfo:
-        """Return hits, misses, maxsize and currsize."""
-        stats = self.cache.stats()
-        return CacheInfo(stats["hits"], stats["misses"], self.cache.maxsize, len(self.cache))
-
-    def cache_clear(self) -> None:
-        """Forget all results and counts."""
-        self._flights.supersede_all()
-        self.cache.clear()
-        self.cache.reset_stats()
+def _call_async(
+    cache: Cache[Any, Any],
+    flights: Flights | None,
+    fn: Callable[..., Awaitable[Any]],
+    key: Hashable,
+    /,
+    *args: Any,
+    **kwargs: Any,
+) -> Awaitable[Any]:
+    """Do the same for a coroutine function; without flights, each one who asks calls."""
+    if flights is None:
+        return _call_alone(cache, fn, key, args, kwargs)
+    return flights.run_async(
+        key,
+        functools.partial(fn, *args, **kwargs),
+        functools.partial(cache.set, key),
+        functools.partial(cache.peek, key, MISSING),
+    )
 
 
-def _key_of(*args: Any, **kwargs: Any) -> Hashable:
-    # A named tuple too is kept apart: it equals the plain one that stands for several arguments.
-    if not kwargs and len(args) == 1 and not isinstance(args[0], tuple):
-        return cast(Hashable, args[0])
-    return call_key(args, kwargs)
+async def _call_alone(
+    cache: Cache[Any, Any],
+    fn: Callable[..., Awaitable[Any]],
+    key: Hashable,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    value = await fn(*args, **kwargs)
+    cache.set(key, value)
+    return value
 
 
 def mark_coroutine_function(wrapper: Any) -> None:
