@@ -119,9 +119,22 @@ static inline int raudo_key_has_items(PyObject *key, PyObject *const *items, Py_
 
 /* --- look-up --- */
 
-/* raudo_quick_get for the tuple of these elements, whose folded hash is known. */
+/* A hit on this slot: its value, counted; or RAUDO_UNSURE, nothing counted, as raudo_quick_get has it. */
+static inline PyObject *raudo_quick_hit(raudo_table *t, uint32_t slot) {
+    const raudo_entry *e = &t->entries[slot];
+    if (e->meta & (RAUDO_HAS_EXPIRY | t->call_mask)) {
+        if (e->meta & t->call_mask || t->has_timer) return RAUDO_UNSURE;
+        if (raudo_has_passed(t->expiry.at_ns[slot])) return RAUDO_UNSURE;
+    }
+    if (raudo_hit(t, slot)) return RAUDO_UNSURE;
+    t->n_hits++;
+    return Py_NewRef((PyObject *)e->value);
+}
+
+/* raudo_quick_get for the tuple of these elements, whose folded hash is known. `hint` is a slot to try
+ * first where there are no elements: of the empty tuple there is only one, known by its address. */
 static inline PyObject *raudo_quick_get_items(raudo_table *t, PyObject *const *items, Py_ssize_t n,
-                                              uint32_t hash) {
+                                              uint32_t hash, uint32_t *hint) {
     if (t->n_live == 0) {
         t->n_misses++;
         return NULL;
@@ -130,23 +143,21 @@ static inline PyObject *raudo_quick_get_items(raudo_table *t, PyObject *const *i
         const uint64_t word = t->index[i];
         if ((uint32_t)(word >> 32) == hash && word != 0) {
             const uint32_t slot = (uint32_t)word - 1u;
-            raudo_entry *e = &t->entries[slot];
-            const int equal = raudo_key_has_items((PyObject *)e->key, items, n);
+            const int equal = raudo_key_has_items((PyObject *)t->entries[slot].key, items, n);
             if (equal < 0) return RAUDO_UNSURE;
             if (!equal) continue;
-            if (e->meta & (RAUDO_HAS_EXPIRY | t->call_mask)) {
-                if (e->meta & t->call_mask || t->has_timer) return RAUDO_UNSURE;
-                if (raudo_has_passed(t->expiry.at_ns[slot])) return RAUDO_UNSURE;
-            }
-            if (raudo_hit(t, slot)) return RAUDO_UNSURE;
-            t->n_hits++;
-            return Py_NewRef((PyObject *)e->value);
+            if (n == 0) *hint = slot;
+            return raudo_quick_hit(t, slot);
         }
         if (word == 0) {
             t->n_misses++;
             return NULL;
         }
     }
+}
+
+static inline int raudo_hint_holds(const raudo_table *t, uint32_t hint, PyObject *empty) {
+    return hint < t->n_entries && t->entries[hint].key == empty;
 }
 
 /* --- gathering --- */

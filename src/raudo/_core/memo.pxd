@@ -26,8 +26,10 @@ cdef extern from "entry/call.h":
 
     int raudo_hash_items(PyObject **items, Py_ssize_t n, Py_hash_t *hash) except -1
     PyObject *raudo_quick_get_items(
-        raudo_table *t, PyObject **items, Py_ssize_t n, uint32_t hash
+        raudo_table *t, PyObject **items, Py_ssize_t n, uint32_t hash, uint32_t *hint
     ) noexcept
+    PyObject *raudo_quick_hit(raudo_table *t, uint32_t slot) noexcept
+    bint raudo_hint_holds(const raudo_table *t, uint32_t hint, PyObject *empty) noexcept
     Py_ssize_t raudo_most_items(Py_ssize_t n_args, Py_ssize_t n_names) noexcept
     Py_ssize_t raudo_gather(
         const raudo_call_rule *rule, PyObject **args, Py_ssize_t n_args, PyObject *names,
@@ -50,6 +52,7 @@ cdef class Memo:
     cdef object key_of, once, flights
     cdef frozenset ignored_names
     cdef bint is_async
+    cdef uint32_t hint  # slot of the call without arguments, if it holds
     cdef uint64_t n_calls  # while nothing is remembered
     cdef dict __dict__
     cdef object __weakref__

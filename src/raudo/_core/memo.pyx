@@ -42,6 +42,7 @@ CacheInfo = namedtuple("CacheInfo", ("hits", "misses", "maxsize", "currsize"))
 
 cdef object KEYWORDS = object()  # stands between the positional and the keyword part of a key
 cdef object MISSING = object()
+cdef tuple EMPTY = ()
 
 
 cdef class Memo:
@@ -204,10 +205,16 @@ cdef inline PyObject *answer(
     cdef Py_hash_t whole
     if is_key_itself(items, n):
         value = raudo_quick_get(&(<Memo>callable).store.t, items[0])
+    elif n == 0 and raudo_hint_holds(
+        &(<Memo>callable).store.t, (<Memo>callable).hint, <PyObject *>EMPTY
+    ):
+        value = raudo_quick_hit(&(<Memo>callable).store.t, (<Memo>callable).hint)
     else:
         raudo_hash_items(items, n, &whole)
         hash = raudo_fold_hash(whole)
-        value = raudo_quick_get_items(&(<Memo>callable).store.t, items, n, hash)
+        value = raudo_quick_get_items(
+            &(<Memo>callable).store.t, items, n, hash, &(<Memo>callable).hint
+        )
     if value == NULL or value == RAUDO_UNSURE:
         return answer_slowly(callable, items, n, hash, value, args, n_flagged, names)
     if (<Memo>callable).is_async:
@@ -225,6 +232,8 @@ cdef PyObject *answer_slowly(
         key = <object>items[0]
     else:
         key = raudo_tuple_of(items, n)
+        if n == 0:  # the hint spared it
+            raudo_hash(<PyObject *>key, &hash)
     return answer_with(<Memo>callable, key, hash, value == NULL, args, n_flagged, names)
 
 
