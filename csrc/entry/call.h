@@ -45,10 +45,8 @@ static inline int raudo_hash_item(PyObject *item, Py_hash_t *hash) {
     Py_hash_t h;
     if (PyUnicode_CheckExact(item) && (h = ((PyASCIIObject *)item)->hash) != -1) {
         /* known already */
-    } else if (PyLong_CheckExact(item) && RAUDO_INT_LENGTH(item) <= 1) {
-        h = RAUDO_INT_SIGN(item) * (Py_hash_t)RAUDO_INT_DIGITS(item)[0];
-        if (RAUDO_INT_LENGTH(item) == 0) h = 0;
-        if (h == -1) h = -2;
+    } else if (PyLong_CheckExact(item) && RAUDO_INT_LENGTH(item) <= 2) {
+        h = raudo_hash_digits(item);
     } else if (PyTuple_CheckExact(item)) {
         return raudo_hash_inner_tuple(item, hash);
     } else {
@@ -85,11 +83,8 @@ static int raudo_equal_inner_tuples(PyObject *a, PyObject *b, int depth);
 
 static inline int raudo_equal_item(PyObject *a, PyObject *b, int depth) {
     if (a == b) return 1;
-    const int equal = raudo_equal_plain(a, b);
+    const int equal = raudo_equal_simple(a, b);
     if (equal >= 0) return equal;
-    if (PyFloat_CheckExact(a) && PyFloat_CheckExact(b)) {
-        return PyFloat_AS_DOUBLE(a) == PyFloat_AS_DOUBLE(b);
-    }
     if (PyTuple_CheckExact(a) && PyTuple_CheckExact(b)) return raudo_equal_inner_tuples(a, b, depth);
     return -1;
 }
@@ -119,7 +114,7 @@ static inline int raudo_key_has_items(PyObject *key, PyObject *const *items, Py_
 
 /* --- look-up --- */
 
-/* A hit on this slot: its value, counted; or RAUDO_UNSURE, nothing counted, as raudo_quick_get has it. */
+/* A hit on this slot: its value, counted; or RAUDO_UNSURE, nothing counted, as raudo_get_plain has it. */
 static inline PyObject *raudo_quick_hit(raudo_table *t, uint32_t slot) {
     const raudo_entry *e = &t->entries[slot];
     if (e->meta & (RAUDO_HAS_EXPIRY | t->call_mask)) {
@@ -131,29 +126,27 @@ static inline PyObject *raudo_quick_hit(raudo_table *t, uint32_t slot) {
     return Py_NewRef((PyObject *)e->value);
 }
 
-/* raudo_quick_get for the tuple of these elements, whose folded hash is known. `hint` is a slot to try
+/* raudo_get_plain for the tuple of these elements, whose folded hash is known. `hint` is a slot to try
  * first where there are no elements: of the empty tuple there is only one, known by its address. */
 static inline PyObject *raudo_quick_get_items(raudo_table *t, PyObject *const *items, Py_ssize_t n,
                                               uint32_t hash, uint32_t *hint) {
-    if (t->n_live == 0) {
-        t->n_misses++;
-        return NULL;
+    raudo_probe p = raudo_probe_start(&t->index, hash);
+    for (;; raudo_probe_next(&t->index, &p)) {
+        const uint32_t word = t->index.words[p.at];
+        if (word == 0) break;
+        if (!raudo_probe_fits(&t->index, &p, word)) continue;
+        const uint32_t slot = raudo_word_slot(&t->index, word);
+        const raudo_entry *e = &t->entries[slot];
+        if (e->hash != hash) continue;
+        const int equal = raudo_key_has_items((PyObject *)e->key, items, n);
+        if (equal < 0) return RAUDO_UNSURE;
+        if (!equal) continue;
+        if (n == 0) *hint = slot;
+        return raudo_quick_hit(t, slot);
     }
-    for (uint32_t i = raudo_home(t, hash);; i = raudo_next_word(t, i)) {
-        const uint64_t word = t->index[i];
-        if ((uint32_t)(word >> 32) == hash && word != 0) {
-            const uint32_t slot = (uint32_t)word - 1u;
-            const int equal = raudo_key_has_items((PyObject *)t->entries[slot].key, items, n);
-            if (equal < 0) return RAUDO_UNSURE;
-            if (!equal) continue;
-            if (n == 0) *hint = slot;
-            return raudo_quick_hit(t, slot);
-        }
-        if (word == 0) {
-            t->n_misses++;
-            return NULL;
-        }
-    }
+    if (raudo_is_moving(t)) return RAUDO_UNSURE;
+    t->n_misses++;
+    return NULL;
 }
 
 static inline int raudo_hint_holds(const raudo_table *t, uint32_t hint, PyObject *empty) {
