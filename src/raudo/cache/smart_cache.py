@@ -18,6 +18,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from raudo._clock import SYSTEM_CLOCK, Clock
+from raudo._core.cache import Cache
+from raudo._core.front import Front
 from raudo._core.ready import Ready
 from raudo.cache._checks import check_arguments, check_ttl
 from raudo.cache.advise import Advice
@@ -46,7 +48,7 @@ _MAX_PREFETCHES = 8
 _numbers = itertools.count(1)
 
 
-class SmartCache:
+class SmartCache(Front):
     """A cache of three levels, async first, usable without an event loop too.
 
     Args:
@@ -168,13 +170,15 @@ class SmartCache:
             levels_.start_accounts()
         self._reader = Reader(levels_)
         self._l1_get = levels_.l1.get
+        if self._predictor is None and isinstance(levels_.l1, Cache):
+            self._open(levels_.l1, Timed, Watched, MISSING)
         # Gives files and folders up where nobody calls close.
         self._abandon = weakref.finalize(self, _abandon, levels_)
 
     # --- one key ------------------------------------------------------------------------------
 
-    def get(self, key: Hashable, default: Any = None) -> Awaitable[Any]:
-        """Return the value, or `default` on a miss. A hit in memory never suspends."""
+    def _get(self, key: Hashable, default: Any = None) -> Awaitable[Any]:
+        """Do as `get`, where the compiled one does not answer by itself."""
         entry = self._l1_get(key, MISSING)
         if self._predictor is not None:
             self._foresee(key)

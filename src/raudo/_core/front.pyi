@@ -1,0 +1,18 @@
+from collections.abc import Awaitable, Hashable
+from typing import Any
+
+from typing_extensions import disjoint_base
+
+from raudo._core.cache import Cache
+
+@disjoint_base
+class Front:
+    """The first level of a `SmartCache` as its `get` meets it."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Front: ...
+    def get(self, key: Hashable, default: Any = None) -> Awaitable[Any]:
+        """Return the value, or `default` on a miss. A hit in memory never suspends."""
+    def _open(
+        self, first: Cache[Any, Any] | None, timed: type, watched: type, missing: object
+    ) -> None:
+        """Answer from `first` from now on; None leaves everything to `_get`."""

@@ -1,0 +1,110 @@
+# cython: binding=False
+"""The first level of a `SmartCache` as its `get` meets it: a hit is awaitable without Python code."""
+
+cimport cython
+from cpython.object cimport PyObject, PyTypeObject
+
+from raudo._core.cache cimport Cache
+from raudo._core.policy cimport raudo_table
+from raudo._core.ready cimport ready_with
+
+cdef extern from "Python.h":
+    void Py_DECREF(PyObject *) noexcept
+    PyTypeObject *Py_TYPE(PyObject *) noexcept
+    int METH_FASTCALL, METH_KEYWORDS
+    ctypedef struct PyMethodDef:
+        const char *ml_name
+        void *ml_meth
+        int ml_flags
+        const char *ml_doc
+    object PyDescr_NewMethod(PyTypeObject *type, PyMethodDef *method)
+    void PyType_Modified(PyTypeObject *type)
+    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t) noexcept
+    Py_ssize_t PyTuple_GET_SIZE(PyObject *) noexcept
+
+cdef extern from "entry/find.h":
+    PyObject *RAUDO_UNSURE
+    PyObject *raudo_quick_get(raudo_table *t, PyObject *key) noexcept
+
+cdef extern from *:
+    """
+    #if PY_VERSION_HEX >= 0x030C0000
+    #define raudo_type_dict(type) PyType_GetDict(type)
+    #else
+    #define raudo_type_dict(type) Py_NewRef((type)->tp_dict)
+    #endif
+    """
+    object raudo_type_dict(PyTypeObject *type)
+
+
+cdef class Front:
+    cdef Cache first  # None: everything goes the way of `_get_below`
+    cdef object timed, watched, missing
+
+    def __cinit__(self, *args, **kwargs):
+        pass
+
+    def _open(self, Cache first, timed, watched, missing):
+        """Answer from `first` from now on.
+
+        An entry of type `timed` hands out its attribute `value`, one of type `watched` goes the way of
+        `_get_below(key, entry, default)`, as does a miss, with `missing` as its entry.
+        """
+        self.timed = timed
+        self.watched = watched
+        self.missing = missing
+        self.first = first
+
+
+cdef object fast_get(PyObject *self, PyObject **args, Py_ssize_t n_args, PyObject *names):
+    # No variable of type Front here: it would be counted, up and down, on each hit.
+    cdef PyObject *found
+    if names != NULL or n_args < 1 or n_args > 2 or (<Front>self).first is None:
+        return general_get(<Front>self, args, n_args, names)
+    found = raudo_quick_get(&(<Front>self).first.t, args[0])
+    if found == RAUDO_UNSURE:
+        found = (<Front>self).first.lookup(args[0])
+    if found == NULL or Py_TYPE(found) == <PyTypeObject *>(<Front>self).watched:
+        return answer_from_below(<Front>self, args, n_args, found)
+    entry = <object>found
+    Py_DECREF(found)
+    if Py_TYPE(found) == <PyTypeObject *>(<Front>self).timed:
+        return ready_with(entry.value)
+    return ready_with(entry)
+
+
+cdef object answer_from_below(Front self, PyObject **args, Py_ssize_t n_args, PyObject *found):
+    default = <object>args[1] if n_args == 2 else None
+    if found == NULL:
+        return self._get_below(<object>args[0], self.missing, default)
+    entry = <object>found
+    Py_DECREF(found)
+    return self._get_below(<object>args[0], entry, default)
+
+
+cdef object general_get(Front self, PyObject **args, Py_ssize_t n_args, PyObject *names):
+    positional = tuple([<object>args[i] for i in range(n_args)])
+    named = {}
+    if names != NULL:
+        for i in range(PyTuple_GET_SIZE(names)):
+            named[<object>PyTuple_GET_ITEM(names, i)] = <object>args[n_args + i]
+    return self._get(*positional, **named)
+
+
+cdef PyMethodDef GET = PyMethodDef(
+    b"get",
+    <void *>fast_get,
+    METH_FASTCALL | METH_KEYWORDS,
+    b"get($self, /, key, default=None)\n--\n\n"
+    b"Return the value, or `default` on a miss. A hit in memory never suspends.",
+)
+
+
+cdef int install(PyMethodDef *method) except -1:
+    made = PyDescr_NewMethod(<PyTypeObject *>Front, method)
+    raudo_type_dict(<PyTypeObject *>Front)[method.ml_name.decode()] = made
+    PyType_Modified(<PyTypeObject *>Front)
+    return 0
+
+
+install(&GET)
