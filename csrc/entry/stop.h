@@ -10,7 +10,6 @@
 #define RAUDO_STOP_H
 
 #include <Python.h>
-#include <string.h>
 
 #define raudo_set_am_send(type, fn) ((type)->tp_as_async->am_send = (sendfunc)(fn))
 #define raudo_set_vectorcall(type, fn) ((type)->tp_vectorcall = (vectorcallfunc)(fn))
@@ -22,11 +21,19 @@
 static PyObject *raudo_spare_stops[RAUDO_SPARE_STOPS];
 static int raudo_n_spare_stops;
 
+/* Nothing but the value is there when nobody but the interpreter has seen the exception. */
+static inline int raudo_is_untouched(const PyStopIterationObject *stop) {
+    return stop->dict == NULL && stop->notes == NULL && stop->traceback == NULL &&
+           stop->context == NULL && stop->cause == NULL;
+}
+
 static void raudo_drop_stop(PyObject *self) {
-    PyObject_GC_UnTrack(self);
-    ((PyTypeObject *)PyExc_StopIteration)->tp_clear(self);
     PyStopIterationObject *stop = (PyStopIterationObject *)self;
+    PyObject_GC_UnTrack(self);
     Py_CLEAR(stop->value);
+    if (!raudo_is_untouched(stop)) ((PyTypeObject *)PyExc_StopIteration)->tp_clear(self);
+    Py_CLEAR(stop->args);
+    stop->suppress_context = 0;
     if (raudo_n_spare_stops < RAUDO_SPARE_STOPS) {
         raudo_spare_stops[raudo_n_spare_stops++] = self;
     } else {
@@ -49,8 +56,7 @@ static void raudo_stop_with(PyObject *value) {
     PyObject *self;
     if (raudo_n_spare_stops > 0) {
         self = raudo_spare_stops[--raudo_n_spare_stops];
-        memset((char *)self + sizeof(PyObject), 0, sizeof(PyStopIterationObject) - sizeof(PyObject));
-        PyObject_Init(self, &raudo_stop_type);
+        _Py_NewReference(self);
         PyObject_GC_Track(self);
     } else {
         self = raudo_stop_type.tp_alloc(&raudo_stop_type, 0);

@@ -582,3 +582,217 @@ def test_a_cached_coroutine_function_pickles_and_copies_as_a_function_does():
         copy.deepcopy(at_module_level),
     ):
         assert made is at_module_level
+
+
+# --- cached: options, and everything a method can be ---------------------------------------------
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_ignored_parameters_make_no_difference(is_async):
+    calls = []
+
+    def remember(x, log, *, trace=None, y=0):
+        calls.append((x, log, trace, y))
+        return x + y
+
+    async def remember_async(x, log, *, trace=None, y=0):
+        return remember(x, log, trace=trace, y=y)
+
+    f = cached(ignore=("log", "trace"))(remember_async if is_async else remember)
+    call = (lambda *args, **kwargs: run(f(*args, **kwargs))) if is_async else f
+    assert call(1, "a") == call(1, "b") == call(1, log="c") == call(1, "d", trace="e") == 1
+    assert call(1, "a", y=1) == call(1, trace=1, y=1, log=2) == 2
+    assert calls == [(1, "a", None, 0), (1, "a", None, 1)]
+    assert f.cache_key(1, "any") == 1
+    assert f.invalidate(1, "other")
+    assert call(1, "f") == 1
+    assert len(calls) == 3
+
+
+def test_ignored_parameters_of_a_method():
+    class Store:
+        @cached(ignore="session", typed=True)
+        def get(self, session, n):
+            return [session, n]
+
+    a, b = Store(), Store()
+    assert a.get(1, 5) is a.get(2, 5) is Store.get(a, 3, 5)
+    assert a.get(1, 5) is not a.get(1, 5.0)
+    assert a.get(1, 5) is not b.get(1, 5)
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind", "says"),
+    [
+        ({"ignore": "z"}, ValueError, r"ignore names 'z'.*x, rest, more"),
+        ({"ignore": ["x", "rest"]}, ValueError, r"ignore names \*rest"),
+        ({"ignore": ["more"]}, ValueError, r"ignore names \*\*more"),
+        ({"ignore": 5}, TypeError, "ignore must be names.*5"),
+        ({"ignore": ["x", 5]}, TypeError, "ignore must be names.*5"),
+        ({"typed": 1}, TypeError, "typed must be True or False.*1"),
+        ({"stampede": "no"}, TypeError, "stampede must be True or False.*'no'"),
+        ({"key": str, "typed": True}, ValueError, "key.*typed"),
+        ({"key": str, "ignore": "x"}, ValueError, "key.*ignore"),
+    ],
+)
+def test_bad_options_are_refused_where_they_stand(bad, kind, says):
+    with pytest.raises(kind, match=says):
+
+        @cached(**bad)
+        def f(x, *rest, **more):
+            pass
+
+
+def test_typed_keeps_types_apart():
+    calls = []
+    for typed, n_calls in ((True, 2), (False, 1)):
+        calls.clear()
+        f = cached(typed=typed)(lambda x, y: calls.append(x))
+        f(1, 2), f(1.0, 2), f(1, 2)
+        assert len(calls) == n_calls
+
+
+def test_a_key_function_is_asked_once_a_call():
+    asked = []
+    f = cached(key=lambda x: asked.append(x) or x)(lambda x: x)
+    f(1), f(1)
+    assert asked == [1, 1]
+
+
+def test_a_ttl_ends_a_result(monkeypatch):
+    f = cached(ttl=60)(lambda x: object())
+    first = f(1)
+    assert f(1) is first
+    f.cache.touch(1, 1e-9)
+    assert f(1) is not first
+
+
+@pytest.mark.parametrize("maxsize", [None, 1])
+def test_each_strategy_and_size_answers_alike(maxsize):
+    for strategy in raudo.CacheStrategy:
+        f = cached(maxsize=maxsize, strategy=strategy)(lambda *args, **kwargs: (args, kwargs))
+        for n in (1, 2, 1, 3, 1):
+            assert f(n) == ((n,), {})
+            assert f(n, "x", y=n) == ((n, "x"), {"y": n})
+            assert f() == ((), {})
+
+
+class Shape:
+    @property
+    @cached
+    def area(self):
+        return object()
+
+    def _log(fn):  # noqa: N805
+        @functools.wraps(fn)
+        def logged(self, *args):
+            return fn(self, *args)
+
+        return logged
+
+    @_log
+    @cached
+    def decorated(self, n):
+        return object()
+
+    @cached
+    def twice(self, n):
+        return object()
+
+    again = twice
+
+
+class Round(Shape):
+    @cached
+    def twice(self, n):
+        return super().twice(n), self
+
+
+def test_methods_behind_other_decorators_keep_nobody():
+    a, b = Shape(), Shape()
+    assert a.area is a.area
+    assert a.area is not b.area
+    assert a.decorated(1) is a.decorated(1)
+    assert a.decorated(1) is not b.decorated(1)
+    gone = weakref.ref(a)
+    del a
+    assert gone() is None
+
+
+def test_methods_under_two_names_and_overridden():
+    a, b = Shape(), Round()
+    assert a.twice(1) is a.again(1)
+    assert b.twice(1)[0] is Shape.twice(b, 1)
+    assert b.twice(1)[1] is b
+    with pytest.raises(TypeError, match="self"):
+        Shape.twice()
+
+
+def test_a_bound_method_is_as_one():
+    a = Shape()
+    bound = a.twice
+    assert bound(1) is a.twice(1)
+    assert list(map(bound, [1, 1])) == [bound(1), bound(1)]
+    assert bound == a.twice
+    assert hash(bound) == hash(a.twice)
+    assert bound != Shape().twice
+    assert bound.__self__ is a
+    assert list(inspect.signature(bound).parameters) == ["n"]
+    assert pickle.loads(pickle.dumps(Owner().add))(1) == 1
+    assert bound.cache is a.twice.cache
+    assert bound.cache_key(1) == 1
+    assert asyncio.iscoroutinefunction(Owner().add_async)
+
+
+def test_a_method_of_slots_forgets_those_that_are_gone():
+    for n in range(50):  # ids are met again
+        slotted = Slotted()
+        slotted.base = n
+        assert slotted.get(1) == slotted.get(1) == (n, 1)
+        del slotted
+    assert sum(info.cache_info().currsize for info in Slotted.get.caches()) == 0
+
+
+def test_a_method_that_drops_its_own_results():
+    class Rude:
+        @cached
+        def get(self, key):
+            return object()
+
+    class Key:
+        def __hash__(self):
+            vars(rude).clear()
+            gc.collect()
+            return 1
+
+    rude = Rude()
+    for _ in range(3):
+        assert rude.get(Key()) is not None
+    assert rude.get(1) is rude.get(1)
+
+
+def test_a_method_runs_once_for_eight_threads_that_meet_a_new_instance():
+    class Slow:
+        @cached
+        def get(self, n):
+            calls.append(n)
+            go.wait(10)
+            return object()
+
+    calls, results, go = [], [], threading.Event()
+    gate = threading.Barrier(9)
+    slow = Slow()
+
+    def ask():
+        gate.wait(10)
+        results.append(slow.get(1))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    gate.wait(10)
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert calls == [1]
+    assert len(set(map(id, results))) == 1

@@ -183,13 +183,14 @@ class Flights:
 
     def __init__(self) -> None:
         self._flights: dict[Hashable, _Flight] = {}
-        self._lock = threading.Lock()
+        # Re-entrant: a key's __hash__ and __eq__ run within, and may come back here.
+        self._lock = threading.RLock()
         reset_after_fork(self)
 
     def _after_fork(self) -> None:
         # The loads of the parent's threads do not come to an end here.
         self._flights = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return len(self._flights)
