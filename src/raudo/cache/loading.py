@@ -254,9 +254,11 @@ class Flights:
             flight.value = value
             return value
         finally:
-            _current.reset(token)
-            _waits.end(waiter, flight.place)
-            self._settle(flight)
+            try:
+                self._settle(flight)  # still as part of the load: the key's own code may ask for it
+            finally:
+                _current.reset(token)
+                _waits.end(waiter, flight.place)
 
     async def run_async(
         self,
@@ -289,7 +291,7 @@ class Flights:
     def _enter(self, key: Hashable) -> tuple[_Flight, bool]:
         with self._lock:
             flight = self._flights.get(key)
-            if flight is not None:
+            if flight is not None and not flight.is_done:
                 return flight, False
             flight = self._flights[key] = _Flight(key)
             return flight, True
@@ -329,8 +331,10 @@ class Flights:
             self._settle(flight)
 
     def _settle(self, flight: _Flight) -> None:
-        with self._lock:
-            if self._flights.get(flight.key) is flight:
-                del self._flights[flight.key]
-        flight.end(flight.value, flight.error)
-        flight.task = None
+        try:
+            with self._lock:
+                if self._flights.get(flight.key) is flight:
+                    del self._flights[flight.key]
+        finally:  # whatever the key's __hash__ and __eq__ did
+            flight.end(flight.value, flight.error)
+            flight.task = None
