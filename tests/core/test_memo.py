@@ -18,6 +18,7 @@ from raudo import Cache, cached, lru_cache
 from raudo._core.memo import Memo
 from raudo._core.ready import Ready
 
+BOTH: Any = (lru_cache, functools.lru_cache)
 ATOMS = (
     st.none()
     | st.booleans()
@@ -46,9 +47,7 @@ def test_a_key_made_by_parts_is_found_as_a_tuple(args: list[Any], kwargs: dict[s
 @given(st.lists(st.lists(st.sampled_from([0, 1, 1.0, True, "1", (1,), ((),), None]), max_size=3)))
 def test_hits_and_misses_are_those_of_functools(calls: list[list[Any]]) -> None:
     for typed in (False, True):
-        ours, theirs = (
-            make(maxsize=4, typed=typed)(lambda *args: args) for make in (lru_cache, functools.lru_cache)
-        )
+        ours, theirs = (make(maxsize=4, typed=typed)(lambda *args: args) for make in BOTH)
         for args in calls:
             assert repr(ours(*args)) == repr(theirs(*args))
             assert ours.cache_info() == theirs.cache_info()
@@ -61,7 +60,7 @@ def test_equal_values_of_other_types_are_kept_apart_as_functools_does() -> None:
         pass
 
     calls: list[Any] = [1, 1.0, True, (1,), point(1), "1", Text("1"), 2**70, float(2**70), b"1"]
-    ours, theirs = (make(maxsize=None)(lambda *args: args) for make in (lru_cache, functools.lru_cache))
+    ours, theirs = (make(maxsize=None)(lambda *args: args) for make in BOTH)
     for first, second in itertools.product([*calls, None], repeat=2):
         assert repr(ours(first, second)) == repr(theirs(first, second))
         assert repr(ours(first)) == repr(theirs(first))

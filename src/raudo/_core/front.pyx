@@ -1,7 +1,6 @@
 # cython: binding=False
 """The first level of a `SmartCache` as its `get` meets it: a hit is awaitable without Python code."""
 
-cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 
 from raudo._core.cache cimport Cache

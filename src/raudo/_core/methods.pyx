@@ -24,7 +24,7 @@ import functools
 import inspect
 import weakref
 
-from raudo._core.memo import CacheInfo, Memo
+from raudo._core.memo import CacheInfo
 
 cdef extern from "Python.h":
     void Py_DECREF(PyObject *) noexcept

@@ -1,7 +1,8 @@
 """`lru_cache`, a drop-in for `functools.lru_cache`, and `cached`, which knows more.
 
 Both rest on the compiled `Memo`: a hit runs no Python code. `cached` adds expiry, any strategy, one
-call per key at a time, methods whose entries die with their instance, and coroutine functions.
+call per key at a time, methods whose entries die with their instance, coroutine functions, and
+arguments that make no difference.
 """
 
 from __future__ import annotations
@@ -103,8 +104,8 @@ def cached(
 
     Keyword arguments in another order make the same key; the same argument given by its name and by
     its place makes two. What is returned has `cache_info()`, `cache_clear()`,
-    `invalidate(*args, **kwargs)`, `cache_key(*args, **kwargs)` and `__wrapped__`. A method's results
-    are kept in the instance and die with it. Thread-safe; a hit takes no lock.
+    `invalidate(*args, **kwargs)`, `cache_key(*args, **kwargs)` and `__wrapped__`. A method's
+    results are kept in the instance and die with it. Thread-safe; a hit takes no lock.
     """
     is_bare = callable(maxsize) and not isinstance(maxsize, int)
     if is_bare or isinstance(maxsize, classmethod):
