@@ -505,9 +505,8 @@ cdef class Table:
         cdef slot_t slot = 0
         if self._listener is None and self.guard is None:
             self.n_removals += self.t.n_live
-            free_table(self, 0)
             self._policy.reset()  # before anything is dropped: a __del__ may set again
-            raudo_graves_drop(&self.graves, DROPPED_BY_CLEAR)
+            free_table(self, DROPPED_BY_CLEAR)
             return
         gone.n = 0
         while True:
@@ -523,8 +522,8 @@ cdef class Table:
                 break
             self.settle(&gone)
         if self.t.n_live == 0:
-            free_table(self, ALL)
             self._policy.reset()
+            free_table(self, ALL)
 
     def expire(self):
         """Drop all that has expired, and what `clear` left to be dropped; return how many expired.
@@ -726,12 +725,12 @@ cdef int clear_all(PyObject *self) noexcept:
     cdef Table table = <Table>self
     table.max_entries = 0
     table._listener = table._weigher = table._timer = None
-    free_table(table, ALL)
-    raudo_graves_drop_all(&table.graves)
     try:
         table._policy.reset()
     except BaseException as error:
         report_unraisable(error, table._policy)
+    free_table(table, ALL)
+    raudo_graves_drop_all(&table.graves)
     return 0
 
 
