@@ -117,8 +117,8 @@ static inline int raudo_key_has_items(PyObject *key, PyObject *const *items, Py_
 /* A hit on this slot: its value, counted; or RAUDO_UNSURE, nothing counted, as raudo_get_plain has it. */
 static inline PyObject *raudo_quick_hit(raudo_table *t, uint32_t slot) {
     const raudo_entry *e = &t->entries[slot];
-    if (e->meta & (RAUDO_HAS_EXPIRY | t->call_mask)) {
-        if (e->meta & t->call_mask || t->has_timer) return RAUDO_UNSURE;
+    if (e->meta & (RAUDO_HAS_EXPIRY | RAUDO_WATCHED | t->call_mask)) {
+        if (e->meta & (RAUDO_WATCHED | t->call_mask) || t->has_timer) return RAUDO_UNSURE;
         if (raudo_has_passed(t->expiry.at_ns[slot])) return RAUDO_UNSURE;
     }
     if (raudo_hit(t, slot)) return RAUDO_UNSURE;
@@ -144,7 +144,7 @@ static inline PyObject *raudo_quick_get_items(raudo_table *t, PyObject *const *i
         if (n == 0) *hint = slot;
         return raudo_quick_hit(t, slot);
     }
-    if (raudo_is_moving(t)) return RAUDO_UNSURE;
+    if (t->asks_on_miss) return RAUDO_UNSURE;
     t->n_misses++;
     return NULL;
 }

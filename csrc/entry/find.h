@@ -165,11 +165,11 @@ again:
 
 #define RAUDO_EXPIRING ((PyObject *)(uintptr_t)2)
 
-/* A hit on an entry that expires or is watched by its policy: the value, or RAUDO_UNSURE. While nothing at
+/* A hit on an entry that expires or that somebody watches: the value, or RAUDO_UNSURE. While nothing at
  * all has expired the clock and the next to expire tell enough: the entry's own time is not looked at. */
 static inline PyObject *raudo_get_expiring(raudo_table *t, uint32_t slot) {
     raudo_entry *e = &t->entries[slot];
-    if (e->meta & t->call_mask || t->has_timer) return RAUDO_UNSURE;
+    if (e->meta & (RAUDO_WATCHED | t->call_mask) || t->has_timer) return RAUDO_UNSURE;
     const int64_t now = raudo_coarse_ns(), next = t->expiry.heap[0].at_ns;
     if (next - now <= RAUDO_COARSE_LAG_NS) {
         if (next <= now) return RAUDO_UNSURE; /* something is to be dropped */
@@ -181,7 +181,7 @@ static inline PyObject *raudo_get_expiring(raudo_table *t, uint32_t slot) {
 }
 
 /* A new reference on a hit, NULL on a miss, both counted; or RAUDO_UNSURE, nothing counted, where Python
- * code would have to run or the policy be called. */
+ * code would have to run, the policy be called or the key is watched. */
 static inline PyObject *raudo_get_plain(raudo_table *t, PyObject *key, uint32_t hash) {
     raudo_probe p = raudo_probe_start(&t->index, hash);
     for (;; raudo_probe_next(&t->index, &p)) {
@@ -196,12 +196,14 @@ static inline PyObject *raudo_get_plain(raudo_table *t, PyObject *key, uint32_t 
             if (equal < 0) return RAUDO_UNSURE;
             if (!equal) continue;
         }
-        if (e->meta & (RAUDO_HAS_EXPIRY | t->call_mask)) return raudo_get_expiring(t, slot);
+        if (e->meta & (RAUDO_HAS_EXPIRY | RAUDO_WATCHED | t->call_mask)) {
+            return raudo_get_expiring(t, slot);
+        }
         if (raudo_hit(t, slot)) return RAUDO_UNSURE;
         t->n_hits++;
         return Py_NewRef((PyObject *)e->value);
     }
-    if (raudo_is_moving(t)) return RAUDO_UNSURE;
+    if (t->asks_on_miss && (raudo_is_moving(t) || raudo_is_watched(t, hash))) return RAUDO_UNSURE;
     t->n_misses++;
     return NULL;
 }
@@ -233,7 +235,7 @@ static inline Py_ALWAYS_INLINE PyObject *raudo_quickest_get(raudo_table *t, PyOb
                 return RAUDO_UNSURE; /* another of this very home and tag: as good as never */
             }
         }
-        if (e->meta & (RAUDO_HAS_EXPIRY | t->call_mask)) {
+        if (e->meta & (RAUDO_HAS_EXPIRY | RAUDO_WATCHED | t->call_mask)) {
             t->found = (uint32_t)(e - t->entries);
             return RAUDO_EXPIRING;
         }
@@ -249,7 +251,7 @@ static inline Py_ALWAYS_INLINE PyObject *raudo_quickest_get(raudo_table *t, PyOb
         t->n_hits++;
         return Py_NewRef((PyObject *)e->value);
     }
-    if (raudo_is_moving(t)) return RAUDO_UNSURE;
+    if (t->asks_on_miss) return RAUDO_UNSURE;
     t->n_misses++;
     return NULL;
 }
@@ -280,7 +282,7 @@ static inline raudo_store_state raudo_quick_set(raudo_table *t, PyObject *key, P
             if (equal < 0) return RAUDO_STORE_UNSURE;
             if (!equal) continue;
         }
-        if (e->meta & (RAUDO_HAS_EXPIRY | t->call_mask)) return RAUDO_STORE_UNSURE;
+        if (e->meta & (RAUDO_HAS_EXPIRY | RAUDO_WATCHED | t->call_mask)) return RAUDO_STORE_UNSURE;
         if (raudo_hit(t, slot)) return RAUDO_STORE_UNSURE;
         PyObject *old = (PyObject *)e->value;
         e->value = Py_NewRef(value);

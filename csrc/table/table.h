@@ -16,6 +16,7 @@
 
 /* Bits of raudo_entry.meta. What is above the flags belongs to the policy. */
 #define RAUDO_HAS_EXPIRY 1u
+#define RAUDO_WATCHED 2u /* a lookup of it must be told to whoever watches */
 #define RAUDO_META_SHIFT 8
 #define RAUDO_META_ONE (1u << RAUDO_META_SHIFT)
 #define RAUDO_MARKS (3u << RAUDO_META_SHIFT) /* RAUDO_HIT_MARK: uses, up to 3 */
@@ -50,6 +51,8 @@ typedef struct {
     uint32_t n_allocated;
     uint32_t free_head;
     uint32_t has_timer; /* the user's clock tells the time, not the system's */
+    uint32_t asks_on_miss; /* an index is being left, or lookups are watched */
+    uint64_t watched_below; /* keys mixed to less than this are watched; 0: none */
     raudo_index old;    /* the index being left, if there is one; its words before `n_moved` are out */
     uint32_t n_moved;
     uint32_t found; /* see raudo_quickest_get */
@@ -67,10 +70,37 @@ static inline uint32_t raudo_fold_hash(int64_t hash) {
     return (uint32_t)h + (uint32_t)(((h >> 32) * UINT64_C(0x9E3779B97F4A7C15)) >> 32);
 }
 
+/* Spread a folded hash for taking a share of all keys by threshold: no stride is favoured. Constants:
+ * C. Wellons, "Prospecting for Hash Functions", 2018, https://nullprogram.com/blog/2018/07/31/. */
+static inline uint32_t raudo_mix(uint32_t hash) {
+    hash = (hash ^ hash >> 16) * UINT32_C(0x21F0AAAD);
+    hash = (hash ^ hash >> 15) * UINT32_C(0xD35A2D97);
+    return hash ^ hash >> 15;
+}
+
+static inline int raudo_is_watched(const raudo_table *t, uint32_t hash) {
+    return raudo_mix(hash) < t->watched_below;
+}
+
 /* --- the index, and the one being left --- */
 
 static inline int raudo_is_moving(const raudo_table *t) {
     return raudo_index_is_made(&t->old);
+}
+
+static inline void raudo_note_misses(raudo_table *t) {
+    t->asks_on_miss = raudo_is_moving(t) || t->watched_below != 0;
+}
+
+/* Have the keys mixed to less than `below` watched, those that are there already too. */
+static inline void raudo_watch(raudo_table *t, uint64_t below) {
+    t->watched_below = below;
+    raudo_note_misses(t);
+    for (uint32_t slot = 0; slot < t->n_entries; slot++) {
+        raudo_entry *e = &t->entries[slot];
+        e->meta &= ~RAUDO_WATCHED;
+        if (e->key != NULL && raudo_is_watched(t, e->hash)) e->meta |= RAUDO_WATCHED;
+    }
 }
 
 /* Move the next `n` words of the index being left. */
@@ -86,6 +116,7 @@ static inline void raudo_move(raudo_table *t, uint32_t n) {
     }
     t->version++;
     if (end == old->n_words) raudo_index_free(old);
+    raudo_note_misses(t);
 }
 
 static inline void raudo_index_slot(raudo_table *t, uint32_t hash, uint32_t slot) {
@@ -128,6 +159,7 @@ static inline int raudo_index_grow(raudo_table *t, uint64_t n_words) {
     t->index = grown;
     t->n_moved = 0;
     t->version++;
+    raudo_note_misses(t);
     if (raudo_is_moving(t) && t->old.n_words <= RAUDO_MOVED_AT_ONCE) raudo_move(t, t->old.n_words);
     return 0;
 }
@@ -187,6 +219,7 @@ static inline void raudo_table_free(raudo_table *t) {
     if (t->entries != NULL) raudo_block_free(t->entries, t->n_allocated * sizeof *t->entries);
     raudo_index_free(&t->index);
     raudo_index_free(&t->old);
+    raudo_note_misses(t);
     t->entries = NULL;
     t->n_live = t->n_entries = t->n_allocated = 0;
     t->free_head = RAUDO_NO_SLOT;

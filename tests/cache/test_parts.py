@@ -8,7 +8,7 @@ import pytest
 
 from raudo.cache import SmartCache
 from raudo.cache.advise import ReuseSampler
-from raudo.cache.sizes import estimate_bytes
+from raudo._core.sizes import estimate_bytes
 from raudo.cache.tags import TagGenerations
 from raudo.testing import FakeClock
 

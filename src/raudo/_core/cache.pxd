@@ -1,7 +1,14 @@
 """The one-level cache as other compiled modules may use it."""
 
+from libc.stdint cimport int64_t, uint64_t
+
 from raudo._core.table cimport Table
 
 
 cdef class Cache(Table):
     cdef dict loads  # key -> the load under way
+    cdef int64_t curve_from_ns  # when the curve began, by the timer
+    cdef uint64_t curve_from_lookups  # and after how many
+
+    cdef int start_curve(self, object maxsize) except -1
+    cdef double bytes_per_entry(self) except -1

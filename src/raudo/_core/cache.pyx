@@ -6,6 +6,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from libc.math cimport isnan
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from raudo._core.curve cimport Curve
 from raudo._core.policy cimport (
     HAS_EXPIRY,
     MAX_ENTRIES,
@@ -19,6 +20,7 @@ from raudo._core.policy cimport (
     NO_SLOT,
     slot_t,
 )
+from raudo._core.recorder cimport Recorder
 from raudo._core.table cimport (
     KEYS,
     NEVER,
@@ -31,6 +33,7 @@ from raudo._core.table cimport (
     raudo_graves_size,
 )
 
+import os
 import threading
 from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 from types import GenericAlias
@@ -39,7 +42,9 @@ import raudo._core.adaptive
 import raudo._core.lfu
 import raudo._core.lru
 import raudo._core.queues
+from raudo._core.curve import advise as advise_by, sizes_around
 from raudo._core.loading import Load
+from raudo._core.sizes import estimate_bytes
 
 cdef extern from "Python.h":
     void Py_INCREF(PyObject *) noexcept
@@ -84,6 +89,15 @@ cdef extern from "entry/find.h":
 
 cdef object MISSING = object()
 
+cdef enum:
+    SIZED = 256  # entries whose bytes stand for those of all
+    # Keys that a curve follows: this share of those that four times the cache's size would hold, but
+    # at least so many, as a small sample errs, and at most so many, as a large one errs no less
+    # (benchmarks/bench_cache_advisor.py).
+    FOLLOWS_ONE_IN = 10
+    FOLLOWS_AT_LEAST = 2048
+    FOLLOWS_AT_MOST = 8192
+
 
 cdef int64_t ttl_to_ns(object ttl) except? -1:
     """Nanoseconds; NEVER for infinity, OWN_TTL for None."""
@@ -114,7 +128,7 @@ cdef uint64_t entries_bound(object maxsize) except? 0:
 @cython.trashcan(True)  # a chain of caches may be long
 cdef class Cache(Table):
     """Cache(maxsize, *, strategy='adaptive', ttl=None, max_weight=None, weigher=None, on_evict=None, \
-timer=None)
+timer=None, advise=False, record=None)
 --
 
     A bounded mapping in compiled code; thread-safe, one level, any eviction strategy.
@@ -129,6 +143,10 @@ timer=None)
             "capacity", "expired", "replaced" or "removed". What it raises is reported as
             unraisable, never passed on.
         timer: Returns monotonic seconds; the system's clock when None.
+        advise: Keep what the method `advise` needs; costs some 2 ns a lookup, more in caches of less
+            than 5,000 entries, and up to 300 KB.
+        record: Path of a new file for what is looked up, as hashes keyed with a secret that is kept
+            nowhere; `raudo cache replay` reads it. See `recorder`.
 
     Every operation is O(1) on average (strategy TTL: O(log n) for a set). Expired entries are never
     returned; they are dropped a few at a time by later calls, so that none of them pauses, and until
@@ -145,6 +163,8 @@ timer=None)
         weigher=None,
         on_evict=None,
         timer=None,
+        advise=False,
+        record=None,
     ):
         if self._policy.name is not None:
             raise RuntimeError("Cache.__init__ was called twice on the same object")
@@ -176,6 +196,14 @@ timer=None)
         self.t.is_plain = (
             weigher is None and on_evict is None and self.ttl_ns == 0 and self.guard is None
         )
+        if not isinstance(advise, bool):
+            raise TypeError(f"advise: wanted True or False, got {advise!r}")
+        if record is not None and not isinstance(record, (str, os.PathLike)):
+            raise TypeError(f"record: wanted a path or None, got {record!r}")
+        if advise:
+            self.start_curve(maxsize)
+        if record is not None:
+            self.watch(self.curve, Recorder(record))
 
     # --- one key ---
 
@@ -356,8 +384,70 @@ timer=None)
 
     def resize(self, maxsize):
         """Change the bound; what is over it is evicted in order."""
-        self.max_entries = entries_bound(maxsize)
+        cdef uint64_t bound = entries_bound(maxsize)
+        if self.curve is not None:
+            self.start_curve(maxsize)
+        self.max_entries = bound
         self.trim()
+
+    # --- another size ---
+
+    cdef int start_curve(self, object maxsize) except -1:
+        if maxsize is None or maxsize < 1:
+            raise ValueError(f"maxsize: wanted a number >= 1, as advise=True goes by it, got {maxsize!r}")
+        cdef list sizes = sizes_around(maxsize)
+        followed = min(FOLLOWS_AT_MOST, max(FOLLOWS_AT_LEAST, sizes[len(sizes) - 1] // FOLLOWS_ONE_IN))
+        self.curve_from_ns = self.read_timer()
+        self.curve_from_lookups = self.t.n_hits + self.t.n_misses
+        self.watch(Curve(sizes, followed=followed), self.writer)
+        return 0
+
+    def advise(self, *, cost_per_gb_hour=None, cost_per_miss=None):
+        """Return what 0.5, 1, 2 and 4 times the size would give: an `Advice` for each of "0.5x", "1x", \
+"2x", "4x".
+
+        An `Advice` has `max_size`, `hit_rate` (expected of an LRU cache, since the cache was made, its
+        size or its counts last changed), `bytes` (estimated from up to 256 entries) and `cost_per_hour`.
+        With both prices, in any one currency, "cheapest" is the size, from an eighth to four times the
+        present one, at which memory (by 10**9 bytes) and misses cost least, if lookups go on as they
+        came. RuntimeError where the cache was made without `advise=True`.
+        """
+        if self.curve is None:
+            raise RuntimeError("advise() needs what a cache keeps that was made with advise=True")
+        return advise_by(
+            self.curve,
+            self.max_entries,
+            self.bytes_per_entry(),
+            lookups=self.t.n_hits + self.t.n_misses - self.curve_from_lookups,
+            hours=(self.read_timer() - self.curve_from_ns) / 3.6e12,
+            cost_per_gb_hour=cost_per_gb_hour,
+            cost_per_miss=cost_per_miss,
+        )
+
+    cdef double bytes_per_entry(self) except -1:
+        cdef uint32_t slot = 0, step = self.t.n_entries // SIZED + 1
+        cdef list sample = []
+        cdef double total = 0
+        while slot < self.t.n_entries:  # allocating may run the collector, and so anything
+            if self.t.entries[slot].key != NULL:
+                key = <object>self.t.entries[slot].key
+                value = <object>self.t.entries[slot].value
+                sample.append(key)
+                sample.append(value)
+            slot += step
+        for each in sample:
+            total += estimate_bytes(each)
+        if sample:
+            total /= len(sample) // 2
+        if self.t.n_live:
+            total += raudo_table_size(&self.t) / <double>self.t.n_live
+        return total
+
+    @property
+    def recorder(self):
+        """What writes the lookups down where `record` was given: its `flush` and `close`, how it is
+        doing; else None."""
+        return self.writer
 
     def __len__(self):
         return self.t.n_live
@@ -446,6 +536,10 @@ timer=None)
         self.t.n_hits = self.t.n_misses = 0
         self.n_inserts = self.t.n_updates = self.n_evictions = 0
         self.n_expirations = self.n_removals = self.n_refused = 0
+        if self.curve is not None:
+            self.curve.reset()
+            self.curve_from_lookups = 0
+            self.curve_from_ns = self.read_timer()
 
     def __sizeof__(self):
         """Bytes of the table itself, without keys and values."""
@@ -455,6 +549,8 @@ timer=None)
         size += self.t.expiry.n_allocated * (
             sizeof(int64_t) + sizeof(uint32_t) + sizeof(raudo_expiry_node)
         )
+        if self.curve is not None:
+            size += self.curve.__sizeof__()
         return size + self._policy.memory()
 
     def __reduce__(self):
@@ -471,6 +567,7 @@ timer=None)
             "weigher": self._weigher,
             "on_evict": self._listener,
             "timer": self._timer,
+            "advise": self.curve is not None,
         }
         entries = []
         for key, value in self.items():

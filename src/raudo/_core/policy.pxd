@@ -8,6 +8,7 @@ cdef extern from "table/table.h" nogil:
     const uint32_t FAILED "RAUDO_FAILED"
     const uint32_t MAX_ENTRIES "RAUDO_MAX_ENTRIES"
     const uint32_t HAS_EXPIRY "RAUDO_HAS_EXPIRY"
+    const uint32_t WATCHED "RAUDO_WATCHED"
     const int META_SHIFT "RAUDO_META_SHIFT"
     const uint32_t META_ONE "RAUDO_META_ONE"
 
@@ -57,6 +58,7 @@ cdef extern from "table/table.h" nogil:
         uint32_t n_allocated
         uint32_t free_head
         uint32_t has_timer
+        uint64_t watched_below
         uint32_t found
         raudo_expiry expiry
 
@@ -64,6 +66,8 @@ cdef extern from "table/table.h" nogil:
     void raudo_table_free(raudo_table *t) noexcept
     size_t raudo_table_size(const raudo_table *t) noexcept
     uint32_t raudo_fold_hash(int64_t hash) noexcept
+    bint raudo_is_watched(const raudo_table *t, uint32_t hash) noexcept
+    void raudo_watch(raudo_table *t, uint64_t below) noexcept
     bint raudo_is_moving(const raudo_table *t) noexcept
     void raudo_move(raudo_table *t, uint32_t n) noexcept
     const uint32_t MOVED_A_STEP "RAUDO_MOVED_A_STEP"

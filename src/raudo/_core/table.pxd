@@ -4,7 +4,9 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from raudo._core.curve cimport Curve
 from raudo._core.policy cimport Policy, raudo_table, slot_t
+from raudo._core.recorder cimport Recorder
 
 cdef extern from "entry/graves.h":
     ctypedef struct raudo_grave:
@@ -32,6 +34,9 @@ cdef enum:
     KEYS = 0  # of what a snapshot is taken
     VALUES = 1
     PAIRS = 2
+    LOOKED_UP = 0  # what those who watch are told of a key
+    STORED = 1
+    LEFT = 2  # removed or expired
 
 cdef uint64_t NO_WEIGHT_LIMIT
 
@@ -50,6 +55,8 @@ cdef class Table:
     cdef object _weigher, _listener, _timer
     cdef object guard  # a lock where the policy is Python code, else None
     cdef uint64_t n_inserts, n_evictions, n_expirations, n_removals, n_refused
+    cdef Curve curve  # these two watch, where they are not None
+    cdef Recorder writer
     cdef object __weakref__
 
     # Borrowed key in; a new reference out, or NULL: a miss, or an error where one is set.
@@ -97,6 +104,10 @@ cdef class Table:
     cdef int set_expiry(self, slot_t slot, int64_t at_ns) except -1
     @cython.final
     cdef bint is_past(self, slot_t slot, int64_t now) noexcept
+    @cython.final
+    cdef void watch(self, Curve curve, Recorder recorder) noexcept
+    @cython.final
+    cdef void observe(self, uint32_t hash, int what) noexcept
     @cython.final
     cdef int64_t read_timer(self) except? -1
     @cython.final

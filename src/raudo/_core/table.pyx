@@ -19,11 +19,19 @@ from cpython.ref cimport Py_INCREF as INCREF_OBJECT
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 
+from raudo._core.curve cimport (
+    Curve,
+    raudo_curve_forget,
+    raudo_curve_forget_all,
+    raudo_curve_look_up,
+    raudo_curve_store,
+)
 from raudo._core.policy cimport (
     HAS_EXPIRY,
     MOVED_A_STEP,
     NO_SLOT,
     RAUDO_HIT_MOVE,
+    WATCHED,
     Policy,
     PythonPolicy,
     raudo_entry,
@@ -32,6 +40,7 @@ from raudo._core.policy cimport (
     raudo_hit,
     raudo_index_slot,
     raudo_is_moving,
+    raudo_is_watched,
     raudo_list_move_to_tail,
     raudo_list_reset,
     raudo_move,
@@ -42,9 +51,11 @@ from raudo._core.policy cimport (
     raudo_table_init,
     raudo_take,
     raudo_unindex_slot,
+    raudo_watch,
     report_unraisable,
     slot_t,
 )
+from raudo._core.recorder cimport Recorder
 
 cdef extern from "Python.h":
     void Py_INCREF(PyObject *) noexcept
@@ -99,6 +110,7 @@ cdef enum:
 cdef tuple REASONS = ("capacity", "expired", "replaced", "removed")
 NO_WEIGHT_LIMIT = <uint64_t>-1
 cdef uint32_t ALL = <uint32_t>-1
+cdef uint64_t EVERY_KEY = 1 << 32
 
 
 @cython.trashcan(True)  # a chain of caches may be long
@@ -144,6 +156,8 @@ cdef class Table:
                 value = self.locate(key, hash, &gone)
             finally:
                 self.leave()
+        if self.t.watched_below:
+            self.observe(hash, LOOKED_UP)
         if gone.n:
             self.settle(&gone)
         return value
@@ -199,7 +213,12 @@ cdef class Table:
         cdef slot_t slot
         cdef PyObject *old_key
         cdef PyObject *old_value
-        if self.graves != NULL or self.t.n_live != self.max_entries or self.max_entries == 0:
+        if (
+            self.graves != NULL
+            or self.t.n_live != self.max_entries
+            or self.max_entries == 0
+            or (self.t.watched_below and raudo_is_watched(&self.t, hash))
+        ):
             return self.store_hashed(key, value, hash, OWN_TTL)
         cdef bint is_queue = self.t.hit_kind <= RAUDO_HIT_MOVE
         if is_queue:
@@ -240,6 +259,8 @@ cdef class Table:
         cdef int64_t now = 0, at_ns = NEVER
         if self.graves != NULL:
             raudo_graves_drop(&self.graves, DROPPED_BY_STORE)
+        if self.t.watched_below:
+            self.observe(hash, STORED)
         if self._weigher is not None:
             weight = self.weigh(key, value)
         if ttl_ns == OWN_TTL:
@@ -355,7 +376,7 @@ cdef class Table:
         e.key = key
         e.value = value
         e.hash = hash
-        e.meta = 0
+        e.meta = WATCHED if self.t.watched_below and raudo_is_watched(&self.t, hash) else 0
         raudo_index_slot(&self.t, hash, slot)
         self.t.n_live += 1
         self.t.version += 1
@@ -404,6 +425,8 @@ cdef class Table:
             else:
                 self.t.n_updates += 1
                 self.n_inserts -= 1  # comes back as an insert
+            if self.t.watched_below and reason != REPLACED:
+                self.observe(e.hash, LEFT)
             self._policy.on_remove(slot)
         self.forget(slot)
         return 0
@@ -506,6 +529,8 @@ cdef class Table:
         if self._listener is None and self.guard is None:
             self.n_removals += self.t.n_live
             self._policy.reset()  # before anything is dropped: a __del__ may set again
+            if self.curve is not None:
+                raudo_curve_forget_all(&self.curve.c)
             free_table(self, DROPPED_BY_CLEAR)
             return
         gone.n = 0
@@ -574,6 +599,30 @@ cdef class Table:
             if gone.n == 0:
                 return 0
             self.settle(&gone)
+
+    # --- who watches ---
+
+    cdef void watch(self, Curve curve, Recorder writer) noexcept:
+        """Have them see the lookups, those of the keys that they follow; None for nobody."""
+        cdef uint64_t below = 0
+        self.curve = curve
+        self.writer = writer
+        if writer is not None:
+            below = EVERY_KEY
+        elif curve is not None:
+            below = curve.c.below
+        raudo_watch(&self.t, below)
+
+    cdef void observe(self, uint32_t hash, int what) noexcept:
+        if self.curve is not None:
+            if what == LOOKED_UP:
+                raudo_curve_look_up(&self.curve.c, hash)
+            elif what == STORED:
+                raudo_curve_store(&self.curve.c, hash)
+            else:
+                raudo_curve_forget(&self.curve.c, hash)
+        if self.writer is not None and what == LOOKED_UP:
+            self.writer.note(hash)
 
     # --- time ---
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from raudo.cache.entries import unwrap
-from raudo.cache.sizes import estimate_bytes
+from raudo._core.sizes import estimate_bytes
 
 __all__ = ["OffLevel", "apportion", "weigh"]
 

@@ -27,7 +27,7 @@ from raudo.cache.keys import KeyEncodingError, encode_key
 from raudo.cache.l1 import OffLevel, apportion, weigh
 from raudo.cache.listener import Listener, OnEvict
 from raudo.cache.loading import MISSING
-from raudo.cache.sizes import estimate_bytes
+from raudo._core.sizes import estimate_bytes
 from raudo.cache.stats import Counters
 from raudo.cache.tags import Stamps, TagGenerations
 from raudo.cache.tiers.compressed import CompressedTier

@@ -10,8 +10,6 @@ import sys
 from itertools import islice
 from typing import Any
 
-__all__ = ["estimate_bytes"]
-
 # Objects looked at: an estimate costs about as many times 0.1 us.
 _BUDGET = 64
 _ITEMS_PER_CONTAINER = 16

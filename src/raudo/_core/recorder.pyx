@@ -1,0 +1,166 @@
+# cython: binding=False
+"""`Recorder`: writes which keys a cache was asked for, as keyed hashes, for `raudo cache replay`.
+
+Recording never raises into the lookup that is recorded, and makes no other thread wait: one block
+fills while another is written, with the GIL released. What comes while both are full is lost, and
+counted. The secret of the hashes is drawn anew for each recording and kept nowhere.
+"""
+
+cimport cython
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, strerror
+from posix.unistd cimport close, getpid, usleep
+
+import atexit
+import os
+import warnings
+import weakref
+
+MAGIC = b"RAUDOKY1"
+LIMIT_BYTES = 1 << 30
+
+cdef object _open = weakref.WeakSet()
+
+
+@cython.final
+cdef class Recorder:
+    """Recorder(path)
+--
+
+    Records lookups in a new file at `path`, 8 bytes each, in blocks of 4,096.
+
+    What is in the last block is written by `flush`, by `close`, when the cache goes and when the
+    interpreter ends; a process that is killed loses it. At 1 GiB the recording ends. A write that fails
+    ends it too: `error` says why, and a RuntimeWarning is given, once. A forked child does not record.
+
+    Raises OSError where the file cannot be made, and FileExistsError where something else than an older
+    recording, which is replaced, is there. One process records at a path. Thread-safe.
+    """
+
+    def __cinit__(self, path):
+        self.file = -1
+        self.path = os.path.abspath(os.fsdecode(path))
+        secret = os.urandom(16)
+        memcpy(self.secret, <const char *>secret, 16)
+        self.filling = <raudo_block *>malloc(sizeof(raudo_block))
+        self.spare = <raudo_block *>malloc(sizeof(raudo_block))
+        if self.filling == NULL or self.spare == NULL:
+            raise MemoryError
+        self.filling.n_keys = self.spare.n_keys = 0
+        self.owner = getpid()
+        self.room_bytes = LIMIT_BYTES - len(MAGIC)
+        self.file = make_file(self.path)
+        _open.add(self)
+
+    def __dealloc__(self):
+        self.write_out()
+        self.stop()
+        free(self.filling)
+        free(self.spare)
+
+    cdef void note(self, uint32_t hash) noexcept:
+        cdef raudo_block *block = self.filling
+        if self.file < 0:
+            return
+        if block.n_keys == BLOCK_KEYS:
+            self.n_lost += 1  # both blocks are full
+            return
+        block.keys[block.n_keys] = raudo_siphash(self.secret, hash)
+        block.n_keys += 1
+        self.n_recorded += 1
+        if block.n_keys == BLOCK_KEYS:
+            self.write_out()
+
+    cdef void write_out(self) noexcept:
+        """Write what is there, unless another thread is writing."""
+        cdef raudo_block *block = self.filling
+        cdef int file = self.file, number = 0
+        if self.is_writing or file < 0 or block.n_keys == 0:
+            return
+        if self.owner != getpid():
+            self.stop()  # after a fork: the file is the parent's
+            return
+        self.filling = self.spare
+        self.spare = block
+        self.is_writing = True
+        with nogil:
+            number = raudo_block_write(file, block)
+        self.is_writing = False
+        self.room_bytes -= BLOCK_HEADER + 8 * <int64_t>block.n_keys
+        if number:
+            self.error_number = number
+            self.n_lost += block.n_keys
+            self.n_recorded -= block.n_keys
+        block.n_keys = 0
+        if number or self.room_bytes <= 0:
+            self.stop()
+        if number:
+            warn(self)
+
+    cdef void stop(self) noexcept:
+        if self.file >= 0:
+            close(self.file)
+        self.file = -1
+
+    @property
+    def error(self):
+        """What ended the recording before its time, None where nothing did."""
+        return strerror(self.error_number).decode() if self.error_number else None
+
+    @property
+    def is_recording(self):
+        return self.file >= 0
+
+    def flush(self):
+        """Hand what is buffered to the system."""
+        while self.is_writing:
+            with nogil:
+                usleep(100)
+        self.write_out()
+
+    def close(self):
+        """Write what is buffered and end the recording; later lookups are not recorded."""
+        self.flush()
+        while self.is_writing:
+            with nogil:
+                usleep(100)
+        self.stop()
+
+    def __repr__(self):
+        state = self.error or ("recording" if self.file >= 0 else "closed")
+        return f"<Recorder {self.path!r}: {self.n_recorded} lookups, {state}>"
+
+    def __reduce__(self):
+        raise TypeError("a Recorder cannot be pickled: it has an open file of this process")
+
+
+cdef int make_file(str path) except -1:
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    cdef int file = os.open(path, flags, 0o600)
+    try:
+        start = os.pread(file, len(MAGIC), 0)
+        if start and start != MAGIC:
+            raise FileExistsError(
+                f"record: wanted a new file or an older recording, {path!r} is something else"
+            )
+        os.ftruncate(file, 0)
+        os.write(file, MAGIC)
+    except BaseException:
+        os.close(file)
+        raise
+    return file
+
+
+cdef void warn(Recorder recorder) noexcept:
+    # A filter may make an error of it; that is printed, not raised, as everywhere in a `noexcept`.
+    warnings.warn(
+        f"recording of lookups ended, {recorder.path}: {recorder.error}", RuntimeWarning, stacklevel=2
+    )
+
+
+def _flush_all():
+    for recorder in list(_open):
+        recorder.flush()
+
+
+atexit.register(_flush_all)
