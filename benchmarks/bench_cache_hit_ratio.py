@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from raudo import Cache, CacheStrategy
-from traces import belady_hits, synthetic, traces_in
+from raudo.cache.replay import belady_hits
+from traces import synthetic, traces_in
 
 SHARES = (0.001, 0.01, 0.05, 0.1, 0.25)
 FIXED = [each.value for each in CacheStrategy if each is not CacheStrategy.ADAPTIVE]

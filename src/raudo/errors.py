@@ -13,6 +13,7 @@
     ├── UnknownPool        KeyError            no pool of that name was created
     ├── CorruptEntry       ValueError          stored bytes that do not check out
     ├── ForbiddenType      TypeError           a stored value of a class that may not be loaded
+    ├── BadTrace           ValueError          a trace file that is cut off or not in its format
     ├── TierUnavailable    OSError             a cache level that cannot be opened or written
     ├── ExportError        OSError             rows that could not be written where they were to go
     └── MissingExtra       ImportError         an optional dependency that is not installed
@@ -27,6 +28,7 @@ import asyncio
 from concurrent.futures import BrokenExecutor
 
 __all__ = [
+    "BadTrace",
     "CircuitOpen",
     "Closed",
     "CorruptEntry",
@@ -105,6 +107,10 @@ class CorruptEntry(RaudoError, ValueError):
 
 class ForbiddenType(RaudoError, TypeError):
     """A value is of a class that may not travel to, or be loaded from, where others could write."""
+
+
+class BadTrace(RaudoError, ValueError):
+    """A trace file that is cut off or not in its format; the message names file and place."""
 
 
 class TierUnavailable(RaudoError, OSError):

@@ -105,7 +105,7 @@ def test_advice_is_near_an_exact_simulation(size):
     for key in keys:
         if sampler.follows(key):
             sampler.note(key)
-    for factor, advice in sampler.advise(len(keys), 100.0).items():
+    for factor, advice in sampler.advise(size, len(keys), 100.0, 1.0).items():
         exact = lru_hit_rate(keys, round(size * float(factor[:-1])))
         assert advice.hit_rate == pytest.approx(exact, abs=0.06)
 

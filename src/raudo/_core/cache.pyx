@@ -94,7 +94,7 @@ cdef enum:
     # Keys that a curve follows: this share of those that four times the cache's size would hold, but
     # at least so many, as a small sample errs, and at most so many, as a large one errs no less
     # (benchmarks/bench_cache_advisor.py).
-    FOLLOWS_ONE_IN = 10
+    FOLLOWS_ONE_IN = 20
     FOLLOWS_AT_LEAST = 2048
     FOLLOWS_AT_MOST = 8192
 

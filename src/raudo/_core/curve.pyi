@@ -55,9 +55,9 @@ class Curve:
     def __sizeof__(self) -> int: ...
 
 def sizes_around(max_size: int, low: int | None = None, high: int | None = None) -> list[int]:
-    """Return ascending sizes from an eighth to four times `max_size`, four to an octave.
+    """Return ascending sizes from an eighth to four times `max_size`, two to an octave.
 
-    With `low` and `high` they go from the lower of an eighth and `low` to four times the higher.
+    With `low` and `high` they reach down to `low` and up to `high` too.
     """
 
 def check_prices(cost_per_gb_hour: float | None, cost_per_miss: float | None) -> bool:

@@ -153,21 +153,21 @@ cdef uint32_t hash_of(object key) except? 0:
 
 
 def sizes_around(max_size, low=None, high=None):
-    """Return ascending sizes from an eighth to four times `max_size`, four to an octave.
+    """Return ascending sizes from an eighth to four times `max_size`, two to an octave.
 
-    With `low` and `high` they go from the lower of an eighth and `low` to four times the higher.
+    With `low` and `high` they reach down to `low` and up to `high` too.
     """
     first = max_size / 8 if low is None else min(max_size / 8, low)
-    last = 4 * max_size if high is None else 4 * max(max_size, high)
+    last = 4 * max_size if high is None else max(4 * max_size, high)
     found = {max(1, round(max_size * factor)) for factor in FACTORS}
     found.update(size for size in (low, high) if size is not None)
     steps = 0
-    while max_size * 2 ** (steps / 4) <= last:
-        found.add(max(1, round(max_size * 2 ** (steps / 4))))
+    while max_size * 2 ** (steps / 2) <= last:
+        found.add(max(1, round(max_size * 2 ** (steps / 2))))
         steps += 1
     steps = -1
-    while max_size * 2 ** (steps / 4) >= max(1, first):
-        found.add(round(max_size * 2 ** (steps / 4)))
+    while max_size * 2 ** (steps / 2) >= max(1, first):
+        found.add(round(max_size * 2 ** (steps / 2)))
         steps -= 1
     return sorted(found)
 

@@ -7,7 +7,7 @@ import math
 import os
 from typing import Any
 
-__all__ = ["check_arguments", "check_function", "check_ttl"]
+__all__ = ["check_arguments", "check_bounds", "check_function", "check_ttl"]
 
 _LEAST_DISK_BYTES = 4096
 
@@ -76,6 +76,22 @@ def check_arguments(
         raise TypeError(f"on_evict must be callable, got {on_evict!r}")
     if prefetch and loader is None:
         raise ValueError("prefetch=True needs a loader")
+
+
+def check_bounds(bounds: Any, max_size: int, levels: Any) -> tuple[int, int] | None:
+    """Return the bounds of `auto_resize`; raise where they are none."""
+    if bounds is None:
+        return None
+    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
+        raise TypeError(f"auto_resize must be a pair (lowest, highest) or None, got {bounds!r}")
+    low, high = bounds
+    _check_size("auto_resize[0]", low, sum(share > 0 for share in levels))  # one for each level
+    _check_size("auto_resize[1]", high, 1)
+    if not low <= max_size <= high:
+        raise ValueError(
+            f"auto_resize must have lowest <= max_size <= highest, got {low}, {max_size}, {high}"
+        )
+    return low, high
 
 
 def _check_size(name: str, value: Any, least: int) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from raudo._clock import Clock
 from raudo._core.cache import Cache
 from raudo.cache._forks import reset_after_fork
-from raudo.cache.advise import ReuseSampler
+from raudo.cache.advise import Prices, Resizer, ReuseSampler
 from raudo.cache.codecs import BlobCodec
 from raudo.cache.cold import ColdLevels, Fetched
 from raudo.cache.entries import Timed, Watched, parts_of, unwrap
@@ -63,15 +63,22 @@ class Levels:
         clock: Clock,
         tags: TagGenerations,
         on_evict: OnEvict | None,
+        bounds: tuple[int, int] | None,
+        prices: Prices | None,
     ) -> None:
         self.max_size = max_size
+        self.started_s = clock.monotonic()
+        self._shares = shares
         self.sizes = apportion(max_size, shares)
         self.lock = threading.RLock()
         self.codec = codec
         self.clock = clock
         self.tags = tags
         self.counters = Counters()
-        self.sampler = ReuseSampler(max_size)
+        self.sampler = ReuseSampler(max_size, bounds)
+        self._resizer: Resizer | None = None
+        if bounds is not None and prices is not None:
+            self._resizer = Resizer(self.sampler, bounds, prices, clock)
         self.is_closed = False
         self.cold: ColdLevels | None = None
         self.listener = Listener(on_evict, codec)
@@ -318,6 +325,7 @@ class Levels:
         with self.lock:
             self.check()
             self._replace_below(key)
+            self.sampler.note_stored(key)
             expires_ns, fresh_until, held_s = 0, math.inf, ttl
             if ttl is not None:
                 expires_ns = self.clock.time_ns() + round(ttl * 1e9)
@@ -330,7 +338,22 @@ class Levels:
                     64, self.counters.sets // (_SIZE_SAMPLE_MASK + 1) + 1
                 )
             self.l1.set(key, self._wrap(key, value, expires_ns, tags, fresh_until), held_s)
+            if self._resizer is not None and self._resizer.is_due():
+                self._resize(
+                    self._resizer.wanted(self.max_size, self.lookups(), self.bytes_per_entry())
+                )
             self._keep_bound()
+
+    def _resize(self, max_size: int) -> None:
+        """Change the size of every level; what is over it moves down within the call."""
+        if max_size == self.max_size:
+            return
+        self.max_size = max_size
+        self.sizes = apportion(max_size, self._shares)
+        if isinstance(self.l1, Cache):
+            self.l1.resize(self.sizes[0])
+        if self.l2 is not None:
+            self.l2.resize(self.sizes[1])
 
     def _replace_below(self, key: Hashable) -> None:
         has_cold = self.cold is not None and (self.cold.guards or self.cold.outbox)
@@ -370,6 +393,7 @@ class Levels:
         with self.lock:
             self.check()
             entry = self.l1.pop(key, MISSING)
+            self.sampler.note_removed(key)
             data = self.encode(key)
             was_valid = False
             if entry is not MISSING:
@@ -617,6 +641,15 @@ class Levels:
         """Return about how many bytes L1, L2 and what is below take."""
         l2 = self.l2.stats().bytes_used if self.l2 is not None else 0
         return self.l1_bytes(), l2, self.cold.bytes_used() if self.cold is not None else 0
+
+    def lookups(self) -> int:
+        """Return how many lookups there were, hits and misses of all levels."""
+        in_l1 = self.l1.stats()
+        return int(in_l1["hits"] + in_l1["misses"])
+
+    def bytes_per_entry(self) -> float:
+        """Return about how many bytes an entry takes, the mean of all levels."""
+        return sum(self.level_bytes()) / max(1, sum(self.level_sizes()))
 
     def l1_bytes(self) -> int:
         """Return about how many bytes L1's values take: exact weights, or the mean of a sample."""

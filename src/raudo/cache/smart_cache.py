@@ -20,9 +20,10 @@ from typing import Any, Self, TypeVar, overload
 from raudo._clock import SYSTEM_CLOCK, Clock
 from raudo._core.cache import Cache
 from raudo._core.front import Front
+from raudo._core.curve import check_prices
 from raudo._core.ready import Ready
-from raudo.cache._checks import check_arguments, check_ttl
-from raudo.cache.advise import Advice
+from raudo.cache._checks import check_arguments, check_bounds, check_ttl
+from raudo.cache.advise import Advice, Prices
 from raudo.cache.codecs import BlobCodec, Signer
 from raudo.cache.cold import ColdLevels
 from raudo.cache.entries import Timed, Watched
@@ -69,6 +70,10 @@ class SmartCache(Front):
         on_evict: Called as `on_evict(key, value, reason)` for what the cache lets go of on its own,
             `"capacity"` or `"expired"`; the value is None where it can no longer be read.
         max_disk_bytes: Bound on the bytes of L3's files.
+        auto_resize: `(lowest, highest)` number of entries, between which the cache takes the size
+            that costs least by the two prices, looked for at most once a minute.
+        cost_per_gb_hour: What 10**9 bytes of entries cost an hour.
+        cost_per_miss: What a miss costs, in the same currency.
         clock: Where the time comes from.
 
     Thread-safe, and bound to no event loop. L1 hands out the object that was stored, not a copy:
@@ -94,6 +99,9 @@ class SmartCache(Front):
         name: str | None = None,
         on_evict: Callable[[Any, Any, str], object] | None = None,
         max_disk_bytes: int = 1 << 30,
+        auto_resize: tuple[int, int] | None = None,
+        cost_per_gb_hour: float | None = None,
+        cost_per_miss: float | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         check_arguments(
@@ -108,8 +116,14 @@ class SmartCache(Front):
             on_evict=on_evict,
             max_disk_bytes=max_disk_bytes,
         )
+        bounds = check_bounds(auto_resize, max_size, levels)
+        self._prices = None
+        if cost_per_gb_hour is not None or cost_per_miss is not None:
+            check_prices(cost_per_gb_hour, cost_per_miss)
+            self._prices = Prices(cost_per_gb_hour or 0.0, cost_per_miss or 0.0)
+        if bounds is not None and self._prices is None:
+            raise ValueError("auto_resize: needs cost_per_gb_hour and cost_per_miss, got neither")
         self.name = name if name is not None else f"cache-{next(_numbers)}"
-        self.max_size = max_size
         self.default_ttl = default_ttl
         self._loader = loader
         self._clock = clock
@@ -130,6 +144,8 @@ class SmartCache(Front):
             clock=clock,
             tags=TagGenerations(clock=clock),
             on_evict=on_evict,
+            bounds=bounds,
+            prices=self._prices,
         )
         reports = on_evict is not None
 
@@ -146,7 +162,7 @@ class SmartCache(Front):
             if path is not None:
                 disk = DiskTier(
                     path,
-                    max_entries=max_size,
+                    max_entries=max_size if bounds is None else bounds[1],
                     max_bytes=max_disk_bytes,
                     on_evict=levels_.left_tier,
                     report_values=reports,
@@ -605,6 +621,11 @@ class SmartCache(Front):
     ) -> None:
         self.close_nowait()
 
+    @property
+    def max_size(self) -> int:
+        """Most entries, over all levels."""
+        return self._levels.max_size
+
     def __len__(self) -> int:
         return sum(self._levels.level_sizes())
 
@@ -632,15 +653,24 @@ class SmartCache(Front):
         """Return the statistics as samples for a monitor."""
         return list(samples_of(self.get_stats(), self.name))
 
-    def advise(self) -> dict[str, Advice]:
+    def advise(
+        self, *, cost_per_gb_hour: float | None = None, cost_per_miss: float | None = None
+    ) -> dict[str, Advice]:
         """Return the hit rate to expect at `0.5x`, `1x`, `2x` and `4x` of the size.
 
         From a sample of the lookups so far; each with the entries and about the bytes it would be.
+        With prices, given here or to the cache, each has its `cost_per_hour` too, and `cheapest` is
+        the size at which memory (by 10**9 bytes) and misses cost least.
         """
-        stats = self.get_stats()
-        sizes, used = self._levels.level_sizes(), self._levels.level_bytes()
-        per_entry = sum(used) / max(1, sum(sizes))
-        return self._levels.sampler.advise(stats["hits"] + stats["misses"], per_entry)
+        prices = self._prices
+        if check_prices(cost_per_gb_hour, cost_per_miss):
+            prices = Prices(cost_per_gb_hour or 0.0, cost_per_miss or 0.0)
+        levels = self._levels
+        with levels.lock:
+            hours = (self._clock.monotonic() - levels.started_s) / 3600
+            return levels.sampler.advise(
+                levels.max_size, levels.lookups(), levels.bytes_per_entry(), hours, prices
+            )
 
 
 async def _call(loader: Loader, key: Hashable) -> Any:

@@ -17,7 +17,7 @@ from raudo.errors import RaudoError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("analyze", "bench", "info")
+COMMANDS = ("analyze", "bench", "cache", "info")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -90,17 +90,29 @@ class CompressedTier:
             else:
                 self._blobs[key] = blob
                 self._bytes += weight
-            while len(self._blobs) > self.max_entries or (
-                self.max_bytes is not None and self._bytes > self.max_bytes
-            ):
-                oldest = next(iter(self._blobs))
-                reason = "expired" if self._is_expired(self._blobs[oldest]) else "capacity"
-                gone.append((oldest, self._remove(oldest), reason))
-                if reason == "expired":
-                    self._expirations += 1
-                else:
-                    self._evictions += 1
+            self._push_out(gone)
         self._report(gone)
+
+    def resize(self, max_entries: int) -> None:
+        """Change the bound, pushing out what is over it."""
+        gone: list[tuple[bytes, Blob, str]] = []
+        with self._lock:
+            self.max_entries = max_entries
+            self._push_out(gone)
+        self._report(gone)
+
+    def _push_out(self, gone: list[tuple[bytes, Blob, str]]) -> None:
+        """Move the oldest to `gone` until the bounds hold."""
+        while len(self._blobs) > self.max_entries or (
+            self.max_bytes is not None and self._bytes > self.max_bytes
+        ):
+            oldest = next(iter(self._blobs))
+            reason = "expired" if self._is_expired(self._blobs[oldest]) else "capacity"
+            gone.append((oldest, self._remove(oldest), reason))
+            if reason == "expired":
+                self._expirations += 1
+            else:
+                self._evictions += 1
 
     def drop_nowait(self, key: bytes) -> bool:
         return self.take(key) is not None
