@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
+from raudo._core.sizes import estimate_bytes
 from raudo.cache import SmartCache
 from raudo.cache.advise import ReuseSampler
-from raudo._core.sizes import estimate_bytes
 from raudo.cache.tags import TagGenerations
 from raudo.testing import FakeClock
 

@@ -392,6 +392,75 @@ def test_advice_tells_a_loop_that_does_not_fit():
     assert advice["2x"].bytes == pytest.approx(2 * advice["1x"].bytes, rel=0.01)
 
 
+def test_writing_ahead_counts_as_being_there():
+    with SmartCache(100, levels=(1, 0, 0)) as cache:
+        for n in range(50):
+            cache.set_nowait(n, n)
+        assert all(cache.get_nowait(n) is not None for n in range(50))
+        assert cache.advise()["1x"].hit_rate == 1.0
+        cache.delete_nowait(7)
+        cache.get_nowait(7)
+        assert cache.advise()["1x"].hit_rate == pytest.approx(50 / 51)
+
+
+def loop_through(cache, n_keys, n_lookups, clock, seconds):
+    for n in range(n_lookups):
+        if cache.get_nowait(n % n_keys) is None:
+            cache.set_nowait(n % n_keys, "x" * 100)
+    clock.advance(seconds)
+    cache.set_nowait("now", 1)
+
+
+@pytest.mark.parametrize("levels", [(1, 0, 0), (0.2, 0.8, 0), (0.2, 0.3, 0.5)])
+def test_the_size_follows_what_is_cheapest(levels, tmp_path):
+    clock = FakeClock()
+    with SmartCache(
+        200,
+        "lru",
+        levels=levels,
+        path=tmp_path if levels[2] else None,
+        auto_resize=(50, 1000),
+        cost_per_gb_hour=100.0,
+        cost_per_miss=0.001,
+        clock=clock,
+    ) as cache:
+        loop_through(cache, 300, 9000, clock, 30)
+        assert cache.max_size == 200  # within the minute
+        loop_through(cache, 300, 9000, clock, 60)
+        assert cache.max_size == 400  # the loop fits, at no more than twice the size
+        assert cache.get_stats()["max_size"] == 400
+        loop_through(cache, 300, 9000, clock, 60)
+        assert cache.max_size == 400
+        assert sum(1 for n in range(300) if cache.get_nowait(n) is not None) > 250
+        assert cache.advise()["cheapest"].cost_per_hour is not None
+        for _ in range(5):
+            loop_through(cache, 20, 9000, clock, 60)
+        assert cache.max_size == 50  # 20 keys are all that is asked for
+        assert len(cache) <= 50
+        stats = cache.get_stats()
+        gone = sum(stats[name] for name in ("evictions", "expirations", "deletions", "replaced"))
+        assert stats["sets"] == len(cache) + gone
+
+
+def test_an_open_end_of_prices_or_bounds_is_refused():
+    prices = {"cost_per_gb_hour": 1.0, "cost_per_miss": 1.0}
+    for bounds, says in [
+        ((50, 80), "lowest <= max_size <= highest, got 50, 100, 80"),
+        ((1, 200), r"auto_resize\[0\] must be at least 3, got 1"),
+    ]:
+        with pytest.raises(ValueError, match=says):
+            SmartCache(100, auto_resize=bounds, **prices)
+    for bounds in (5, (1,), ("a", "b"), (1.5, 200)):
+        with pytest.raises(TypeError, match="auto_resize"):
+            SmartCache(100, auto_resize=bounds, **prices)
+    with pytest.raises(ValueError, match="auto_resize: needs cost_per_gb_hour and cost_per_miss"):
+        SmartCache(100, auto_resize=(50, 200))
+    with pytest.raises(ValueError, match="cost_per_miss: wanted too"):
+        SmartCache(100, cost_per_gb_hour=1.0)
+    with SmartCache(100) as cache, pytest.raises(ValueError, match="cost_per_gb_hour: wanted too"):
+        cache.advise(cost_per_miss=1.0)
+
+
 # --- the end ----------------------------------------------------------------------------------
 
 

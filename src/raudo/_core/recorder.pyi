@@ -9,7 +9,7 @@ class Recorder:
     """Records lookups in a new file at `path`, 8 bytes each, in blocks of 4,096.
 
     What is in the last block is written by `flush`, by `close`, when the cache goes and when the
-    interpreter ends; a process that is killed loses it. At 1 GiB the recording ends. A write that fails
+    interpreter ends; a process that is killed loses it. Before 1 GiB is full the recording ends. A write that fails
     ends it too: `error` says why, and a RuntimeWarning is given, once. A forked child does not record.
 
     Raises OSError where the file cannot be made, and FileExistsError where something else than an older

@@ -30,7 +30,7 @@ cdef class Recorder:
     Records lookups in a new file at `path`, 8 bytes each, in blocks of 4,096.
 
     What is in the last block is written by `flush`, by `close`, when the cache goes and when the
-    interpreter ends; a process that is killed loses it. At 1 GiB the recording ends. A write that fails
+    interpreter ends; a process that is killed loses it. Before 1 GiB is full the recording ends. A write that fails
     ends it too: `error` says why, and a RuntimeWarning is given, once. A forked child does not record.
 
     Raises OSError where the file cannot be made, and FileExistsError where something else than an older
@@ -53,18 +53,22 @@ cdef class Recorder:
         _open.add(self)
 
     def __dealloc__(self):
-        self.write_out()
-        self.stop()
+        if self.file >= 0:
+            self.write_out()
+            self.stop()
         free(self.filling)
         free(self.spare)
 
     cdef void note(self, uint32_t hash) noexcept:
-        cdef raudo_block *block = self.filling
+        cdef raudo_block *block
         if self.file < 0:
             return
-        if block.n_keys == BLOCK_KEYS:
-            self.n_lost += 1  # both blocks are full
-            return
+        if self.filling.n_keys == BLOCK_KEYS:  # filled while the other was written
+            self.write_out()
+            if self.filling.n_keys == BLOCK_KEYS or self.file < 0:
+                self.n_lost += 1
+                return
+        block = self.filling
         block.keys[block.n_keys] = raudo_siphash(self.secret, hash)
         block.n_keys += 1
         self.n_recorded += 1
@@ -92,7 +96,7 @@ cdef class Recorder:
             self.n_lost += block.n_keys
             self.n_recorded -= block.n_keys
         block.n_keys = 0
-        if number or self.room_bytes <= 0:
+        if number or self.room_bytes < BLOCK_HEADER + 8 * BLOCK_KEYS:
             self.stop()
         if number:
             warn(self)
@@ -101,6 +105,9 @@ cdef class Recorder:
         if self.file >= 0:
             close(self.file)
         self.file = -1
+        self.n_lost += self.filling.n_keys
+        self.n_recorded -= self.filling.n_keys
+        self.filling.n_keys = 0
 
     @property
     def error(self):

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
-from raudo.cache.entries import unwrap
 from raudo._core.sizes import estimate_bytes
+from raudo.cache.entries import unwrap
 
 __all__ = ["OffLevel", "apportion", "weigh"]
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from raudo._clock import Clock
 from raudo._core.cache import Cache
+from raudo._core.sizes import estimate_bytes
 from raudo.cache._forks import reset_after_fork
 from raudo.cache.advise import Prices, Resizer, ReuseSampler
 from raudo.cache.codecs import BlobCodec
@@ -27,7 +28,6 @@ from raudo.cache.keys import KeyEncodingError, encode_key
 from raudo.cache.l1 import OffLevel, apportion, weigh
 from raudo.cache.listener import Listener, OnEvict
 from raudo.cache.loading import MISSING
-from raudo._core.sizes import estimate_bytes
 from raudo.cache.stats import Counters
 from raudo.cache.tags import Stamps, TagGenerations
 from raudo.cache.tiers.compressed import CompressedTier

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         cells = [_cell(keys, make(size)) for size in sizes]
         print(f"{name:24}" + "".join(f" {cell:>16}" for cell in cells), flush=True)
     best = [100 * belady_hits(keys, size) / len(keys) for size in sizes]
-    print(f"{'Belady (knows the future)':24}" + "".join(f"{each:9.2f}        " for each in best))
+    print(f"{'Belady (the optimum)':24}" + "".join(f"{each:9.2f}        " for each in best))
     return 0
 
 

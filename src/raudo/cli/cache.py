@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     replay.add_argument("--no-peers", action="store_true", help="leave other libraries out")
     for action in (advise, replay):
+        action.set_defaults(prog=action.prog)
         action.add_argument("trace", metavar="TRACE", help=_TRACE)
         action.add_argument(
             "--size",
