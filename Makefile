@@ -30,6 +30,7 @@ bench-check: build  ## every benchmark runs, once and small; the core takes no m
 	$(PYTHON) benchmarks/claims.py --quick
 	$(PYTHON) benchmarks/bench_cache_hit_ratio.py --quick
 	$(PYTHON) benchmarks/bench_cache_weights.py --quick
+	$(PYTHON) benchmarks/bench_cache_advisor.py --quick
 	$(PYTHON) -m raudo bench cache --quick
 	$(PYTHON) benchmarks/instructions.py --check
 

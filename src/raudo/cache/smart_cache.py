@@ -19,8 +19,8 @@ from typing import Any, Self, TypeVar, overload
 
 from raudo._clock import SYSTEM_CLOCK, Clock
 from raudo._core.cache import Cache
-from raudo._core.front import Front
 from raudo._core.curve import check_prices
+from raudo._core.front import Front
 from raudo._core.ready import Ready
 from raudo.cache._checks import check_arguments, check_bounds, check_ttl
 from raudo.cache.advise import Advice, Prices

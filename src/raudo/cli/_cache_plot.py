@@ -10,7 +10,7 @@ __all__ = ["curves"]
 
 _WIDTH, _HEIGHT = 720, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 24, 48
-# Told apart without colour vision too (Okabe and Ito, "Color Universal Design", 2008); by dashes too.
+# Told apart without colour vision (Okabe and Ito, "Color Universal Design", 2008), by dashes too.
 _STROKES = (("#0072b2", ""), ("#d55e00", "6 4"), ("#009e73", "2 3"))
 
 
