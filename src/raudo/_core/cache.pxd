@@ -11,4 +11,3 @@ cdef class Cache(Table):
     cdef uint64_t curve_from_lookups  # and after how many
 
     cdef int start_curve(self, object maxsize) except -1
-    cdef double bytes_per_entry(self) except -1

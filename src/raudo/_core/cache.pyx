@@ -21,6 +21,7 @@ from raudo._core.policy cimport (
     slot_t,
 )
 from raudo._core.recorder cimport Recorder
+from raudo._core.sizes cimport entry_bytes
 from raudo._core.table cimport (
     KEYS,
     NEVER,
@@ -44,7 +45,6 @@ import raudo._core.lru
 import raudo._core.queues
 from raudo._core.curve import advise as advise_by, sizes_around
 from raudo._core.loading import Load
-from raudo._core.sizes import estimate_bytes
 
 cdef extern from "Python.h":
     void Py_INCREF(PyObject *) noexcept
@@ -90,7 +90,6 @@ cdef extern from "entry/find.h":
 cdef object MISSING = object()
 
 cdef enum:
-    SIZED = 256  # entries whose bytes stand for those of all
     # Keys that a curve follows: this share of those that four times the cache's size would hold, but
     # at least so many, as a small sample errs, and at most so many, as a large one errs no less
     # (benchmarks/bench_cache_advisor.py).
@@ -417,31 +416,12 @@ timer=None, advise=False, record=None)
         return advise_by(
             self.curve,
             self.max_entries,
-            self.bytes_per_entry(),
+            entry_bytes(&self.t),
             lookups=self.t.n_hits + self.t.n_misses - self.curve_from_lookups,
             hours=(self.read_timer() - self.curve_from_ns) / 3.6e12,
             cost_per_gb_hour=cost_per_gb_hour,
             cost_per_miss=cost_per_miss,
         )
-
-    cdef double bytes_per_entry(self) except -1:
-        cdef uint32_t slot = 0, step = self.t.n_entries // SIZED + 1
-        cdef list sample = []
-        cdef double total = 0
-        while slot < self.t.n_entries:  # allocating may run the collector, and so anything
-            if self.t.entries[slot].key != NULL:
-                key = <object>self.t.entries[slot].key
-                value = <object>self.t.entries[slot].value
-                sample.append(key)
-                sample.append(value)
-            slot += step
-        for each in sample:
-            total += estimate_bytes(each)
-        if sample:
-            total /= len(sample) // 2
-        if self.t.n_live:
-            total += raudo_table_size(&self.t) / <double>self.t.n_live
-        return total
 
     @property
     def recorder(self):

@@ -10,6 +10,10 @@ import sys
 from itertools import islice
 from typing import Any
 
+from libc.stdint cimport uint32_t
+
+from raudo._core.policy cimport raudo_table, raudo_table_size
+
 # Objects looked at: an estimate costs about as many times 0.1 us.
 _BUDGET = 64
 _ITEMS_PER_CONTAINER = 16
@@ -58,3 +62,24 @@ def _estimate_items(items: Any, n: int, budget: list[int], depth: int) -> int:
     except RuntimeError:  # another thread changed the container under us
         pass
     return total * n // seen if seen else 0
+
+
+cdef double entry_bytes(raudo_table *t) except -1:
+    """The mean of key, value and their place in the table, from up to 256 entries."""
+    cdef uint32_t slot = 0, step = t.n_entries // 256 + 1
+    cdef list sample = []
+    cdef double total = 0
+    while slot < t.n_entries:  # allocating may run the collector, and so anything
+        if t.entries[slot].key != NULL:
+            key = <object>t.entries[slot].key
+            value = <object>t.entries[slot].value
+            sample.append(key)
+            sample.append(value)
+        slot += step
+    for each in sample:
+        total += estimate_bytes(each)
+    if sample:
+        total /= len(sample) // 2
+    if t.n_live:
+        total += raudo_table_size(t) / <double>t.n_live
+    return total
