@@ -366,7 +366,10 @@ timer=None, advise=False, record=None)
         cdef int64_t ttl_ns = ttl_to_ns(ttl)
         pairs = mapping.items() if isinstance(mapping, Mapping) else mapping
         for key, value in pairs:
-            self.store(<PyObject *>key, <PyObject *>value, ttl_ns)
+            if ttl_ns == OWN_TTL:
+                self.put(<PyObject *>key, <PyObject *>value)
+            else:
+                self.store(<PyObject *>key, <PyObject *>value, ttl_ns)
 
     def update(self, other=(), /, **more):
         if isinstance(other, Mapping):

@@ -24,7 +24,11 @@ class CachedMethod:
 
     __wrapped__: Callable[..., Any]
     def __new__(
-        cls, fn: Callable[..., Any], build: Callable[[Callable[..., Any], int], Memo], *, is_method: bool
+        cls,
+        fn: Callable[..., Any],
+        build: Callable[[Callable[..., Any], int], Memo],
+        *,
+        is_method: bool,
     ) -> Self:
         """Have `build(fn, n_skipped)` make a memo that leaves so many arguments out of keys."""
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
