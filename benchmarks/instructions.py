@@ -103,6 +103,8 @@ OPERATIONS: dict[str, Callable[[], Callable[[int], None]]] = {
     "adaptive: update": lambda: _stores(_filled("adaptive"), False),
     "adaptive: insert, evict": lambda: _stores(_filled("adaptive"), True),
     "adaptive: get_many(100), a key": lambda: _many(_filled("adaptive")),
+    "ml: get, hit": lambda: _calls(_filled("ml").get),
+    "ml: insert, evict": lambda: _stores(_filled("ml"), True),
     "lru: get, hit": lambda: _calls(_filled("lru").get),
     "lru: insert, evict": lambda: _stores(_filled("lru"), True),
     "lru_cache: hit": lambda: _calls(_remembered()),

@@ -165,15 +165,18 @@ again:
 
 #define RAUDO_EXPIRING ((PyObject *)(uintptr_t)2)
 
-/* A hit on an entry that expires or that somebody watches: the value, or RAUDO_UNSURE. While nothing at
- * all has expired the clock and the next to expire tell enough: the entry's own time is not looked at. */
+/* A hit on an entry that expires, is stamped, or that somebody watches: the value, or RAUDO_UNSURE. While
+ * nothing at all has expired the clock and the next to expire tell enough: the entry's own time is not
+ * looked at. */
 static inline PyObject *raudo_get_expiring(raudo_table *t, uint32_t slot) {
     raudo_entry *e = &t->entries[slot];
     if (e->meta & (RAUDO_WATCHED | t->call_mask) || t->has_timer) return RAUDO_UNSURE;
-    const int64_t now = raudo_coarse_ns(), next = t->expiry.heap[0].at_ns;
-    if (next - now <= RAUDO_COARSE_LAG_NS) {
-        if (next <= now) return RAUDO_UNSURE; /* something is to be dropped */
-        if (raudo_has_passed(t->expiry.at_ns[slot])) return RAUDO_UNSURE;
+    if (e->meta & RAUDO_HAS_EXPIRY) {
+        const int64_t now = raudo_coarse_ns(), next = t->expiry.heap[0].at_ns;
+        if (next - now <= RAUDO_COARSE_LAG_NS) {
+            if (next <= now) return RAUDO_UNSURE; /* something is to be dropped */
+            if (raudo_has_passed(t->expiry.at_ns[slot])) return RAUDO_UNSURE;
+        }
     }
     if (raudo_hit(t, slot)) return RAUDO_UNSURE;
     t->n_hits++;
@@ -209,8 +212,8 @@ static inline PyObject *raudo_get_plain(raudo_table *t, PyObject *key, uint32_t 
 }
 
 /* The same for the commonest of keys, an int below 2**60 or a str of ASCII that knows its hash, without
- * a call: a function made of this has no registers to save, a fifth of a hit. Of an entry that expires it
- * says RAUDO_EXPIRING, and `found` is its slot. */
+ * a call: a function made of this has no registers to save, a fifth of a hit. Of an entry that expires or is
+ * stamped it says RAUDO_EXPIRING, and `found` is its slot. */
 static inline Py_ALWAYS_INLINE PyObject *raudo_quickest_get(raudo_table *t, PyObject *key) {
     const int is_text = PyUnicode_CheckExact(key);
     Py_hash_t h;
@@ -241,6 +244,10 @@ static inline Py_ALWAYS_INLINE PyObject *raudo_quickest_get(raudo_table *t, PyOb
         }
         if (t->hit_kind != RAUDO_HIT_MARK) {
             if (t->hit_kind == RAUDO_HIT_CALL) return RAUDO_UNSURE;
+            if (t->hit_kind == RAUDO_HIT_STAMP) {
+                t->found = (uint32_t)(e - t->entries);
+                return RAUDO_EXPIRING;
+            }
             if (t->hit_kind == RAUDO_HIT_MOVE) {
                 raudo_list_move_to_tail(t->entries, &t->order, (uint32_t)(e - t->entries));
             }

@@ -10,6 +10,7 @@
 #include "table/block.h"
 #include "table/expiry.h"
 #include "table/index.h"
+#include "table/usage.h"
 
 #define RAUDO_FAILED (UINT32_MAX - 1u)
 #define RAUDO_MAX_ENTRIES (1u << 29) /* the index is twice as long, and below 2**31 */
@@ -34,6 +35,7 @@ typedef enum {
     RAUDO_HIT_NOTHING, /* FIFO, TTL: `order` is all there is to the policy, its head leaves first */
     RAUDO_HIT_MOVE,    /* LRU: the same, and a hit splices to the tail */
     RAUDO_HIT_MARK,    /* SIEVE, S3-FIFO, ADAPTIVE: a counter in meta, up to 3 */
+    RAUDO_HIT_STAMP,   /* ML: the entry's usage, which is kept in `prev` and `next` */
     RAUDO_HIT_CALL     /* whatever else: Policy.on_hit */
 } raudo_hit_kind;
 
@@ -42,7 +44,7 @@ typedef struct {
     raudo_index index;
     uint32_t n_live;
     uint32_t hit_kind;
-    uint32_t call_mask; /* RAUDO_HIT_MARK: entries with one of these bits call Policy.on_hit */
+    uint32_t call_mask; /* MARK, STAMP: entries with one of these bits call Policy.on_hit */
     uint32_t is_plain;  /* a set has nobody to ask or tell: no weigher, listener, own ttl, lock */
     uint64_t n_hits, n_misses, n_updates;
     uint64_t version; /* grows whenever anything moves: see raudo_find */
@@ -57,6 +59,8 @@ typedef struct {
     uint32_t n_moved;
     uint32_t found; /* see raudo_quickest_get */
     raudo_expiry expiry;
+    uint32_t n_stamped; /* with hits and updates: the requests so far, see raudo_request_count */
+    const uint32_t *weights; /* by slot; NULL without a weigher */
 } raudo_table;
 
 static inline void raudo_table_init(raudo_table *t) {
@@ -266,21 +270,28 @@ static inline void raudo_list_move_to_tail(raudo_entry *entries, raudo_list *lis
     raudo_list_append(entries, list, slot);
 }
 
+/* The clock of usage: requests that found an entry or made one; wraps. */
+static inline uint32_t raudo_request_count(const raudo_table *t) {
+    return (uint32_t)(t->n_hits + t->n_updates) + t->n_stamped;
+}
+
 /* Apply a hit. Returns 1 where Policy.on_hit must be called for it. */
 static inline int raudo_hit(raudo_table *t, uint32_t slot) {
     raudo_entry *e = &t->entries[slot];
-    switch (t->hit_kind) {
-    case RAUDO_HIT_NOTHING:
-        return 0;
-    case RAUDO_HIT_MARK: /* only ever written when it changes: the line stays clean when hot */
+    if (t->hit_kind == RAUDO_HIT_MARK) { /* first, for the default: a switch would jump by a table */
+        /* only ever written when it changes: the line stays clean when hot */
         if ((e->meta & RAUDO_MARKS) != RAUDO_MARKS) e->meta += RAUDO_META_ONE;
         return (e->meta & t->call_mask) != 0;
-    case RAUDO_HIT_MOVE:
+    }
+    if (t->hit_kind == RAUDO_HIT_MOVE) {
         raudo_list_move_to_tail(t->entries, &t->order, slot);
         return 0;
-    default:
-        return 1;
     }
+    if (t->hit_kind == RAUDO_HIT_STAMP) {
+        raudo_usage_touch(&e->prev, &e->next, raudo_request_count(t));
+        return (e->meta & t->call_mask) != 0;
+    }
+    return t->hit_kind == RAUDO_HIT_CALL;
 }
 
 /* --- a full cache's every insert --- */

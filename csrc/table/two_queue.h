@@ -19,7 +19,6 @@ typedef struct {
     uint32_t ghost_divisor; /* remembers entries/divisor * 9/10 newcomers that left; 0: none */
     uint32_t has_hand;      /* the main queue is passed by a hand and keeps its order (SIEVE) */
     uint32_t clears;        /* being passed takes all marks, not one */
-    uint32_t newest_first;  /* the last newcomer leaves, unless it was used: for long loops */
 } raudo_two_queue_rule;
 
 typedef struct {
@@ -89,10 +88,10 @@ static inline uint32_t raudo_two_queue_victim(raudo_two_queue *q, raudo_table *t
         uint32_t slot;
         raudo_entry *e;
         if (q->small.length >= small_share || q->main.length == 0) {
-            slot = q->rule.newest_first ? q->small.tail : q->small.head;
+            slot = q->small.head;
             e = &entries[slot];
             if ((e->meta & RAUDO_MARKS) < q->rule.promote_at * RAUDO_META_ONE) {
-                if (e->key != NULL) raudo_prefetch(t, q->rule.newest_first ? e->prev : e->next);
+                if (e->key != NULL) raudo_prefetch(t, e->next);
                 return slot;
             }
             raudo_list_remove(entries, &q->small, slot);
@@ -120,51 +119,6 @@ static inline uint32_t raudo_two_queue_victim(raudo_two_queue *q, raudo_table *t
 
 static inline size_t raudo_two_queue_memory(const raudo_two_queue *q) {
     return raudo_ghost_size(&q->ghost);
-}
-
-/* --- the same in miniature: hashes only, to see how a rule would do --- */
-
-typedef struct {
-    raudo_table t;
-    raudo_two_queue queue;
-    uint32_t capacity;
-    uint32_t n_hits;
-} raudo_mini_cache;
-
-static inline void raudo_mini_free(raudo_mini_cache *m) {
-    raudo_table_free(&m->t);
-    raudo_two_queue_reset(&m->queue);
-    m->n_hits = 0;
-}
-
-static inline void raudo_mini_init(raudo_mini_cache *m, raudo_two_queue_rule rule) {
-    *m = (raudo_mini_cache){.queue.rule = rule};
-    raudo_table_init(&m->t);
-    raudo_two_queue_reset(&m->queue);
-}
-
-/* One request. Without memory it forgets the request. */
-static inline void raudo_mini_request(raudo_mini_cache *m, uint32_t hash) {
-    raudo_table *t = &m->t;
-    uint32_t slot = raudo_find_hash(t, hash);
-    if (slot != RAUDO_NO_SLOT) {
-        m->n_hits++;
-        raudo_two_queue_mark(&t->entries[slot]);
-        return;
-    }
-    if (t->n_live >= m->capacity) {
-        slot = raudo_two_queue_victim(&m->queue, t);
-        raudo_two_queue_evict(&m->queue, t, slot);
-        raudo_unindex_slot(t, slot);
-        t->n_live--;
-        raudo_give_back(t, slot);
-    }
-    if (raudo_reserve(t, m->capacity) < 0) return;
-    slot = raudo_take(t);
-    t->entries[slot] = (raudo_entry){.hash = hash};
-    raudo_index_slot(t, hash, slot);
-    t->n_live++;
-    raudo_two_queue_insert(&m->queue, t, slot);
 }
 
 #endif

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-COMPILED = ("adaptive", "fifo", "lfu", "lru", "s3fifo", "sieve", "ttl")
+COMPILED = ("adaptive", "fifo", "lfu", "lru", "ml", "s3fifo", "sieve", "tinylfu", "ttl")

@@ -26,11 +26,12 @@ from reference.lfu_model import LfuModel
 from reference.lru_model import LruModel
 from reference.s3fifo_model import S3FifoModel
 from reference.sieve_model import SieveModel
+from reference.tinylfu_model import TinyLfuModel
 from reference.ttl_model import TtlModel
 
 MODELS = {
     model.name: model
-    for model in (LruModel, FifoModel, LfuModel, SieveModel, S3FifoModel, TtlModel)
+    for model in (LruModel, FifoModel, LfuModel, SieveModel, S3FifoModel, TinyLfuModel, TtlModel)
 }
 KEYS = st.one_of(st.integers(0, 15), st.sampled_from(["a", "b", ("c", 1)]))
 TTLS = st.sampled_from([None, None, 1.0, 2.0, 5.0, math.inf])
@@ -259,5 +260,6 @@ def test_compiled_policy_follows_its_model(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parallel_threads(1)
-def test_adaptive_obeys_the_contract_whoever_it_evicts() -> None:
-    run(type("adaptive", (CacheMachine,), {"strategy": "adaptive", "make_policy": AnyModel}))
+@pytest.mark.parametrize("name", ["adaptive", "ml"])
+def test_policy_obeys_the_contract_whoever_it_evicts(name: str) -> None:
+    run(type(name, (CacheMachine,), {"strategy": name, "make_policy": AnyModel}))

@@ -38,6 +38,7 @@ class CacheModel:
         self.counts["refused"] = 0
         self.n_sets = 0
         self.n_reported = 0
+        policy.resize(maxsize)
 
     # --- what a caller sees ---
 

@@ -1,14 +1,14 @@
 from typing import final
 
-from raudo._core.queues import TwoQueue
+from raudo._core.learned import Learned
 
 @final
-class Adaptive(TwoQueue):
-    """Chooses online among rules of eviction by miniature simulation."""
+class Adaptive(Learned):
+    """Chooses online between orders of eviction, the learned one and seniority."""
 
     @property
     def expert(self) -> str:
-        """Name of the rule in force."""
+        """Name of the order in force: "worth" or "seniority"."""
     @property
     def switches(self) -> int:
-        """How often the rule has changed."""
+        """How often the order has changed."""

@@ -40,9 +40,11 @@ from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, Values
 from types import GenericAlias
 
 import raudo._core.adaptive
+import raudo._core.learned
 import raudo._core.lfu
 import raudo._core.lru
 import raudo._core.queues
+import raudo._core.tinylfu
 from raudo._core.curve import advise as advise_by, sizes_around
 from raudo._core.loading import Load
 
@@ -516,6 +518,7 @@ timer=None, advise=False, record=None)
         }
 
     def reset_stats(self):
+        self.t.n_stamped += <uint32_t>(self.t.n_hits + self.t.n_updates)  # the clock goes on
         self.t.n_hits = self.t.n_misses = 0
         self.n_inserts = self.t.n_updates = self.n_evictions = 0
         self.n_expirations = self.n_removals = self.n_refused = 0

@@ -41,6 +41,7 @@ cdef extern from "table/table.h" nogil:
         RAUDO_HIT_NOTHING
         RAUDO_HIT_MOVE
         RAUDO_HIT_MARK
+        RAUDO_HIT_STAMP
         RAUDO_HIT_CALL
 
     ctypedef struct raudo_table:
@@ -61,6 +62,8 @@ cdef extern from "table/table.h" nogil:
         uint64_t watched_below
         uint32_t found
         raudo_expiry expiry
+        uint32_t n_stamped
+        const uint32_t *weights
 
     void raudo_table_init(raudo_table *t) noexcept
     void raudo_table_free(raudo_table *t) noexcept
@@ -81,6 +84,7 @@ cdef extern from "table/table.h" nogil:
     void raudo_replace(
         raudo_table *t, uint32_t slot, void *key, void *value, uint32_t hash
     ) noexcept
+    uint32_t raudo_request_count(const raudo_table *t) noexcept
     void raudo_list_reset(raudo_list *list) noexcept
     void raudo_list_append(raudo_entry *entries, raudo_list *list, uint32_t slot) noexcept
     void raudo_list_remove(raudo_entry *entries, raudo_list *list, uint32_t slot) noexcept
@@ -93,19 +97,12 @@ cdef extern from "table/two_queue.h" nogil:
         uint32_t ghost_divisor
         uint32_t has_hand
         uint32_t clears
-        uint32_t newest_first
 
     ctypedef struct raudo_two_queue:
         raudo_two_queue_rule rule
         raudo_list small
         raudo_list main
         uint32_t hand
-
-    ctypedef struct raudo_mini_cache:
-        raudo_table t
-        raudo_two_queue queue
-        uint32_t capacity
-        uint32_t n_hits
 
     void raudo_two_queue_reset(raudo_two_queue *q) noexcept
     void raudo_two_queue_insert(raudo_two_queue *q, raudo_table *t, uint32_t slot) noexcept
@@ -114,9 +111,6 @@ cdef extern from "table/two_queue.h" nogil:
     void raudo_two_queue_evict(raudo_two_queue *q, raudo_table *t, uint32_t slot) noexcept
     uint32_t raudo_two_queue_victim(raudo_two_queue *q, raudo_table *t) noexcept
     size_t raudo_two_queue_memory(const raudo_two_queue *q) noexcept
-    void raudo_mini_init(raudo_mini_cache *m, raudo_two_queue_rule rule) noexcept
-    void raudo_mini_free(raudo_mini_cache *m) noexcept
-    void raudo_mini_request(raudo_mini_cache *m, uint32_t hash) noexcept
 
 ctypedef uint32_t slot_t
 

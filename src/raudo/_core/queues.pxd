@@ -5,3 +5,6 @@ from raudo._core.policy cimport Policy, raudo_entry, raudo_list, raudo_two_queue
 
 cdef class TwoQueue(Policy):
     cdef raudo_two_queue queue
+
+
+cdef uint32_t walk_list(const raudo_entry *entries, const raudo_list *list, slot_t *out) noexcept

@@ -105,7 +105,7 @@ cdef class Sieve(TwoQueue):
     def __cinit__(self):
         self.name = "sieve"
         self.queue.rule = raudo_two_queue_rule(
-            small_divisor=0, promote_at=0, ghost_divisor=0, has_hand=1, clears=1, newest_first=0
+            small_divisor=0, promote_at=0, ghost_divisor=0, has_hand=1, clears=1
         )
 
 
@@ -116,7 +116,7 @@ cdef class S3Fifo(TwoQueue):
     def __cinit__(self):
         self.name = "s3fifo"
         self.queue.rule = raudo_two_queue_rule(
-            small_divisor=10, promote_at=2, ghost_divisor=1, has_hand=0, clears=0, newest_first=0
+            small_divisor=10, promote_at=2, ghost_divisor=1, has_hand=0, clears=0
         )
 
 

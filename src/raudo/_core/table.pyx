@@ -366,6 +366,7 @@ cdef class Table:
             if grown == NULL:
                 raise MemoryError
             self.weights = grown
+            self.t.weights = grown
             self.n_weights = self.t.n_allocated
         if at_ns != NEVER and raudo_expiry_reserve(&self.t.expiry, self.t.n_allocated) < 0:
             raise MemoryError
@@ -743,6 +744,7 @@ cdef void free_table(Table table, uint32_t at_once) noexcept:
     raudo_list_reset(&table.t.order)
     free(table.weights)
     table.weights = NULL
+    table.t.weights = NULL
     table.n_weights = 0
     table.total_weight = 0
     raudo_graves_take(&table.graves, &table.t, at_once)

@@ -35,6 +35,10 @@ class CacheStrategy(str, Enum):
     """What a hand moving through the queue finds unused (NSDI 2024)."""
     S3FIFO = "s3fifo"
     """Newcomers that were not used again, then the oldest unused (SOSP 2023)."""
+    TINYLFU = "tinylfu"
+    """What is used less often than a newcomer that has passed a window (W-TinyLFU, 2018)."""
+    ML = "ml"
+    """What is worth least by its age, uses and gaps, as learned online from this workload."""
 
     def __str__(self) -> str:
         return self.value
