@@ -13,6 +13,7 @@
 #include "table/learner.h"
 
 #define RAUDO_SHORTEST_EPOCH 100 /* sampled requests */
+#define RAUDO_LEAST_JUDGED 100   /* entries of a cache whose order is judged */
 #define RAUDO_MINI_DRAW 8
 #define RAUDO_LEAST_LEAD 0.003 /* of hit ratio, by which the other must be better */
 #define RAUDO_EPOCH_SHARE 0.3  /* of an epoch in the moving means */
@@ -21,17 +22,22 @@ typedef struct {
     raudo_order order;
     uint32_t n_requests, epoch, n_epochs;
     uint32_t n_switches;
-    uint32_t is_on;
+    uint32_t is_wanted, is_on; /* is on where there is enough to judge by */
     double lead;     /* moving mean of the other's hit ratio less that of the order in force */
 } raudo_guard;
 
-/* Judge between orders from now on, in a learner that is new. */
+static inline int raudo_guard_applies(const raudo_guard *g, uint32_t capacity) {
+    return g->is_wanted && capacity >= RAUDO_LEAST_JUDGED;
+}
+
+/* Judge between orders from now on, by a learner that is new, if it has miniatures. */
 static inline void raudo_guard_start(raudo_guard *g, const raudo_learner *l) {
-    g->n_requests = 0;
+    g->is_on = l->minis[0].capacity > 0;
+    g->order = g->is_on ? RAUDO_BY_SENIORITY : RAUDO_BY_WORTH;
+    g->n_requests = g->n_epochs = 0;
     g->epoch = l->minis[0].capacity;
     if (g->epoch < RAUDO_SHORTEST_EPOCH) g->epoch = RAUDO_SHORTEST_EPOCH;
     g->lead = 0.0;
-    g->n_epochs = 0;
 }
 
 static inline void raudo_mini_enter(raudo_learner *l, int order, uint32_t i) {

@@ -53,8 +53,7 @@ static inline void raudo_learned_reset(raudo_learned *q) {
     raudo_learner_free(q->learner);
     free(q->ghost);
     const uint32_t threshold = q->threshold;
-    const raudo_guard guard = {.is_on = q->guard.is_on,
-                               .order = q->guard.is_on ? RAUDO_BY_SENIORITY : RAUDO_BY_WORTH};
+    const raudo_guard guard = {.is_wanted = q->guard.is_wanted};
     *q = (raudo_learned){
         .guard = guard, .newest = RAUDO_NO_SLOT, .threshold = threshold, .random = 0x2545F491u};
 }
@@ -77,7 +76,7 @@ static inline void raudo_learned_fit(raudo_learned *q, const raudo_table *t, uin
     if (l != NULL && capacity / 2 <= l->capacity && l->capacity / 2 <= capacity) return;
     raudo_learner_free(q->learner);
     free(q->ghost);
-    q->learner = raudo_learner_new(capacity, (int)q->guard.is_on, now);
+    q->learner = raudo_learner_new(capacity, raudo_guard_applies(&q->guard, capacity), now);
     q->threshold = raudo_sampling_threshold(capacity);
     q->n_buckets = q->n_pooled = 0;
     q->n_unseeded = t->n_entries;

@@ -145,14 +145,20 @@ def test_keeps_the_hot_ones_through_a_scan(strategy: str) -> None:
 
 def test_adaptive_changes_its_order_with_the_workload() -> None:
     cache: Cache[int, int] = Cache(1000, strategy="adaptive")
+    replay(cache, iter(range(2000)))
     assert cache.policy.expert == "seniority"
     assert cache.policy.switches == 0
     rng = random.Random(5)
     replay(cache, (i // 8 - rng.randrange(900) for i in range(60_000)))
     assert cache.policy.expert == "worth"
     assert cache.policy.switches >= 1
-    cache.clear()
-    assert cache.policy.expert == "seniority"
+
+
+def test_adaptive_judges_nothing_where_it_is_too_small() -> None:
+    cache: Cache[int, int] = Cache(50, strategy="adaptive")
+    replay(cache, zipf(20_000, 500))
+    assert cache.policy.expert == "worth"
+    assert cache.policy.switches == 0
 
 
 @pytest.mark.parametrize("strategy", LEARNED)

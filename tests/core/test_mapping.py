@@ -112,7 +112,10 @@ def test_popitem_gives_what_is_evicted_next_and_ends_with_key_error(
     cache: Cache[Any, Any],
 ) -> None:
     cache.update(a=1, b=2)
-    assert [cache.popitem(), cache.popitem()] == [("a", 1), ("b", 2)]
+    popped = [cache.popitem(), cache.popitem()]
+    if cache.strategy == "tinylfu":  # the newcomer has to be used more often to stay
+        popped.reverse()
+    assert popped == [("a", 1), ("b", 2)]
     with pytest.raises(KeyError):
         cache.popitem()
 

@@ -41,7 +41,7 @@ cdef class Adaptive(Learned):
     def __cinit__(self):
         self.name = "adaptive"
         self.hit_kind = RAUDO_HIT_MARK
-        self.learned.guard.is_on = True
+        self.learned.guard.is_wanted = True
 
     @property
     def expert(self):

@@ -19,7 +19,7 @@ cdef extern from "table/learned.h" nogil:
     ctypedef struct raudo_guard:
         raudo_order order
         uint32_t n_switches
-        uint32_t is_on
+        uint32_t is_wanted
 
     ctypedef struct raudo_learned:
         raudo_learner *learner
