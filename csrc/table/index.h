@@ -13,7 +13,7 @@
 #include "table/block.h"
 
 #define RAUDO_NO_SLOT UINT32_MAX
-#define RAUDO_RUN 8u /* neighbouring hashes that stay neighbours: half a cache line of words */
+#define RAUDO_NEIGHBOURS 8u /* neighbouring hashes that stay neighbours: half a cache line of words */
 
 typedef struct {
     void *key;   /* owned reference; NULL where the entry is free */
@@ -25,8 +25,8 @@ typedef struct {
 
 typedef struct {
     uint32_t *words;
-    uint32_t n_words;  /* a multiple of RAUDO_RUN */
-    uint32_t n_blocks; /* n_words / RAUDO_RUN */
+    uint32_t n_words;  /* a multiple of RAUDO_NEIGHBOURS */
+    uint32_t n_blocks; /* n_words / RAUDO_NEIGHBOURS */
     uint32_t slots;    /* mask of slot + 1; all ones is a word taken out of an index being left */
     uint32_t step;     /* one word of distance */
     uint32_t far;      /* mask of the distance */
@@ -40,10 +40,10 @@ typedef struct {
 
 /* What an index without words looks at: nothing is found, and no look-up has to ask whether it may look.
  * Never written to; each extension has its own, so that its address tells nothing. */
-static uint32_t raudo_no_words[RAUDO_RUN];
+static uint32_t raudo_no_words[RAUDO_NEIGHBOURS];
 
 static inline void raudo_index_init(raudo_index *x) {
-    *x = (raudo_index){.words = raudo_no_words, .n_words = RAUDO_RUN, .n_blocks = 1};
+    *x = (raudo_index){.words = raudo_no_words, .n_words = RAUDO_NEIGHBOURS, .n_blocks = 1};
 }
 
 static inline int raudo_index_is_made(const raudo_index *x) {
@@ -59,7 +59,7 @@ static inline void raudo_index_free(raudo_index *x) {
     raudo_index_init(x);
 }
 
-/* Make an empty index of n_words, a multiple of RAUDO_RUN below 2**31. 0 on success, -1 when memory is short. */
+/* Make an empty index of n_words, a multiple of RAUDO_NEIGHBOURS below 2**31. 0 on success, -1 when memory is short. */
 static inline int raudo_index_make(raudo_index *x, uint32_t n_words) {
     uint32_t *words = (uint32_t *)raudo_block_zeroed((size_t)n_words * sizeof *words);
     if (words == NULL) return -1;
@@ -68,7 +68,7 @@ static inline int raudo_index_make(raudo_index *x, uint32_t n_words) {
     const uint32_t end = bits + 4 < 32 ? bits + 4 : 32; /* of the distance */
     const uint32_t below = end < 32 ? (UINT32_C(1) << end) - 1 : UINT32_MAX;
     const uint32_t slots = (UINT32_C(1) << bits) - 1;
-    *x = (raudo_index){words, n_words, n_words / RAUDO_RUN, slots, slots + 1, below & ~slots, ~below};
+    *x = (raudo_index){words, n_words, n_words / RAUDO_NEIGHBOURS, slots, slots + 1, below & ~slots, ~below};
     return 0;
 }
 
@@ -79,8 +79,8 @@ static inline int raudo_index_make(raudo_index *x, uint32_t n_words) {
  * a quarter. Multiply and shift instead of a mask, so that the length need not be a power of two (Lemire,
  * "Fast random integer generation in an interval", 2019). */
 static inline uint32_t raudo_home(const raudo_index *x, uint32_t hash) {
-    const uint32_t spread = hash / RAUDO_RUN * UINT32_C(0x9E3779B1);
-    return (uint32_t)((uint64_t)spread * x->n_blocks >> 32) * RAUDO_RUN + hash % RAUDO_RUN;
+    const uint32_t spread = hash / RAUDO_NEIGHBOURS * UINT32_C(0x9E3779B1);
+    return (uint32_t)((uint64_t)spread * x->n_blocks >> 32) * RAUDO_NEIGHBOURS + hash % RAUDO_NEIGHBOURS;
 }
 
 static inline raudo_probe raudo_probe_start(const raudo_index *x, uint32_t hash) {

@@ -173,10 +173,10 @@ static inline int raudo_reserve(raudo_table *t, uint64_t limit) {
     const uint64_t needed = ((uint64_t)t->n_live + 1) * 2;
     if (needed > t->index.n_words || !raudo_index_is_made(&t->index)) {
         /* Doubles, but not past what `limit` needs. */
-        uint64_t wanted = raudo_index_is_made(&t->index) ? (uint64_t)t->index.n_words * 2 : RAUDO_RUN;
+        uint64_t wanted = raudo_index_is_made(&t->index) ? (uint64_t)t->index.n_words * 2 : RAUDO_NEIGHBOURS;
         if (wanted > limit * 2) wanted = limit * 2;
         if (wanted < needed) wanted = needed;
-        if (raudo_index_grow(t, (wanted + RAUDO_RUN - 1) / RAUDO_RUN * RAUDO_RUN) < 0) return -1;
+        if (raudo_index_grow(t, (wanted + RAUDO_NEIGHBOURS - 1) / RAUDO_NEIGHBOURS * RAUDO_NEIGHBOURS) < 0) return -1;
     }
     if (t->free_head == RAUDO_NO_SLOT && t->n_entries == t->n_allocated) {
         uint64_t wanted = t->n_allocated < 8 ? 8 : (uint64_t)t->n_allocated + t->n_allocated / 2;
