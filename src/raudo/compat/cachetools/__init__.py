@@ -10,12 +10,16 @@ called for every eviction), `__getitem__`, `__setitem__` and `__delitem__`.
 from __future__ import annotations
 
 from raudo.compat.cachetools import keys
-from raudo.compat.cachetools._cache import Cache, FIFOCache, LRUCache, RRCache
-from raudo.compat.cachetools._function import cached
-from raudo.compat.cachetools._lfu import LFUCache
-from raudo.compat.cachetools._memo import CacheInfo
-from raudo.compat.cachetools._method import cachedmethod
-from raudo.compat.cachetools._timed import TLRUCache, TTLCache
+from raudo.compat.cachetools._caches import (
+    Cache,
+    FIFOCache,
+    LFUCache,
+    LRUCache,
+    RRCache,
+    TLRUCache,
+    TTLCache,
+)
+from raudo.compat.cachetools._decorators import CacheInfo, cached, cachedmethod
 
 __all__ = [
     "Cache",

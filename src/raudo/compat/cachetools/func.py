@@ -10,10 +10,8 @@ from threading import Condition
 from typing import Any
 
 from raudo.compat.cachetools import keys
-from raudo.compat.cachetools._cache import FIFOCache, LRUCache, RRCache
-from raudo.compat.cachetools._function import cached
-from raudo.compat.cachetools._lfu import LFUCache
-from raudo.compat.cachetools._timed import TTLCache
+from raudo.compat.cachetools._caches import FIFOCache, LFUCache, LRUCache, RRCache, TTLCache
+from raudo.compat.cachetools._decorators import cached
 
 __all__ = ["fifo_cache", "lfu_cache", "lru_cache", "rr_cache", "ttl_cache"]
 

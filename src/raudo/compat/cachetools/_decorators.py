@@ -1,8 +1,8 @@
-"""`cachedmethod`: memoise a method in a mapping that belongs to the instance.
+"""`cached` and `cachedmethod`: memoise in a mapping of the caller's.
 
-A descriptor makes one memoised method for each instance, at the first access, and leaves it in the
-instance's `__dict__`, where the next access finds it without coming here. A method that is reached
-through `super()` is kept apart, so that a subclass's method of the same name is not replaced.
+For methods a descriptor makes one memoised method for each instance, at the first access, and leaves it
+in the instance's `__dict__`, where the next access finds it without coming here. A method that is
+reached through `super()` is kept apart, so that a subclass's method of the same name is not replaced.
 """
 
 from __future__ import annotations
@@ -11,89 +11,60 @@ import functools
 import inspect
 import types
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
+from raudo._core.compat_memo import FunctionMemo, MethodMemo
 from raudo.compat.cachetools import keys
-from raudo.compat.cachetools._memo import (
-    CountedMemo,
-    LockedCountedMemo,
-    LockedMemo,
-    Memo,
-    WaitingCountedMemo,
-    WaitingMemo,
-    kind_of,
-)
+from raudo.compat.cachetools._caches import Cache
 
-__all__ = ["cachedmethod"]
+__all__ = ["CacheInfo", "cached", "cachedmethod"]
 
 _OVERRIDDEN = "__cachetools_cachedmethods"  # where an instance keeps what super() reaches
 
 
-class _Method(Memo):
-    """A memoised method of one instance; asks it for its cache and lock at each call."""
+class CacheInfo(NamedTuple):
+    """Statistics of a memoised function; `maxsize` is None where its cache has none."""
 
-    __wrapped__: Callable[..., Any]
-
-    def __init__(self, instance: Any, descriptor: _Descriptor) -> None:
-        functools.update_wrapper(self, descriptor.method)
-        self._raudo_instance = instance
-        self._raudo_descriptor = descriptor
-        self.cache_key = functools.partial(descriptor.key, instance)
-        self.prepare(types.MethodType(descriptor.method, instance))
-
-    @property
-    def cache(self) -> Any:
-        return self._raudo_descriptor.cache(self._raudo_instance)
-
-    @property
-    def cache_lock(self) -> Any:
-        lock = self._raudo_descriptor.lock
-        return None if lock is None else lock(self._raudo_instance)
-
-    @property
-    def cache_condition(self) -> Any:
-        condition = self._raudo_descriptor.condition
-        return None if condition is None else condition(self._raudo_instance)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Made anew when loaded: locks do not pickle, and statistics begin at zero.
-        return _method_of, (self._raudo_descriptor, self._raudo_instance)
-
-    def __repr__(self) -> str:
-        owner = object.__repr__(self._raudo_instance)
-        return f"<cachedmethod {self.__wrapped__!r} of {owner}>"
+    hits: int
+    misses: int
+    maxsize: float | None
+    currsize: float
 
 
-class _Plain(_Method, Memo): ...
+def _info(cache: Any, hits: int, misses: int) -> CacheInfo:
+    if isinstance(cache, Cache):
+        return CacheInfo(hits, misses, cache.maxsize, cache.currsize)
+    return CacheInfo(hits, misses, None, len(cache))
 
 
-class _Counted(_Method, CountedMemo): ...
+def cached(
+    cache: Any,
+    key: Callable[..., Any] = keys.hashkey,
+    lock: Any = None,
+    condition: Any = None,
+    info: bool = False,
+) -> Callable[[Callable[..., Any]], Any]:
+    """Memoise a function in `cache`, any mutable mapping.
 
+    Args:
+        cache: Holds the results; may be shared where the keys differ.
+        key: Makes the key of a call's arguments.
+        lock: Context manager around each use of the cache; the function runs outside it.
+        condition: `threading.Condition` or alike; callers of a key that is being computed wait.
+            It is the lock too where `lock` is None.
+        info: Whether the function gets a `cache_info`.
 
-class _Locked(_Method, LockedMemo): ...
+    Raises:
+        TypeError: `cache` is None.
+    """
+    if cache is None:
+        raise TypeError("cache must be a mutable mapping, got None")
 
+    def decorate(fn: Callable[..., Any]) -> Any:
+        memo = FunctionMemo(fn, cache, key, lock, condition, _info if info else None)
+        return functools.update_wrapper(memo, fn)
 
-class _LockedCounted(_Method, LockedCountedMemo): ...
-
-
-class _Waiting(_Method, WaitingMemo): ...
-
-
-class _WaitingCounted(_Method, WaitingCountedMemo): ...
-
-
-_CLASS_OF: dict[type[Memo], type[_Method]] = {
-    Memo: _Plain,
-    CountedMemo: _Counted,
-    LockedMemo: _Locked,
-    LockedCountedMemo: _LockedCounted,
-    WaitingMemo: _Waiting,
-    WaitingCountedMemo: _WaitingCounted,
-}
-
-
-def _method_of(descriptor: _Descriptor, instance: Any) -> Any:
-    return descriptor.__get__(instance)
+    return decorate
 
 
 def _attribute_of(owner: type, name: str) -> Any:
@@ -106,19 +77,19 @@ class _Descriptor:
     def __init__(
         self,
         method: Callable[..., Any],
-        make: type[_Method],
         cache: Callable[[Any], Any],
         key: Callable[..., Any],
         lock: Callable[[Any], Any] | None,
         condition: Callable[[Any], Any] | None,
+        info: bool,
     ) -> None:
         functools.update_wrapper(self, method)
         self.method = method
-        self.make = make
         self.cache = cache
         self.key = key
-        self.lock = condition if lock is None else lock
+        self.lock = lock
         self.condition = condition
+        self.info = _info if info else None
         self.owner: type | None = None
         self.name: str | None = None
         self.unbound: _Unbound | None = None
@@ -153,12 +124,18 @@ class _Descriptor:
             self._frozen_dict(instance)
         memo = kept.get(place)
         if memo is None:
-            memo = self.make(instance, self)
+            memo = self.make(instance)
             try:
                 memo = kept.setdefault(place, memo)  # of two threads the first wins
             except TypeError:
                 self._frozen_dict(instance)
         return memo
+
+    def make(self, instance: Any) -> Any:
+        bound = types.MethodType(self.method, instance)
+        settings = (self.cache, self.key, self.lock, self.condition, self.info)
+        memo = MethodMemo(bound, *settings, self, instance)
+        return functools.update_wrapper(memo, self.method)
 
     def _no_dict(self, instance: object) -> NoReturn:
         raise TypeError(
@@ -223,7 +200,7 @@ class _Unbound:
         return first.name if first.kind is first.POSITIONAL_OR_KEYWORD else ""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _method_of, (self._raudo_descriptor, None)
+        return self._raudo_descriptor.__get__, (None,)
 
     def __repr__(self) -> str:
         return f"<cachedmethod {self.__wrapped__!r}>"
@@ -250,9 +227,8 @@ def cachedmethod(
     """
     if not callable(cache):
         raise TypeError(f"cache must be callable with an instance, got {cache!r}")
-    make = _CLASS_OF[kind_of(lock, condition, info)]
 
     def decorate(method: Callable[..., Any]) -> Any:
-        return _Descriptor(method, make, cache, key, lock, condition)
+        return _Descriptor(method, cache, key, lock, condition, info)
 
     return decorate
