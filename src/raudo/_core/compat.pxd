@@ -24,7 +24,7 @@ cdef class Node:
     cdef object size  # None where the cache has no sizes
     cdef Link use  # in the order of eviction
     cdef Group *group  # LFU
-    cdef Py_ssize_t rank  # RR: its index in `Plain.nodes`; TLRU: serial number of its expiry
+    cdef Py_ssize_t rank  # RR: its index in `Plain.nodes`
     cdef bint is_live  # in the dict and in the order
 
 
@@ -32,6 +32,7 @@ cdef class Node:
 cdef class TimedNode(Node):
     cdef Link age  # TTL: in the order in which they were set
     cdef double at  # when it expires, on the system's clock
+    cdef tuple ticket  # TLRU: what stands for it in `Plain.heap`, expiring no later than it
     cdef object expires  # the same on any other timer; None where `at` says it
 
 
@@ -41,6 +42,7 @@ cdef class Timer:
     cdef bint is_clock
     cdef bint ticks(self) noexcept
     cdef object read(self)
+    cdef object freeze(self)
 
 
 cdef class Plain:
@@ -48,7 +50,7 @@ cdef class Plain:
     cdef Link uses, ages
     cdef Group groups  # LFU: root of the ring of groups
     cdef list nodes, keys  # RR: in step with each other; `keys` is what `choice` sees
-    cdef list heap  # TLRU: (expires, serial number, key), stale where the node's number is another
+    cdef list heap  # TLRU: tickets (expires, serial number, key), stale where the node has another
     cdef Py_ssize_t n_serials
     cdef int kind
     cdef bint is_sized
@@ -65,6 +67,8 @@ cdef class Plain:
     @cython.final
     cdef int configure(self, object maxsize, bint is_sized, object setting) except -1
     @cython.final
+    cdef unsigned int class_hooks(self) except? 0xFFFFFFFF
+    @cython.final
     cdef unsigned int hooks(self) except? 0xFFFFFFFF
     @cython.final
     cdef int look_for_hooks(self) except -1
@@ -74,8 +78,6 @@ cdef class Plain:
     cdef Node find(self, PyObject *key)
     @cython.final
     cdef PyObject *fetch(self, PyObject *key) except? NULL
-    @cython.final
-    cdef object miss(self, object key)
     @cython.final
     cdef int enter(self, Node node) except -1
     @cython.final
@@ -127,4 +129,4 @@ cdef class Plain:
     @cython.final
     cdef list drop_expired(self, object time)
     @cython.final
-    cdef Node current(self, tuple ticket)
+    cdef TimedNode holder(self, tuple ticket)

@@ -62,6 +62,20 @@ cdef extern from *:
     #define raudo_get_traverse(type) ((type)->tp_traverse)
     #define raudo_set_traverse(type, fn) ((type)->tp_traverse = (traverseproc)(fn))
     #define raudo_set_clear(type, fn) ((type)->tp_clear = (inquiry)(fn))
+
+    static PyObject *raudo_wrap_subscript(PyTypeObject *type, PyObject *wrapper, void *entry) {
+        type->tp_as_mapping->mp_subscript = (binaryfunc)entry;
+        return PyDescr_NewWrapper(type, ((PyWrapperDescrObject *)wrapper)->d_base, entry);
+    }
+
+    /* raise KeyError(key); a tuple given to PyErr_SetObject would be taken for several arguments */
+    static void raudo_set_key_error(PyObject *key) {
+        PyObject *error = PyObject_CallOneArg(PyExc_KeyError, key);
+        if (error == NULL) return;
+        PyErr_SetObject(PyExc_KeyError, error);
+        Py_DECREF(error);
+    }
+
     #if PY_VERSION_HEX >= 0x030C0000
     #define raudo_type_dict(type) PyType_GetDict(type)
     #else
@@ -73,6 +87,8 @@ cdef extern from *:
     void raudo_set_traverse(PyTypeObject *type, void *fn) noexcept
     void raudo_set_clear(PyTypeObject *type, void *fn) noexcept
     object raudo_type_dict(PyTypeObject *type)
+    object raudo_wrap_subscript(PyTypeObject *type, object wrapper, void *entry)
+    void raudo_set_key_error(PyObject *key) noexcept
 
 from raudo._core.policy cimport report_unraisable
 
@@ -117,6 +133,7 @@ cdef tuple OWN_HOOKS = ("popitem", "__missing__", "expire")
 cdef object NOTHING = object()
 cdef object STATE = "_raudo_state"
 cdef object RANDOM_CHOICE = random.choice
+cdef object HEAPPUSH = heapq.heappush, HEAPPOP = heapq.heappop
 cdef object GETRANDBITS = random.getrandbits
 # Whether `time.monotonic` is what raudo_now_ns reads, and the C function behind it: tools that turn the
 # clock put another one in its place.
@@ -263,12 +280,15 @@ cdef class Timer:
     def __call__(self):
         return self.read()
 
-    def __enter__(self):
+    cdef object freeze(self):
         if self.depth == 0:
             held, now = self.now, self.source()
             self.now = now
         self.depth += 1
         return self.now
+
+    def __enter__(self):
+        return self.freeze()
 
     def __exit__(self, *error):
         self.depth -= 1
@@ -342,12 +362,16 @@ cdef class Plain:
 
     # --- hooks ---
 
-    cdef unsigned int hooks(self) except? 0xFFFFFFFF:
-        """Bits of what the class or this instance overrides."""
+    cdef inline unsigned int class_hooks(self) except? 0xFFFFFFFF:
+        """Bits of what the class overrides."""
         cdef unsigned int version = raudo_type_version(Py_TYPE(<PyObject *>self))
         if version == 0 or version != self.seen_version:
             self.look_for_hooks()
-        cdef unsigned int found = self.hooks_of_class
+        return self.hooks_of_class
+
+    cdef unsigned int hooks(self) except? 0xFFFFFFFF:
+        """Bits of what the class or this instance overrides."""
+        cdef unsigned int found = self.class_hooks()
         cdef PyObject **own = _PyObject_GetDictPtr(<PyObject *>self)
         if own != NULL and own[0] != NULL and PyDict_GET_SIZE(own[0]):
             for name in OWN_HOOKS:
@@ -392,11 +416,6 @@ cdef class Plain:
                 return NULL
         Py_INCREF(<PyObject *>node.value)
         return <PyObject *>node.value
-
-    cdef object miss(self, object key):
-        if self.hooks() & MISSING:
-            return self.__missing__(key)
-        raise KeyError(key)
 
     cdef int enter(self, Node node) except -1:
         """Put a node that the dict has just got at the end of the order."""
@@ -599,8 +618,8 @@ cdef class Plain:
     # --- the mapping ---
 
     def __getitem__(self, key):
-        cdef PyObject *node = PyDict_GetItemWithError(<PyObject *>self.data, <PyObject *>key)
-        return self.miss(key) if node == NULL else (<Node>node).value
+        """Return the value; a use, where the cache counts them."""  # see `subscript`
+        return self[key]
 
     def __setitem__(self, key, value):
         self.store(key, value, False)
@@ -817,14 +836,17 @@ cdef class Plain:
     # --- expiry ---
 
     cdef object frozen(self):
-        """The timer, with which the caller is to `thaw` it."""
-        timer = self.timer if self.hooks() & TIMER else self.clock
-        timer.__enter__()
-        return timer
+        """The timer, standing still until `thaw`."""
+        if self.class_hooks() & TIMER:
+            timer = self.timer
+            timer.__enter__()
+            return timer
+        self.clock.freeze()
+        return self.clock
 
     cdef bint is_past(self, Node node) except -1:
         cdef TimedNode timed = <TimedNode>node
-        cdef bint has_hook = self.hooks() & TIMER
+        cdef bint has_hook = self.class_hooks() & TIMER
         if timed.expires is None and not has_hook and self.clock.ticks():
             return has_come(timed.at)
         now = self.timer() if has_hook else self.clock.read()
@@ -841,10 +863,12 @@ cdef class Plain:
             return 0
         if self.kind == TTL:
             self.renew(node)
-        else:
+        elif node.ticket is None or expires < node.ticket[0]:
             self.n_serials += 1
-            node.rank = self.n_serials
-            heapq.heappush(self.heap, (expires, node.rank, node.key))
+            ticket = (expires, self.n_serials, node.key)
+            old = node.ticket
+            node.ticket = ticket
+            HEAPPUSH(self.heap, ticket)
         return 0
 
     cdef inline int renew(self, TimedNode node) noexcept:
@@ -876,7 +900,7 @@ cdef class Plain:
             return node
         timer = self.frozen()
         try:
-            time = timer()
+            time = read(timer)
             if self.kind == TTL:
                 expires = time + self.setting
             self.call_expire(time)
@@ -887,7 +911,7 @@ cdef class Plain:
                     return None
             node = <TimedNode>self.store(key, value, True)
         finally:
-            timer.__exit__(None, None, None)
+            thaw(timer)
         self.set_expiry(node, expires)
         return node
 
@@ -899,9 +923,9 @@ cdef class Plain:
             return self.drop_ticked(now_seconds())
         timer = self.frozen()
         try:
-            self.call_expire(timer())
+            self.call_expire(read(timer))
         finally:
-            timer.__exit__(None, None, None)
+            thaw(timer)
         return 0
 
     cdef int drop_ticked(self, double now) except -1:
@@ -921,6 +945,7 @@ cdef class Plain:
     cdef list drop_expired(self, object time):
         """Remove what has expired by `time` and return the items."""
         cdef Node node
+        cdef TimedNode timed
         cdef list expired = []
         cdef list heap = self.heap
         if self.kind == TTL:
@@ -934,24 +959,31 @@ cdef class Plain:
                         raise KeyError(node.key)
             return expired
         if len(heap) > 2 * len(self.data):  # most are stale: keep the heap linear in size
-            heap[:] = [each for each in heap if self.current(each) is not None]
+            heap[:] = [ticket for ticket in heap if self.holder(ticket) is not None]
             heapq.heapify(heap)
         while heap:
-            first = heap[0]
-            node = self.current(first)
-            if node is not None and time < first[0]:
+            ticket = heap[0]
+            if time < ticket[0]:
                 break
-            if heap and heap[0] is first:  # comparing may have run anything
-                heapq.heappop(heap)
-                if node is not None and node.is_live:
-                    expired.append((node.key, node.value))
-                    self.take(node.key)
+            if not (heap and heap[0] is ticket):  # comparing has run something
+                continue
+            HEAPPOP(heap)
+            timed = self.holder(ticket)
+            if timed is None:
+                continue
+            timed.ticket = None
+            expires = expiry_of(timed)
+            if time < expires:  # it was set again, to live longer
+                self.set_expiry(timed, expires)
+            elif timed.is_live:
+                expired.append((timed.key, timed.value))
+                self.take(timed.key)
         return expired
 
-    cdef Node current(self, tuple ticket):
-        """The node that a ticket of `heap` still speaks of, or None."""
-        cdef Node node = self.find(<PyObject *>ticket[2])
-        return node if node is not None and node.rank == <Py_ssize_t>ticket[1] else None
+    cdef TimedNode holder(self, tuple ticket):
+        """The node that a ticket of `heap` speaks of; None where it has left or has another one."""
+        cdef TimedNode node = <TimedNode>self.find(<PyObject *>ticket[2])
+        return node if node is not None and node.ticket is ticket else None
 
 
 cdef class Ordered(Plain):
@@ -960,15 +992,8 @@ cdef class Ordered(Plain):
     _raudo_kind = "lru"
 
     def __getitem__(self, key):
-        cdef PyObject *value = self.fetch(<PyObject *>key)
-        cdef Node node
-        if value != NULL:
-            return owned(value)
-        result = self.miss(key)
-        node = self.find(<PyObject *>key)
-        if node is not None and self.kind >= LRU:  # `__missing__` has stored it: that was a use too
-            self.touch(node)
-        return result
+        """Return the value; a use, where the cache counts them."""  # see `subscript`
+        return self[key]
 
     def __setitem__(self, key, value):
         self.store(key, value, True)
@@ -988,8 +1013,8 @@ cdef class Timed(Plain):
     _raudo_kind = "ttl"
 
     def __getitem__(self, key):
-        cdef PyObject *value = self.fetch(<PyObject *>key)
-        return self.miss(key) if value == NULL else owned(value)
+        """Return the value, which is a use."""  # see `subscript`
+        return self[key]
 
     def __setitem__(self, key, value):
         self.put_timed(key, value)
@@ -1013,7 +1038,7 @@ cdef class Timed(Plain):
                 if node is not None and not self.is_past(node):
                     yield key
             finally:
-                timer.__exit__(None, None, None)
+                thaw(timer)
 
     def __len__(self):
         self.sweep()
@@ -1048,7 +1073,7 @@ cdef class Timed(Plain):
         try:
             return Plain.pop(self, key, default)
         finally:
-            timer.__exit__(None, None, None)
+            thaw(timer)
 
     def setdefault(self, key, default=None):
         """Return the value; where the key is absent set it to the default first."""
@@ -1056,16 +1081,28 @@ cdef class Timed(Plain):
         try:
             return Plain.setdefault(self, key, default)
         finally:
-            timer.__exit__(None, None, None)
+            thaw(timer)
 
     def popitem(self):
         """Remove and return the item used longest ago that has not expired; KeyError when empty."""
         timer = self.frozen()
         try:
-            self.call_expire(timer())
+            self.call_expire(read(timer))
             return self.pop_first()
         finally:
-            timer.__exit__(None, None, None)
+            thaw(timer)
+
+
+cdef int thaw(object timer) except -1:
+    if type(timer) is Timer:
+        (<Timer>timer).depth -= 1
+    else:
+        timer.__exit__(None, None, None)
+    return 0
+
+
+cdef object read(object timer):
+    return (<Timer>timer).read() if type(timer) is Timer else timer()
 
 
 cdef object expiry_of(Node node):
@@ -1084,12 +1121,42 @@ def _new(kind):
     return kind.__new__(kind)
 
 
-cdef dict ORIGINALS = {
-    kind: {name: static_attribute(kind, name) for name in HOOKS} for kind in (Plain, Ordered, Timed)
-}
+# --- entry points by hand ---
+# Cython's argument handling costs 12-16 ns, a third of a hit, and its tracebacks 300 ns a KeyError.
+
+cdef PyObject *subscript(PyObject *self, PyObject *key) except NULL:
+    """`Ordered.__getitem__` and `Timed.__getitem__`."""
+    cdef Plain cache = <Plain>self
+    cdef PyObject *value = cache.fetch(key)
+    cdef Node node
+    if value != NULL:
+        return value
+    if not cache.hooks() & MISSING:
+        raudo_set_key_error(key)
+        return NULL
+    result = cache.__missing__(<object>key)
+    if cache.kind >= LRU and cache.kind < TTL:
+        node = cache.find(key)
+        if node is not None:  # it has stored the key: that was a use too
+            cache.touch(node)
+    Py_INCREF(<PyObject *>result)
+    return <PyObject *>result
 
 
-# --- `get` by hand: Cython's argument handling costs 12-16 ns, a third of a hit ---
+cdef PyObject *plain_subscript(PyObject *self, PyObject *key) except NULL:
+    """`Plain.__getitem__`, which neither touches nor asks for the time."""
+    cdef Plain cache = <Plain>self
+    cdef PyObject *node = PyDict_GetItemWithError(<PyObject *>cache.data, key)
+    if node != NULL:
+        Py_INCREF(<PyObject *>(<Node>node).value)
+        return <PyObject *>(<Node>node).value
+    if not cache.hooks() & MISSING:
+        raudo_set_key_error(key)
+        return NULL
+    result = cache.__missing__(<object>key)
+    Py_INCREF(<PyObject *>result)
+    return <PyObject *>result
+
 
 cdef PyObject *fast_get(
     PyObject *self, PyObject **args, Py_ssize_t n_args, PyObject *names
@@ -1101,7 +1168,7 @@ cdef PyObject *fast_get(
         result = get_by_name(cache, args, n_args, names)
         Py_INCREF(<PyObject *>result)
         return <PyObject *>result
-    if cache.hooks() & (GETITEM | CONTAINS):
+    if cache.class_hooks() & (GETITEM | CONTAINS):
         result = general_get(cache, <object>args[0], <object>args[1] if n_args == 2 else None)
         Py_INCREF(<PyObject *>result)
         return <PyObject *>result
@@ -1125,7 +1192,7 @@ cdef object general_get(Plain cache, object key, object default):
     try:
         return cache[key] if key in cache else default
     finally:
-        timer.__exit__(None, None, None)
+        thaw(timer)
 
 
 cdef object get_by_name(Plain cache, PyObject **args, Py_ssize_t n_args, PyObject *names):
@@ -1147,7 +1214,23 @@ cdef PyMethodDef GET = PyMethodDef(
 )
 get_method = PyDescr_NewMethod(<PyTypeObject *>Plain, &GET)
 raudo_type_dict(<PyTypeObject *>Plain)["get"] = get_method
-PyType_Modified(<PyTypeObject *>Plain)
+
+
+cdef int set_subscript(type kind, void *entry) except -1:
+    """Make `entry` the type's `__getitem__`: in its slot, and in the wrapper that subclasses take it from."""
+    wrapper = raudo_wrap_subscript(<PyTypeObject *>kind, static_attribute(kind, "__getitem__"), entry)
+    raudo_type_dict(<PyTypeObject *>kind)["__getitem__"] = wrapper
+    PyType_Modified(<PyTypeObject *>kind)
+    return 0
+
+
+set_subscript(Plain, <void *>plain_subscript)
+set_subscript(Ordered, <void *>subscript)
+set_subscript(Timed, <void *>subscript)
+
+cdef dict ORIGINALS = {
+    kind: {name: static_attribute(kind, name) for name in HOOKS} for kind in (Plain, Ordered, Timed)
+}
 
 
 # --- what the garbage collector needs to know of the nodes ---

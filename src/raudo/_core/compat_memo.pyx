@@ -357,6 +357,8 @@ cdef class MethodMemo(Memo):
     def __cinit__(
         self, fn, cache, key, lock, condition, make_info, descriptor, instance
     ):
+        if not callable(key):
+            raise TypeError(f"key must be callable, got {key!r}")
         self.is_method = True
         self.descriptor = descriptor
         self.instance = instance
