@@ -282,7 +282,7 @@ cdef class Timer:
 
     cdef object freeze(self):
         if self.depth == 0:
-            held, now = self.now, self.source()
+            _held, now = self.now, self.source()
             self.now = now
         self.depth += 1
         return self.now
@@ -347,7 +347,7 @@ cdef class Plain:
             self.clock = Timer(timer)
 
     cdef int configure(self, object maxsize, bint is_sized, object setting) except -1:
-        held = (self.bound, self.setting)
+        _held = (self.bound, self.setting)  # until the new ones are there
         self.bound = maxsize
         self.limit = math.floor(maxsize) if maxsize < PY_SSIZE_T_MAX else PY_SSIZE_T_MAX
         self.is_sized = is_sized
@@ -558,7 +558,7 @@ cdef class Plain:
                     self.add_size(size)
                 return node
             node = <Node>found  # the key's own `__eq__` has set it
-        old, old_size = node.value, node.size  # held until the node is consistent again
+        _old, old_size = node.value, node.size  # held until the node is consistent again
         node.value = value
         if self.is_sized:
             node.size = size
@@ -596,10 +596,11 @@ cdef class Plain:
         cdef PyObject *key
         cdef PyObject *node
         cdef Py_ssize_t place = 0
-        cdef list nodes = [], heap = [], keys = None if self.keys is None else list(self.keys)
+        cdef list nodes = [], heap = []
+        cdef list _keys = None if self.keys is None else list(self.keys)
         # What was there is held in these names until the end. From here to `data.clear` nothing is
         # made or dropped, so that nobody sees a half.
-        old_nodes, old_heap, old_total = self.nodes, self.heap, self.total
+        _nodes, _heap, _total = self.nodes, self.heap, self.total
         while PyDict_Next(<PyObject *>self.data, &place, &key, &node):
             (<Node>node).is_live = False
         while self.groups.above != &self.groups:
@@ -761,7 +762,6 @@ cdef class Plain:
     cdef tuple snapshot(self):
         """All but the attributes, in flat lists, so that no depth of recursion depends on the size."""
         cdef Node node
-        cdef Link *link
         cdef Group *group
         cdef list order = [], ages = []
         cdef list nodes = list(self.data.values())
@@ -853,7 +853,7 @@ cdef class Plain:
         return not now < expiry_of(timed)
 
     cdef int set_expiry(self, TimedNode node, object expires) except -1:
-        old = node.expires  # held until the node is consistent again
+        _old = node.expires  # held until the node is consistent again
         if self.clock.is_clock and type(expires) is float:
             node.at = expires
             node.expires = None
@@ -866,7 +866,7 @@ cdef class Plain:
         elif node.ticket is None or expires < node.ticket[0]:
             self.n_serials += 1
             ticket = (expires, self.n_serials, node.key)
-            old = node.ticket
+            _old = node.ticket
             node.ticket = ticket
             HEAPPUSH(self.heap, ticket)
         return 0
@@ -894,7 +894,7 @@ cdef class Plain:
             node = <TimedNode>self.store(key, value, True)
             if node.is_live:
                 node.at = now + self.ttl_seconds
-                old = node.expires
+                _old = node.expires
                 node.expires = None
                 self.renew(node)
             return node
@@ -1199,10 +1199,10 @@ cdef object get_by_name(Plain cache, PyObject **args, Py_ssize_t n_args, PyObjec
     cdef Py_ssize_t i, n_names = PyTuple_GET_SIZE(names) if names != NULL else 0
     positional = [<object>args[i] for i in range(n_args)]
     named = {<object>PyTuple_GET_ITEM(names, i): <object>args[n_args + i] for i in range(n_names)}
-    return cache.get(*key_and_default(*positional, **named))
+    return cache.get(*_key_and_default(*positional, **named))
 
 
-def key_and_default(key, default=None):
+def _key_and_default(key, default=None):
     return key, default
 
 
@@ -1212,8 +1212,7 @@ cdef PyMethodDef GET = PyMethodDef(
     METH_FASTCALL | METH_KEYWORDS,
     b"get($self, key, default=None)\n--\n\nReturn the value, or the default on a miss.",
 )
-get_method = PyDescr_NewMethod(<PyTypeObject *>Plain, &GET)
-raudo_type_dict(<PyTypeObject *>Plain)["get"] = get_method
+raudo_type_dict(<PyTypeObject *>Plain)["get"] = PyDescr_NewMethod(<PyTypeObject *>Plain, &GET)
 
 
 cdef int set_subscript(type kind, void *entry) except -1:
@@ -1241,7 +1240,6 @@ cdef traverseproc traverse_members = raudo_get_traverse(<PyTypeObject *>Plain)
 cdef int traverse(PyObject *self, visitproc visit, void *arg) noexcept:
     cdef PyObject *key
     cdef PyObject *found
-    cdef Node node
     cdef Py_ssize_t place = 0
     cdef int stop = traverse_members(self, visit, arg)
     cdef PyObject *data = <PyObject *>(<Plain>self).data
@@ -1275,6 +1273,6 @@ cdef int clear_all(PyObject *self) noexcept:
     return 0
 
 
-for kind in (Plain, Ordered, Timed):
-    raudo_set_traverse(<PyTypeObject *>kind, <void *>traverse)
-    raudo_set_clear(<PyTypeObject *>kind, <void *>clear_all)
+for _kind in (Plain, Ordered, Timed):
+    raudo_set_traverse(<PyTypeObject *>_kind, <void *>traverse)
+    raudo_set_clear(<PyTypeObject *>_kind, <void *>clear_all)

@@ -1,7 +1,7 @@
 """The public cache classes: ordinary Python classes over the compiled ones, which do the work.
 
-Python classes, so that they are mutable mappings by inheritance, take part in any class hierarchy, and
-their attributes can be assigned, as in cachetools. Nothing but constructors is Python code here.
+Python classes, so that they are mutable mappings by inheritance, take part in any class hierarchy,
+and their attributes can be assigned, as in cachetools. Only constructors are Python code here.
 """
 
 from __future__ import annotations

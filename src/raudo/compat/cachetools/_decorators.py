@@ -1,8 +1,9 @@
 """`cached` and `cachedmethod`: memoise in a mapping of the caller's.
 
-For methods a descriptor makes one memoised method for each instance, at the first access, and leaves it
-in the instance's `__dict__`, where the next access finds it without coming here. A method that is
-reached through `super()` is kept apart, so that a subclass's method of the same name is not replaced.
+For methods a descriptor makes one memoised method for each instance, at the first access, and
+leaves it in the instance's `__dict__`, where the next access finds it without coming here. A method
+that is reached through `super()` is kept apart, so that a subclass's method of the same name is not
+replaced.
 """
 
 from __future__ import annotations

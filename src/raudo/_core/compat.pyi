@@ -1,0 +1,95 @@
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Generic, Self, TypeVar, overload
+
+from typing_extensions import disjoint_base
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+_T = TypeVar("_T")
+
+@disjoint_base
+class Timer:
+    """Calls a timer; inside a `with` block the time stands still, so that nested steps agree."""
+
+    def __new__(cls, source: Callable[[], Any]) -> Self: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __enter__(self) -> Any: ...
+    def __exit__(self, *error: object) -> None: ...
+    def __copy__(self) -> Timer: ...
+    def __deepcopy__(self, memo: dict[int, Any]) -> Timer: ...
+    def __getattr__(self, name: str) -> Any: ...
+
+@disjoint_base
+class Plain(Generic[_K, _V]):
+    """cachetools' `Cache`: bounded, evicts what was inserted longest ago.
+
+    Not thread-safe as a whole, as there: without a lock an operation of two steps, such as a set that
+    evicts, may meet another thread's between them. No state that this leaves is invalid.
+    """
+
+    _raudo_kind: ClassVar[str]
+    def __init__(self, maxsize: float, getsizeof: Callable[[_V], float] | None = None) -> None: ...
+    def _raudo_start(
+        self,
+        maxsize: float,
+        getsizeof: Callable[[_V], float] | None,
+        setting: Any,
+        timer: Callable[[], Any] | None,
+    ) -> None: ...
+    @property
+    def _raudo_setting(self) -> Any: ...
+    def __getitem__(self, key: _K, /) -> _V: ...
+    def __setitem__(self, key: _K, value: _V, /) -> None: ...
+    def __delitem__(self, key: _K, /) -> None: ...
+    def __contains__(self, key: object, /) -> bool: ...
+    def __missing__(self, key: _K) -> _V:
+        """Answer a look-up of an absent key; raises KeyError unless overridden."""
+    def __iter__(self) -> Iterator[_K]: ...
+    def __len__(self) -> int: ...
+    def __copy__(self) -> Self:
+        """Return a cache of its own entries; other attributes are shared with this one."""
+    def __getstate__(self) -> Any: ...
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]: ...
+    def __setstate__(self, state: Any) -> None: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> Any: ...
+    @overload
+    def get(self, key: _K, default: None = None) -> _V | None:
+        """Return the value, or the default on a miss."""
+    @overload
+    def get(self, key: _K, default: _V | _T) -> _V | _T: ...
+    @overload
+    def pop(self, key: _K) -> _V:
+        """Remove the key and return its value; the default, or KeyError, where it is absent."""
+    @overload
+    def pop(self, key: _K, default: _V | _T) -> _V | _T: ...
+    @overload
+    def setdefault(self: Plain[_K, _T | None], key: _K, default: None = None) -> _T | None:
+        """Return the value; where the key is absent set it to the default first."""
+    @overload
+    def setdefault(self, key: _K, default: _V) -> _V: ...
+    def popitem(self) -> tuple[_K, _V]:
+        """Remove and return the item inserted longest ago; KeyError when empty."""
+    def clear(self) -> None:
+        """Remove all items."""
+    @property
+    def maxsize(self) -> float:
+        """Bound on the sum of the sizes."""
+    @property
+    def currsize(self) -> float:
+        """Sum of the sizes."""
+    @staticmethod
+    def getsizeof(value: Any) -> float:
+        """Return the size of a value: 1 unless overridden."""
+
+class Ordered(Plain[_K, _V]):
+    """cachetools' `FIFOCache`, `LFUCache`, `LRUCache` and `RRCache`."""
+
+class Timed(Plain[_K, _V]):
+    """cachetools' `TTLCache` and `TLRUCache`."""
+
+    @property
+    def timer(self) -> Timer:
+        """The timer; a context manager too, inside which the time stands still."""
+    def expire(self, time: Any = None) -> list[tuple[_K, _V]]:
+        """Remove and return the items that have expired by `time` (now when None)."""
