@@ -1,9 +1,10 @@
 """Run the test suite of cachetools' own source distribution against `raudo.compat.cachetools`.
 
-    python tests/compat/run_cachetools_suite.py [--sdist FILE] [--version 8.0.2] [unittest options]
+    python tests/compat/run_cachetools_suite.py [--sdist FILE] [--version 8.0.*] [--original] [-v]
 
 The source distribution is fetched with pip. Nothing in its tests is changed: before they are
-imported, `sys.modules` is made to answer `import cachetools` with the stand-in.
+imported, `sys.modules` is made to answer `import cachetools` with the stand-in. Exits with 0 where
+all tests pass, with 1 where one fails or none was found, with 77 where pip cannot fetch them.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ import tempfile
 import unittest
 from pathlib import Path
 
-VERSION = "8.0.2"
+VERSION = "8.0.*"
 MODULES = ("", ".keys", ".func")
 
 
 def fetch(version: str, folder: Path) -> Path:
     """Download the source distribution; RuntimeError with pip's words when it cannot be had."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--no-binary", "cachetools", "--no-build-isolation", "--dest", str(folder)]
-    done = subprocess.run(
-        [*command, f"cachetools=={version}"], capture_output=True, text=True, timeout=100
-    )
-    found = sorted(folder.glob("cachetools-*.tar.gz"))
-    if done.returncode or not found:
-        raise RuntimeError(f"pip could not download cachetools {version}: {done.stderr.strip()}")
-    return found[0]
+    command += ["--no-binary", "cachetools", "--dest", str(folder), f"cachetools=={version}"]
+    # The quick way needs setuptools here; pip's own way downloads it.
+    for extra in (["--no-build-isolation"], []):
+        done = subprocess.run([*command, *extra], capture_output=True, text=True, timeout=50)
+        found = sorted(folder.glob("cachetools-*.tar.gz"))
+        if done.returncode == 0 and found:
+            return found[0]
+    raise RuntimeError(f"pip could not download cachetools {version}: {done.stderr.strip()}")
 
 
 def redirect() -> None:
@@ -64,7 +65,7 @@ def main() -> int:
             redirect()
         suite = unittest.defaultTestLoader.discover(str(tests), top_level_dir=str(tests.parent))
         result = unittest.TextTestRunner(verbosity=2 if "-v" in rest else 1).run(suite)
-    return 0 if result.wasSuccessful() else 1
+    return 0 if result.wasSuccessful() and result.testsRun > 400 else 1
 
 
 if __name__ == "__main__":

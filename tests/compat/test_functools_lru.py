@@ -6,6 +6,7 @@ Only the import is changed: the module under test is a copy of `functools` with 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import types
 import unittest
@@ -14,10 +15,13 @@ from typing import Any
 
 import pytest
 
-lru_cache: Any = pytest.importorskip("raudo.cache").lru_cache
+from raudo import lru_cache
+
 try:
     from test import test_functools as original
 except ImportError:
+    if "CI" in os.environ:
+        raise
     pytest.skip(
         f"this Python {sys.version.split()[0]} comes without its `test` package",
         allow_module_level=True,

@@ -8,6 +8,14 @@ _V = TypeVar("_V")
 _T = TypeVar("_T")
 
 @disjoint_base
+class Node:
+    """An entry. Never leaves its cache."""
+
+@disjoint_base
+class TimedNode(Node):
+    """An entry that expires."""
+
+@disjoint_base
 class Timer:
     """Calls a timer; inside a `with` block the time stands still, so that nested steps agree."""
 

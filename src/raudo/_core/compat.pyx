@@ -1256,6 +1256,8 @@ cdef int visit_node(Node node, visitproc visit, void *arg) noexcept:
         stop = visit(<PyObject *>node.size, arg)
     if stop == 0 and isinstance(node, TimedNode):
         stop = visit(<PyObject *>(<TimedNode>node).expires, arg)
+        if stop == 0:
+            stop = visit(<PyObject *>(<TimedNode>node).ticket, arg)
     return stop
 
 
