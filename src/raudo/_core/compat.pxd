@@ -79,6 +79,8 @@ cdef class Plain:
     @cython.final
     cdef PyObject *fetch(self, PyObject *key) except? NULL
     @cython.final
+    cdef bint use(self, Node node) except -1
+    @cython.final
     cdef int enter(self, Node node) except -1
     @cython.final
     cdef int touch(self, Node node) except -1

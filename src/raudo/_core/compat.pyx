@@ -100,10 +100,10 @@ cdef extern from "entry/clock.h":
 cdef enum:
     ANY  # kinds
     FIFO
-    LRU
-    LFU
     RR
-    TTL
+    LRU  # from here on reading is a use
+    LFU
+    TTL  # from here on items expire
     TLRU
 
 cdef enum:
@@ -407,15 +407,19 @@ cdef class Plain:
         """Look up as `self[key]` does where `__getitem__` and `__missing__` are this module's own: a new
         reference, or NULL and no exception on a miss."""
         cdef PyObject *found = PyDict_GetItemWithError(<PyObject *>self.data, key)
+        cdef PyObject *value
         if found == NULL:
             return NULL
-        cdef Node node = <Node>found
-        if self.kind >= LRU:
-            self.touch(node)
-            if self.kind >= TTL and self.is_past(node):
-                return NULL
-        Py_INCREF(<PyObject *>node.value)
-        return <PyObject *>node.value
+        if self.kind >= LRU and not self.use(<Node>found):
+            return NULL
+        value = <PyObject *>(<Node>found).value
+        Py_INCREF(value)
+        return value
+
+    cdef bint use(self, Node node) except -1:
+        """Count a use; False where the node has expired."""
+        self.touch(node)
+        return self.kind < TTL or not self.is_past(node)
 
     cdef int enter(self, Node node) except -1:
         """Put a node that the dict has just got at the end of the order."""
@@ -441,7 +445,7 @@ cdef class Plain:
             return 0
         if self.kind == LFU:
             return move_up(node)
-        if self.kind >= LRU and self.kind != RR:
+        if self.kind >= LRU:
             ring_remove(&node.use)
             ring_append(&self.uses, &node.use)
         return 0
@@ -1135,7 +1139,7 @@ cdef PyObject *subscript(PyObject *self, PyObject *key) except NULL:
         raudo_set_key_error(key)
         return NULL
     result = cache.__missing__(<object>key)
-    if cache.kind >= LRU and cache.kind < TTL:
+    if cache.kind == LRU or cache.kind == LFU:
         node = cache.find(key)
         if node is not None:  # it has stored the key: that was a use too
             cache.touch(node)
