@@ -2,7 +2,8 @@
 
 PYTHON ?= python
 ASAN_DIR := build/asan
-ASAN_TESTS := $(wildcard tests/core tests/memory/test_*pool*.py tests/similarity/test_*kernel*.py \
+ASAN_TESTS := $(wildcard tests/core tests/compat/test_cachetools.py \
+	tests/compat/test_cachetools_hostile.py tests/memory/test_*pool*.py tests/similarity/test_*kernel*.py \
 	tests/analysis/test_text*.py)
 CORE_MODULES = $(patsubst src/raudo/_core/%.pyx,raudo._core.%,$(wildcard src/raudo/_core/*.pyx))
 
