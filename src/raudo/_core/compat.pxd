@@ -1,21 +1,43 @@
-"""The stand-in caches as the memoising decorators use them."""
+"""The stand-in caches as the modules that extend, copy and call them see them."""
 
 cimport cython
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint64_t
 
-# A place in a ring of nodes; the root of a ring has no node.
-ctypedef struct Link:
-    Link *prev
-    Link *next
-    PyObject *node  # borrowed
+from raudo._core.compat_hooks cimport Hooked
 
-# The nodes of one use count, used longest ago first. Groups form a ring too, in ascending order.
-ctypedef struct Group:
-    Link nodes
-    uint64_t n_uses
-    Group *below
-    Group *above
+cdef extern from "table/ring.h":
+    ctypedef struct Link "raudo_link":
+        Link *prev
+        Link *next
+        void *node  # borrowed
+    ctypedef struct Group "raudo_group":
+        Link nodes
+        uint64_t n_uses
+        Group *below
+        Group *above
+    void ring_reset "raudo_ring_reset"(Link *root) noexcept
+    void ring_append "raudo_ring_append"(Link *root, Link *link) noexcept
+    void ring_remove "raudo_ring_remove"(Link *link) noexcept
+    void ring_move_to_end "raudo_ring_move_to_end"(Link *root, Link *link) noexcept
+    void groups_reset "raudo_groups_reset"(Group *root) noexcept
+    void groups_drop "raudo_groups_drop"(Group *root) noexcept
+    Group *group_above "raudo_group_above"(Group *below, Group *root, uint64_t n_uses) noexcept
+    void group_leave "raudo_group_leave"(Group *group, Link *link) noexcept
+    void group_move "raudo_group_move"(Group **of, Link *link, Group *to) noexcept
+    int group_count "raudo_group_count"(Group **of, Link *link, Group *root) noexcept
+
+cdef extern from "entry/dict.h":
+    PyObject *dict_find "raudo_dict_find"(PyObject *data, PyObject *key) except? NULL
+
+cdef enum:
+    ANY  # kinds
+    FIFO
+    RR
+    LRU  # from here on reading is a use
+    LFU
+    TTL  # from here on items expire
+    TLRU
 
 
 @cython.no_gc  # never leaves its cache, which walks what it refers to: see `traverse`
@@ -28,62 +50,35 @@ cdef class Node:
     cdef bint is_live  # in the dict and in the order
 
 
-@cython.no_gc
-cdef class TimedNode(Node):
-    cdef Link age  # TTL: in the order in which they were set
-    cdef double at  # when it expires, on the system's clock
-    cdef tuple ticket  # TLRU: what stands for it in `Plain.heap`, expiring no later than it
-    cdef object expires  # the same on any other timer; None where `at` says it
-
-
-cdef class Timer:
-    cdef object source, now
-    cdef Py_ssize_t depth
-    cdef bint is_clock
-    cdef bint ticks(self) noexcept
-    cdef object read(self)
-    cdef object freeze(self)
-
-
-cdef class Plain:
+cdef class Plain(Hooked):
     cdef dict data  # key -> Node, in the order of insertion
-    cdef Link uses, ages
+    cdef Link uses
     cdef Group groups  # LFU: root of the ring of groups
     cdef list nodes, keys  # RR: in step with each other; `keys` is what `choice` sees
-    cdef list heap  # TLRU: tickets (expires, serial number, key), stale where the node has another
-    cdef Py_ssize_t n_serials
     cdef int kind
     cdef bint is_sized
     cdef Py_ssize_t limit  # entries that fit where values have no sizes
     cdef object bound, total  # maxsize, and the sum of the sizes
     cdef object setting  # RR: choice; TTL: ttl; TLRU: ttu
-    cdef double ttl_seconds  # TTL: the same as a float, NaN where it is no plain number
-    cdef Timer clock
-    cdef unsigned int hooks_of_class  # bits of what the class overrides, as of this version of it
-    cdef unsigned int seen_version
     cdef dict __dict__
     cdef object __weakref__
 
-    @cython.final
+    # What expiry adds to.
     cdef int configure(self, object maxsize, bint is_sized, object setting) except -1
-    @cython.final
-    cdef unsigned int class_hooks(self) except? 0xFFFFFFFF
-    @cython.final
-    cdef unsigned int hooks(self) except? 0xFFFFFFFF
-    @cython.final
-    cdef int look_for_hooks(self) except -1
+    cdef Node new_node(self)
+    cdef PyObject *fetch(self, PyObject *key) except? NULL
+    cdef Node put(self, object key, object value)
+    cdef int unlink_age(self, Node node) except -1
+    cdef list forget_ages(self, list tickets)
+
     @cython.final
     cdef bint is_plain_mapping(self) except -1
     @cython.final
     cdef Node find(self, PyObject *key)
     @cython.final
-    cdef PyObject *fetch(self, PyObject *key) except? NULL
-    @cython.final
-    cdef bint use(self, Node node) except -1
+    cdef Node add(self, object key, object value, object size)
     @cython.final
     cdef int enter(self, Node node) except -1
-    @cython.final
-    cdef int touch(self, Node node) except -1
     @cython.final
     cdef int unlink(self, Node node) except -1
     @cython.final
@@ -103,32 +98,24 @@ cdef class Plain:
     @cython.final
     cdef object make_room(self, object key, object value)
     @cython.final
-    cdef Node put(self, object key, object value)
-    @cython.final
     cdef int empty(self) except -1
+
     @cython.final
-    cdef object with_entries(self, object state)
-    @cython.final
-    cdef tuple snapshot(self)
-    @cython.final
-    cdef int restore(self, tuple state) except -1
-    @cython.final
-    cdef object frozen(self)
-    @cython.final
-    cdef bint is_past(self, Node node) except -1
-    @cython.final
-    cdef int set_expiry(self, TimedNode node, object expires) except -1
-    @cython.final
-    cdef int renew(self, TimedNode node) noexcept
-    @cython.final
-    cdef Node put_timed(self, object key, object value)
-    @cython.final
-    cdef object call_expire(self, object time)
-    @cython.final
-    cdef int sweep(self) except -1
-    @cython.final
-    cdef int drop_ticked(self, double now) except -1
-    @cython.final
-    cdef list drop_expired(self, object time)
-    @cython.final
-    cdef TimedNode holder(self, tuple ticket)
+    cdef inline int touch(self, Node node) except -1:
+        """Count a use. The node may have left meanwhile."""
+        if node.is_live and self.kind >= LRU:
+            if self.kind == LFU:
+                if group_count(&node.group, &node.use, &self.groups) < 0:
+                    raise MemoryError
+            else:
+                ring_move_to_end(&self.uses, &node.use)
+        return 0
+
+
+cdef object NOTHING  # no default was given
+cdef PyObject *call_missing(Plain cache, PyObject *key) except NULL
+cdef PyObject *get_by_name(
+    Plain cache, PyObject **args, Py_ssize_t n_args, PyObject *names
+) except NULL
+cdef int install(type kind, void *of_subscript) except -1
+cdef int collect_by(type kind, void *of_traverse) except -1

@@ -1,7 +1,9 @@
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Generic, Self, TypeVar, overload
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from typing_extensions import disjoint_base
+
+from raudo._core.compat_hooks import Hooked
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -12,23 +14,7 @@ class Node:
     """An entry. Never leaves its cache."""
 
 @disjoint_base
-class TimedNode(Node):
-    """An entry that expires."""
-
-@disjoint_base
-class Timer:
-    """Calls a timer; inside a `with` block the time stands still, so that nested steps agree."""
-
-    def __new__(cls, source: Callable[[], Any]) -> Self: ...
-    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
-    def __enter__(self) -> Any: ...
-    def __exit__(self, *error: object) -> None: ...
-    def __copy__(self) -> Timer: ...
-    def __deepcopy__(self, memo: dict[int, Any]) -> Timer: ...
-    def __getattr__(self, name: str) -> Any: ...
-
-@disjoint_base
-class Plain(Generic[_K, _V]):
+class Plain(Hooked, Generic[_K, _V]):
     """cachetools' `Cache`: bounded, evicts what was inserted longest ago.
 
     Not thread-safe as a whole, as there: without a lock an operation of two steps, such as a set that
@@ -42,7 +28,6 @@ class Plain(Generic[_K, _V]):
         maxsize: float,
         getsizeof: Callable[[_V], float] | None,
         setting: Any,
-        timer: Callable[[], Any] | None,
     ) -> None: ...
     @property
     def _raudo_setting(self) -> Any: ...
@@ -54,11 +39,6 @@ class Plain(Generic[_K, _V]):
         """Answer a look-up of an absent key; raises KeyError unless overridden."""
     def __iter__(self) -> Iterator[_K]: ...
     def __len__(self) -> int: ...
-    def __copy__(self) -> Self:
-        """Return a cache of its own entries; other attributes are shared with this one."""
-    def __getstate__(self) -> Any: ...
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]: ...
-    def __setstate__(self, state: Any) -> None: ...
     @classmethod
     def __class_getitem__(cls, item: Any) -> Any: ...
     @overload
@@ -92,12 +72,3 @@ class Plain(Generic[_K, _V]):
 
 class Ordered(Plain[_K, _V]):
     """cachetools' `FIFOCache`, `LFUCache`, `LRUCache` and `RRCache`."""
-
-class Timed(Plain[_K, _V]):
-    """cachetools' `TTLCache` and `TLRUCache`."""
-
-    @property
-    def timer(self) -> Timer:
-        """The timer; a context manager too, inside which the time stands still."""
-    def expire(self, time: Any = None) -> list[tuple[_K, _V]]:
-        """Remove and return the items that have expired by `time` (now when None)."""

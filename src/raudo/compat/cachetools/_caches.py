@@ -1,7 +1,8 @@
 """The public cache classes: ordinary Python classes over the compiled ones, which do the work.
 
 Python classes, so that they are mutable mappings by inheritance, take part in any class hierarchy,
-and their attributes can be assigned, as in cachetools. Only constructors are Python code here.
+and their attributes can be assigned, as in cachetools. Only what makes, copies and pickles a cache is
+Python code here.
 """
 
 from __future__ import annotations
@@ -9,14 +10,23 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, MutableMapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from raudo._core.compat import Ordered, Plain, Timed
+from raudo._core.compat import Ordered, Plain
+from raudo._core.compat_copy import restore, snapshot
+from raudo._core.compat_timed import Timed
 
 __all__ = ["Cache", "FIFOCache", "LFUCache", "LRUCache", "RRCache", "TLRUCache", "TTLCache"]
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+_STATE = "_raudo_state"
+
+
+def _new(kind: type[Any]) -> Any:
+    """Make what `__setstate__` fills."""
+    return kind.__new__(kind)
 
 
 class Cache(Plain[K, V], MutableMapping[K, V]):
@@ -28,6 +38,41 @@ class Cache(Plain[K, V], MutableMapping[K, V]):
     """
 
     _raudo_kind = "any"
+
+    def __copy__(self) -> Self:
+        """Return a cache of its own entries; other attributes are shared with this one."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        restore(twin, snapshot(self))
+        return twin
+
+    def __getstate__(self) -> Any:
+        return self._with_entries(object.__getstate__(self))
+
+    def _with_entries(self, state: Any) -> Any:
+        """Add the entries to what the class's own `__getstate__` gave, where they are not in it."""
+        slots = None
+        if type(state) is tuple and len(state) == 2:
+            state, slots = state
+        if state is None or (type(state) is dict and _STATE not in state):
+            state = {**(state or {}), _STATE: snapshot(self)}
+        return state if slots is None else (state, slots)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return _new, (type(self),), self._with_entries(self.__getstate__())
+
+    def __setstate__(self, state: Any) -> None:
+        slots: dict[str, Any] = {}
+        if type(state) is tuple:
+            state, slots = state
+        state = dict(state)
+        core = state.pop(_STATE)
+        self.__dict__.update(state)
+        for name, value in slots.items():
+            setattr(self, name, value)
+        restore(self, core)
+        if isinstance(self, Timed):
+            self.expire(self.timer())
 
 
 class FIFOCache(Ordered[K, V], Cache[K, V]):
@@ -62,7 +107,7 @@ class RRCache(Ordered[K, V], Cache[K, V]):
         choice: Callable[[Sequence[K]], K] = random.choice,
         getsizeof: Callable[[V], float] | None = None,
     ) -> None:
-        self._raudo_start(maxsize, getsizeof, choice, None)
+        self._raudo_start(maxsize, getsizeof, choice)
 
     @property
     def choice(self) -> Callable[[Sequence[K]], K]:
