@@ -1,8 +1,8 @@
 """The public cache classes: ordinary Python classes over the compiled ones, which do the work.
 
 Python classes, so that they are mutable mappings by inheritance, take part in any class hierarchy,
-and their attributes can be assigned, as in cachetools. Only what makes, copies and pickles a cache is
-Python code here.
+and their attributes can be assigned, as in cachetools. Only what makes, copies and pickles a cache
+is Python code here.
 """
 
 from __future__ import annotations
