@@ -5,7 +5,7 @@ Where it is nothing that a step would call, the step is taken directly, else thr
 """
 
 cimport cython
-from cpython.object cimport PyObject, PyTypeObject
+from cpython.object cimport PyObject
 
 cdef extern from "Python.h":
     PyObject **_PyObject_GetDictPtr(PyObject *) noexcept

@@ -24,7 +24,7 @@ V = TypeVar("V")
 _STATE = "_raudo_state"
 
 
-def _new(kind: type[Any]) -> Any:
+def _new(kind: type[Cache[Any, Any]]) -> Cache[Any, Any]:
     """Make what `__setstate__` fills."""
     return kind.__new__(kind)
 
