@@ -964,7 +964,7 @@ async def test_many_who_read_one_key_from_the_disk_read_it_once_each(monkeypatch
         monkeypatch.setattr(cold, "fetch_async", counting)
         assert await asyncio.gather(*(cache.get("k") for _ in range(30))) == [value] * 30
         assert n_reads == 30
-        assert not cache._levels._reads
+        assert not cache._levels.up.reads
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

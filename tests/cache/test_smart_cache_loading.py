@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from raudo.cache import SmartCache, cached
-from raudo.cache.prefetch import StridePredictor
 from raudo.testing import FakeClock
 
 
@@ -461,27 +460,6 @@ async def test_random_keys_are_left_alone():
             await cache.get(chance.choice("abc"))
         assert cache.get_stats()["prefetch_precision"] < 0.5
     assert len(loaded) < 20
-
-
-def test_the_predictor_tells_interleaved_streams_apart():
-    predictor = StridePredictor()
-    foreseen = set()
-    for n in range(60):
-        for base, stride in ((0, 1), (10_000, -7), (500_000, 20)):
-            foreseen.update(predictor.observe(base + n * stride))
-    assert {59, 10_000 - 7 * 60, 500_000 + 20 * 60} <= foreseen
-    assert predictor.precision > 0.9
-
-
-def test_a_stream_that_breaks_off_costs_trust():
-    predictor = StridePredictor()
-    for n in range(50):
-        predictor.observe(n)
-    assert predictor.precision > 0.9
-    for start in range(10**6, 10**6 + 400 * 1000, 1000):
-        for n in range(4):
-            predictor.observe(start + n)
-    assert predictor.precision < 0.9
 
 
 async def test_memoize_without_arguments():

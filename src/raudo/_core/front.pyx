@@ -1,5 +1,5 @@
 # cython: binding=False
-"""The first level of a `SmartCache` as its `get` meets it: a hit is awaitable without Python code."""
+"""The first level of a `SmartCache` as `get` and `get_nowait` meet it: a hit runs no Python code."""
 
 from cpython.object cimport PyObject, PyTypeObject
 
@@ -37,7 +37,7 @@ cdef extern from *:
 
 
 cdef class Front:
-    cdef Cache first  # None: everything goes the way of `_get_below`
+    cdef Cache first  # None: everything goes the way of `_get` and `_get_now`
     cdef object timed, watched, missing
 
     def __cinit__(self, *args, **kwargs):
@@ -47,7 +47,8 @@ cdef class Front:
         """Answer from `first` from now on.
 
         An entry of type `timed` hands out its attribute `value`, one of type `watched` goes the way of
-        `_get_below(key, entry, default)`, as does a miss, with `missing` as its entry.
+        `_get_below(key, entry, default)`, as does a miss, with `missing` as its entry; `get_nowait` goes
+        that of `_get_below_now`.
         """
         self.timed = timed
         self.watched = watched
@@ -59,12 +60,12 @@ cdef object fast_get(PyObject *self, PyObject **args, Py_ssize_t n_args, PyObjec
     # No variable of type Front here: it would be counted, up and down, on each hit.
     cdef PyObject *found
     if names != NULL or n_args < 1 or n_args > 2 or (<Front>self).first is None:
-        return general_get(<Front>self, args, n_args, names)
+        return (<Front>self)._get(*positional(args, n_args), **named(args + n_args, names))
     found = raudo_quick_get(&(<Front>self).first.t, args[0])
     if found == RAUDO_UNSURE:
         found = (<Front>self).first.lookup(args[0])
     if found == NULL or Py_TYPE(found) == <PyTypeObject *>(<Front>self).watched:
-        return answer_from_below(<Front>self, args, n_args, found)
+        return answer_from_below(<Front>self, (<Front>self)._get_below, args, n_args, found)
     entry = <object>found
     Py_DECREF(found)
     if Py_TYPE(found) == <PyTypeObject *>(<Front>self).timed:
@@ -72,22 +73,41 @@ cdef object fast_get(PyObject *self, PyObject **args, Py_ssize_t n_args, PyObjec
     return ready_with(entry)
 
 
-cdef object answer_from_below(Front self, PyObject **args, Py_ssize_t n_args, PyObject *found):
-    default = <object>args[1] if n_args == 2 else None
-    if found == NULL:
-        return self._get_below(<object>args[0], self.missing, default)
+cdef object fast_get_nowait(PyObject *self, PyObject **args, Py_ssize_t n_args, PyObject *names):
+    cdef PyObject *found
+    if names != NULL or n_args < 1 or n_args > 2 or (<Front>self).first is None:
+        return (<Front>self)._get_now(*positional(args, n_args), **named(args + n_args, names))
+    found = raudo_quick_get(&(<Front>self).first.t, args[0])
+    if found == RAUDO_UNSURE:
+        found = (<Front>self).first.lookup(args[0])
+    if found == NULL or Py_TYPE(found) == <PyTypeObject *>(<Front>self).watched:
+        return answer_from_below(<Front>self, (<Front>self)._get_below_now, args, n_args, found)
     entry = <object>found
     Py_DECREF(found)
-    return self._get_below(<object>args[0], entry, default)
+    if Py_TYPE(found) == <PyTypeObject *>(<Front>self).timed:
+        return entry.value
+    return entry
 
 
-cdef object general_get(Front self, PyObject **args, Py_ssize_t n_args, PyObject *names):
-    positional = tuple([<object>args[i] for i in range(n_args)])
-    named = {}
+cdef object answer_from_below(Front self, below, PyObject **args, Py_ssize_t n_args, PyObject *found):
+    default = <object>args[1] if n_args == 2 else None
+    if found == NULL:
+        return below(<object>args[0], self.missing, default)
+    entry = <object>found
+    Py_DECREF(found)
+    return below(<object>args[0], entry, default)
+
+
+cdef tuple positional(PyObject **args, Py_ssize_t n_args):
+    return tuple([<object>args[i] for i in range(n_args)])
+
+
+cdef dict named(PyObject **values, PyObject *names):
+    found = {}
     if names != NULL:
         for i in range(PyTuple_GET_SIZE(names)):
-            named[<object>PyTuple_GET_ITEM(names, i)] = <object>args[n_args + i]
-    return self._get(*positional, **named)
+            found[<object>PyTuple_GET_ITEM(names, i)] = <object>values[i]
+    return found
 
 
 cdef PyMethodDef GET = PyMethodDef(
@@ -96,6 +116,15 @@ cdef PyMethodDef GET = PyMethodDef(
     METH_FASTCALL | METH_KEYWORDS,
     b"get($self, /, key, default=None)\n--\n\n"
     b"Return the value, or `default` on a miss. A hit in memory never suspends.",
+)
+
+cdef PyMethodDef GET_NOWAIT = PyMethodDef(
+    b"get_nowait",
+    <void *>fast_get_nowait,
+    METH_FASTCALL | METH_KEYWORDS,
+    b"get_nowait($self, /, key, default=None)\n--\n\n"
+    b"Return the value without an event loop, waiting for the disk where need be.\n\n"
+    b"Levels that only have coroutines are not asked.",
 )
 
 
@@ -107,3 +136,4 @@ cdef int install(PyMethodDef *method) except -1:
 
 
 install(&GET)
+install(&GET_NOWAIT)

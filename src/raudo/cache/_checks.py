@@ -7,7 +7,7 @@ import math
 import os
 from typing import Any
 
-__all__ = ["check_arguments", "check_bounds", "check_function", "check_ttl"]
+__all__ = ["check_arguments", "check_bounds", "check_function", "check_loading", "check_ttl"]
 
 _LEAST_DISK_BYTES = 4096
 
@@ -33,6 +33,17 @@ def check_ttl(ttl: float | None, default: float | None, name: str = "ttl") -> fl
     return float(seconds) if seconds < 7e9 else None
 
 
+def check_loading(stale: Any, refresh_ahead: Any, early: Any, negative_ttl: Any) -> None:
+    """Raise `TypeError` or `ValueError` for the first option of a load that is not as it should."""
+    for name, value in (("stale", stale), ("refresh_ahead", refresh_ahead), ("early", early)):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{name} must be a number, got {value!r}")
+        if not value >= 0:
+            raise ValueError(f"{name} must be at least 0, got {value!r}")
+    if negative_ttl is not None:
+        check_ttl(negative_ttl, None, "negative_ttl")
+
+
 def check_arguments(
     *,
     max_size: Any,
@@ -45,6 +56,7 @@ def check_arguments(
     loader: Any,
     on_evict: Any,
     max_disk_bytes: Any,
+    max_loads: Any = None,
 ) -> None:
     """Raise `TypeError` or `ValueError` for the first argument that is not as it should be."""
     _check_size("max_size", max_size, 1)
@@ -56,6 +68,8 @@ def check_arguments(
     if max_bytes is not None:
         _check_size("max_bytes", max_bytes, 1)
     _check_size("max_disk_bytes", max_disk_bytes, _LEAST_DISK_BYTES)
+    if max_loads is not None:
+        _check_size("max_loads", max_loads, 1)
     if path is not None and tiers is not None:
         raise ValueError("path and tiers: give one of them, the path is that of the disk tier")
     if path is not None and not isinstance(path, str | os.PathLike):

@@ -24,9 +24,9 @@ class Timed:
 
 
 class Watched(Timed):
-    """A value that a lookup has to look at: it has tags, can be stale, or is followed."""
+    """A value that a lookup has to look at: tags, staleness, a load to be judged, a sample."""
 
-    __slots__ = ("fresh_until", "is_followed", "tags")
+    __slots__ = ("fresh_until", "is_followed", "load_s", "tags")
 
     def __init__(
         self,
@@ -35,11 +35,13 @@ class Watched(Timed):
         tags: Stamps = (),
         fresh_until: float = math.inf,
         is_followed: bool = False,
+        load_s: float = 0.0,
     ) -> None:
         super().__init__(value, expires_ns)
         self.tags = tags
         self.fresh_until = fresh_until  # monotonic seconds; L1 holds it longer
         self.is_followed = is_followed
+        self.load_s = load_s  # what its load took, 0 where it is not known
 
 
 def unwrap(entry: Any) -> Any:

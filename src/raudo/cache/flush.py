@@ -1,19 +1,89 @@
-"""Writing copies of what is in memory to a disk that survives a restart."""
+"""Carrying down what a call leaves behind, and writing copies of memory to a lasting disk."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from raudo.cache.cold import ColdLevels
 from raudo.cache.entries import parts_of
+from raudo.cache.levels import Levels
 from raudo.cache.loading import MISSING
-from raudo.cache.promote import Levels
 
-__all__ = ["flush_steps"]
+__all__ = ["flush", "flush_now", "settle", "settle_now"]
+
+# An event loop is held up no longer than this by work that can be cut into slices.
+_SLICE_S = 0.0005
 
 
-def flush_steps(levels: Levels) -> Iterator[None]:
+async def settle(levels: Levels) -> None:
+    """Carry down what waits for L2 and for the disk, and tell the listener what left."""
+    if levels.down.transit:
+        await _carry_in_slices(levels)
+    if levels.cold is not None and levels.cold.outbox:
+        await levels.cold.drain_async()
+    levels.deliver()
+
+
+def settle_now(levels: Levels) -> None:
+    """Do the same without an event loop."""
+    if levels.down.transit:
+        levels.down.carry_all()
+    if levels.cold is not None and levels.cold.outbox:
+        levels.cold.drain()
+    levels.deliver()
+
+
+async def _carry_in_slices(levels: Levels) -> None:
+    until = time.perf_counter() + _SLICE_S
+    while levels.down.transit:
+        if levels.down.is_next_heavy():
+            await asyncio.to_thread(levels.down.carry)
+            until = time.perf_counter() + _SLICE_S
+            continue
+        levels.down.carry()
+        if time.perf_counter() >= until:
+            await asyncio.sleep(0)
+            until = time.perf_counter() + _SLICE_S
+
+
+async def flush(levels: Levels) -> None:
+    """Write what memory holds to a disk that survives a restart, and wait until it is there.
+
+    Also drops what has expired.
+    """
+    levels.sweep()
+    await settle(levels)
+    if levels.cold is not None:  # first: a drop that waits would take the new copy along
+        await levels.cold.drain_fully()
+    until = time.perf_counter() + _SLICE_S
+    for _ in _steps(levels):
+        if time.perf_counter() >= until:
+            await asyncio.sleep(0)
+            until = time.perf_counter() + _SLICE_S
+    if levels.cold is not None:
+        await levels.cold.drain_fully()
+        await asyncio.to_thread(levels.cold.sync)
+    levels.deliver()
+
+
+def flush_now(levels: Levels) -> None:
+    """Do the same without an event loop."""
+    levels.sweep()
+    settle_now(levels)
+    if levels.cold is not None:
+        levels.cold.drain_fully_now()
+    for _ in _steps(levels):
+        pass
+    if levels.cold is not None:
+        levels.cold.drain_fully_now()
+        levels.cold.sync()
+    levels.deliver()
+
+
+def _steps(levels: Levels) -> Iterator[None]:
     """Write a copy of each entry in memory that has none yet, one at each step."""
     cold, l2 = levels.cold, levels.l2
     if cold is None or not cold.is_durable:

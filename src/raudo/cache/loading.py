@@ -6,7 +6,8 @@ cancelled stops waiting and cancels nobody. A load that is itself cancelled, wit
 leaves the waiters to load anew; one that raises `CancelledError` of its own hands it to them.
 
 Nobody waits for itself: each load knows the loads that it waits for, whatever cache,
-thread or task they belong to, and a wait that would close a circle of them is a load instead.
+thread or task they belong to, and a wait that would close a circle of them is a load instead. A
+load that is part of another one needs no permit of a limit: the outer one may hold the last.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from functools import partial
 from typing import Any
 
 from raudo.cache._forks import reset_after_fork
+from raudo.cache.limit import LoadLimit
 
 __all__ = ["MISSING", "Flights"]
 
@@ -95,6 +97,7 @@ class _Flight:
     __slots__ = (
         "error",
         "is_done",
+        "is_queued",
         "is_superseded",
         "key",
         "lock",
@@ -111,6 +114,7 @@ class _Flight:
         self.error: BaseException | None = None
         self.is_done = False
         self.is_superseded = False
+        self.is_queued = False  # has no permit yet
         self.place = _Place()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.task: asyncio.Task[None] | None = None
@@ -170,6 +174,14 @@ def _set_done(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
+def _loop_runs_here() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def _needs_this_loop(flight: _Flight) -> bool:
     """Say whether the load goes on only once the calling thread's event loop does."""
     try:
@@ -217,18 +229,20 @@ class Flights:
         load: Callable[[], Any],
         store: Callable[[Any], object],
         look: Callable[[], Any],
+        limit: LoadLimit | None = None,
     ) -> Any:
         """Return what `load()` returns, or what another thread's or task's load does.
 
         `look` is asked again once the load is ours, as another one may have just ended: it returns
-        the value or `MISSING`. `store` gets the value before anyone else can start a load.
+        the value or `MISSING`. `store` gets the value before anyone else can start a load. Of
+        `limit` a permit is held meanwhile; an event loop's thread does not wait for one.
         """
         waiter = _current.get()
         while True:
-            flight, is_ours = self._enter(key)
+            flight, is_ours = self._enter(key, limit, waiter)
             if is_ours:
                 break
-            if _needs_this_loop(flight) or not _waits.begin(waiter, flight.place):
+            if _needs_this_loop(flight) or not self._may_join(flight, waiter):
                 return load()
             try:
                 flight.wait()
@@ -241,7 +255,14 @@ class Flights:
         # Here, not in a function of its own: each frame is one that a recursive load cannot have.
         _waits.begin(waiter, flight.place)
         token = _current.set(flight.place)
+        has_permit = False
         try:
+            if flight.is_queued and limit is not None:
+                has_permit = limit.try_acquire()
+                if not has_permit and not _loop_runs_here():
+                    limit.acquire()
+                    has_permit = True
+                flight.is_queued = False
             value = look()
             if value is MISSING:
                 value = load()
@@ -254,6 +275,8 @@ class Flights:
             flight.value = value
             return value
         finally:
+            if has_permit and limit is not None:
+                limit.release()
             try:
                 self._settle(flight)  # still as part of the load: the key's own code may ask for it
             finally:
@@ -266,18 +289,19 @@ class Flights:
         load: Callable[[], Awaitable[Any]],
         store: Callable[[Any], object],
         look: Callable[[], Any],
+        limit: LoadLimit | None = None,
     ) -> Any:
         """Do the same for a coroutine's load."""
         waiter = _current.get()
         while True:
-            flight, is_ours = self._enter(key)
+            flight, is_ours = self._enter(key, limit, waiter)
             if is_ours:
                 flight.loop = asyncio.get_running_loop()
-                drive = self._drive_async(flight, load, store, look)
+                drive = self._drive_async(flight, load, store, look, limit)
                 flight.task = flight.loop.create_task(drive)
                 # Cancelled before its first step, a task never runs its coroutine at all.
                 flight.task.add_done_callback(partial(self._leave_with, flight))
-            if not _waits.begin(waiter, flight.place):
+            if not self._may_join(flight, waiter, is_ours):
                 return await load()
             try:
                 await flight.wait_async()
@@ -288,13 +312,23 @@ class Flights:
                 return value
             self._leave(flight)
 
-    def _enter(self, key: Hashable) -> tuple[_Flight, bool]:
+    def _enter(
+        self, key: Hashable, limit: LoadLimit | None, waiter: _Place | None
+    ) -> tuple[_Flight, bool]:
         with self._lock:
             flight = self._flights.get(key)
             if flight is not None and not flight.is_done:
                 return flight, False
             flight = self._flights[key] = _Flight(key)
+            flight.is_queued = limit is not None and waiter is None
             return flight, True
+
+    @staticmethod
+    def _may_join(flight: _Flight, waiter: _Place | None, is_ours: bool = False) -> bool:
+        """Note that `waiter` waits for the load from now on; False where it might for ever."""
+        if waiter is not None and flight.is_queued and not is_ours:
+            return False  # the permit that it waits for may be held for the waiter
+        return _waits.begin(waiter, flight.place)
 
     def _leave(self, flight: _Flight) -> None:
         with self._lock:
@@ -311,9 +345,15 @@ class Flights:
         load: Callable[[], Awaitable[Any]],
         store: Callable[[Any], object],
         look: Callable[[], Any],
+        limit: LoadLimit | None,
     ) -> None:
         _current.set(flight.place)
+        has_permit = False
         try:
+            if flight.is_queued and limit is not None:
+                await limit.acquire_async()
+                has_permit = True
+                flight.is_queued = False
             value = look()
             if value is MISSING:
                 value = await load()
@@ -328,6 +368,8 @@ class Flights:
                 raise  # the load was cancelled, not what it did: whoever waits loads anew
             flight.error = error
         finally:
+            if has_permit and limit is not None:
+                limit.release()
             self._settle(flight)
 
     def _settle(self, flight: _Flight) -> None:

@@ -10,8 +10,9 @@ import time
 from collections.abc import Hashable
 from typing import Any
 
+from raudo.cache.levels import Levels
 from raudo.cache.loading import MISSING
-from raudo.cache.promote import RETRY, Levels
+from raudo.cache.promote import RETRY
 
 __all__ = ["Reader"]
 
@@ -28,7 +29,7 @@ class Reader:
     def look(self, key: Hashable) -> Any:
         """Return the value if it is in memory, counting nothing."""
         entry = self._levels.l1.peek(key, MISSING)
-        return self._levels.find(key, entry, counts=False)
+        return self._levels.up.find(key, entry, counts=False)
 
     def read_ready(self, key: Hashable, data: bytes) -> Any:
         """Return the value if it can be read without waiting; `RETRY` where it cannot."""
@@ -36,26 +37,26 @@ class Reader:
         if cold is None:
             return MISSING
         started_ns = time.perf_counter_ns()
-        token = self._levels.begin_read(data)
+        token = self._levels.up.begin_read(data)
         try:
             fetched = cold.fetch_ready(data)
             if fetched is not None and fetched.blob.raw_bytes > _DECODE_HERE_BYTES:
                 return RETRY
-            return self._levels.finish_read(key, data, token, fetched, started_ns, counts=True)
+            return self._levels.up.finish_read(key, data, token, fetched, started_ns, counts=True)
         except BlockingIOError:
             return RETRY
         finally:
-            self._levels.end_read(data, token)
+            self._levels.up.end_read(data, token)
 
     async def read(self, key: Hashable, data: bytes, *, counts: bool = True) -> Any:
         """Return the value, waiting for the disk on a thread."""
         cold = self._levels.cold
         while cold is not None:
             started_ns = time.perf_counter_ns()
-            token = self._levels.begin_read(data)
+            token = self._levels.up.begin_read(data)
             try:
                 fetched = await cold.fetch_async(data)
-                finish = self._levels.finish_read
+                finish = self._levels.up.finish_read
                 if fetched is not None and fetched.blob.raw_bytes > _DECODE_HERE_BYTES:
                     value = await asyncio.to_thread(
                         finish, key, data, token, fetched, started_ns, counts=counts
@@ -63,12 +64,12 @@ class Reader:
                 else:
                     value = finish(key, data, token, fetched, started_ns, counts=counts)
             finally:
-                self._levels.end_read(data, token)
+                self._levels.up.end_read(data, token)
             if value is RETRY:  # the key changed while it was read
                 value = self.look(key)
-                if value is MISSING and self._levels.may_be_below(key) is not None:
+                if value is MISSING and self._levels.up.may_be_below(key) is not None:
                     continue
-                self._levels.note_late(value, counts)
+                self._levels.up.note_late(value, counts)
             return value
         return MISSING
 
@@ -77,16 +78,18 @@ class Reader:
         cold = self._levels.cold
         while cold is not None:
             started_ns = time.perf_counter_ns()
-            token = self._levels.begin_read(data)
+            token = self._levels.up.begin_read(data)
             try:
                 fetched = cold.fetch(data)
-                value = self._levels.finish_read(key, data, token, fetched, started_ns, counts=True)
+                value = self._levels.up.finish_read(
+                    key, data, token, fetched, started_ns, counts=True
+                )
             finally:
-                self._levels.end_read(data, token)
+                self._levels.up.end_read(data, token)
             if value is RETRY:
                 value = self.look(key)
-                if value is MISSING and self._levels.may_be_below(key) is not None:
+                if value is MISSING and self._levels.up.may_be_below(key) is not None:
                     continue
-                self._levels.note_late(value, True)
+                self._levels.up.note_late(value, True)
             return value
         return MISSING

@@ -1,19 +1,15 @@
 """Three levels behind one cache: live objects, compressed bytes in memory, and the disk.
 
-The facade: arguments, the event loop, and nothing else. What moves is in `promote`, what is below
-memory in `cold`, one load per key in `loading`.
+The facade: what callers see, and nothing that moves. The levels are in `levels`, `promote` and
+`demote`, what is below memory in `cold`, loading in `loads`, loading ahead in `ahead`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import itertools
 import os
-import time
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -22,30 +18,29 @@ from raudo._core.cache import Cache
 from raudo._core.curve import check_prices
 from raudo._core.front import Front
 from raudo._core.ready import Ready
-from raudo.cache._checks import check_arguments, check_bounds, check_ttl
+from raudo.cache._checks import check_arguments, check_bounds, check_loading, check_ttl
 from raudo.cache.advise import Advice, Prices
-from raudo.cache.codecs import BlobCodec, Signer
-from raudo.cache.cold import ColdLevels
+from raudo.cache.ahead import Ahead
+from raudo.cache.assemble import assemble
+from raudo.cache.background import Background
 from raudo.cache.entries import Timed, Watched
-from raudo.cache.flush import flush_steps
-from raudo.cache.loading import MISSING, Flights
+from raudo.cache.flush import flush, flush_now, settle, settle_now
+from raudo.cache.levels import Levels
+from raudo.cache.loading import MISSING
+from raudo.cache.loads import Loader, Loads, Plan
 from raudo.cache.memoize import FunctionNames, memoized
-from raudo.cache.prefetch import StridePredictor
-from raudo.cache.promote import RETRY, Levels
+from raudo.cache.namespace import Namespace
+from raudo.cache.promote import RETRY
 from raudo.cache.reading import Reader
 from raudo.cache.stats import report, samples_of
 from raudo.cache.strategies import CacheStrategy
-from raudo.cache.tags import TagGenerations
-from raudo.cache.tiers import DiskTier, ScratchTier
+from raudo.cache.tags import Stamps
 from raudo.types import Codec, Sample, Serializer, Tier
 
 __all__ = ["SmartCache"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-Loader = Callable[[Any], Any]
 
-_FLUSH_SLICE_S = 0.0005
-_MAX_PREFETCHES = 8
 _numbers = itertools.count(1)
 
 
@@ -64,12 +59,14 @@ class SmartCache(Front):
         allow: Classes that may be loaded from where others could write.
         secret: Signs what is stored where others could write; any class may travel then.
         loader: Called with a key that is missing, by `get_or_load` and `prefetch`.
-        prefetch: Load keys ahead of those that follow each other at a stride, while that pays.
+        prefetch: Load keys ahead that the order of misses foretells, while at least half of such
+            loads are of use. Costs some 5 us a miss, and about 2 KB of history an entry.
         tiers: Levels below L2 in place of the disk.
         name: Tells this cache from others in samples and events.
         on_evict: Called as `on_evict(key, value, reason)` for what the cache lets go of on its own,
             `"capacity"` or `"expired"`; the value is None where it can no longer be read.
         max_disk_bytes: Bound on the bytes of L3's files.
+        max_loads: Most loads at one time, over all tasks and threads; others wait their turn.
         auto_resize: `(lowest, highest)` number of entries, between which the cache takes the size
             that costs least by the two prices, looked for at most once a minute.
         cost_per_gb_hour: What 10**9 bytes of entries cost an hour.
@@ -99,6 +96,7 @@ class SmartCache(Front):
         name: str | None = None,
         on_evict: Callable[[Any, Any, str], object] | None = None,
         max_disk_bytes: int = 1 << 30,
+        max_loads: int | None = None,
         auto_resize: tuple[int, int] | None = None,
         cost_per_gb_hour: float | None = None,
         cost_per_miss: float | None = None,
@@ -115,6 +113,7 @@ class SmartCache(Front):
             loader=loader,
             on_evict=on_evict,
             max_disk_bytes=max_disk_bytes,
+            max_loads=max_loads,
         )
         bounds = check_bounds(auto_resize, max_size, levels)
         self._prices = None
@@ -125,143 +124,119 @@ class SmartCache(Front):
             raise ValueError("auto_resize: needs cost_per_gb_hour and cost_per_miss, got neither")
         self.name = name if name is not None else f"cache-{next(_numbers)}"
         self.default_ttl = default_ttl
+        self._default_s = check_ttl(None, default_ttl)
         self._loader = loader
         self._clock = clock
-        self._flights = Flights()
-        self._background: set[asyncio.Task[Any]] = set()
+        self._background = Background()
         self._is_closing = False
         self._names = FunctionNames()
-        self._predictor = StridePredictor() if prefetch else None
-        codec = BlobCodec(serializer, compression, allow)
-        signer = Signer(secret) if secret is not None else None
-        below: list[Tier] | Callable[[], Tier] | None = list(tiers) if tiers is not None else None
-        self._levels = levels_ = Levels(
-            max_size,
-            (levels[0], levels[1], levels[2]),
+        self._levels = assemble(
+            name=self.name,
+            max_size=max_size,
             strategy=strategy,
+            compression=compression,
+            shares=(levels[0], levels[1], levels[2]),
             max_bytes=max_bytes,
-            codec=codec,
-            clock=clock,
-            tags=TagGenerations(clock=clock),
+            path=path,
+            serializer=serializer,
+            allow=allow,
+            secret=secret,
+            tiers=tiers,
             on_evict=on_evict,
+            max_disk_bytes=max_disk_bytes,
+            clock=clock,
             bounds=bounds,
             prices=self._prices,
         )
-        reports = on_evict is not None
-
-        def make_scratch() -> Tier:
-            return ScratchTier(
-                max_bytes=max_disk_bytes,
-                on_evict=levels_.left_tier,
-                report_values=reports,
-                clock=clock,
-            )
-
-        if below is None and levels[2]:
-            below = make_scratch
-            if path is not None:
-                disk = DiskTier(
-                    path,
-                    max_entries=max_size if bounds is None else bounds[1],
-                    max_bytes=max_disk_bytes,
-                    on_evict=levels_.left_tier,
-                    report_values=reports,
-                    clock=clock,
-                )
-                below = [disk]
-        if isinstance(below, list):
-            for tier in below:
-                if tier.survives_restart and hasattr(tier, "keep") and hasattr(tier, "path"):
-                    levels_.tags = TagGenerations(Path(tier.path) / "tags", clock)
-        if below:
-            levels_.cold = ColdLevels(
-                below,
-                cache=self.name,
-                codec=codec,
-                signer=signer,
-                clock=clock,
-                lock=levels_.lock,
-                dropped=levels_.left_cold,
-            )
-            levels_.start_accounts()
-        self._reader = Reader(levels_)
-        self._l1_get = levels_.l1.get
-        if self._predictor is None and isinstance(levels_.l1, Cache):
-            self._open(levels_.l1, Timed, Watched, MISSING)
+        self._reader = Reader(self._levels)
+        self._loads = Loads(self._levels, self._reader, self._background, max_loads)
+        self._ahead: Ahead | None = None
+        if prefetch and loader is not None:
+            plan = Plan(default_ttl)
+            self._ahead = Ahead(self._levels, self._loads, self._background, loader, plan)
+        self._l1_get = self._levels.l1.get
+        if self._ahead is None and isinstance(self._levels.l1, Cache):
+            self._open(self._levels.l1, Timed, Watched, MISSING)
         # Gives files and folders up where nobody calls close.
-        self._abandon = weakref.finalize(self, _abandon, levels_)
+        self._abandon = weakref.finalize(self, _abandon, self._levels)
 
     # --- one key ------------------------------------------------------------------------------
 
+    # `get` and `get_nowait` are compiled, in `Front`. What is no plain hit on L1 comes here, and
+    # every call where hits have to be noted.
+
     def _get(self, key: Hashable, default: Any = None) -> Awaitable[Any]:
-        """Do as `get`, where the compiled one does not answer by itself."""
         entry = self._l1_get(key, MISSING)
-        if self._predictor is not None:
-            self._foresee(key)
-        if entry is not MISSING:
-            kind = type(entry)
-            if kind is Timed:
-                return Ready(entry.value)
-            if kind is not Watched:
-                return Ready(entry)
-        return self._get_below(key, entry, default)
+        if entry is MISSING or type(entry) is Watched:
+            return self._get_below(key, entry, default)
+        self._note_hit(key)
+        return Ready(entry.value if type(entry) is Timed else entry)
+
+    def _get_now(self, key: Hashable, default: Any = None) -> Any:
+        entry = self._l1_get(key, MISSING)
+        if entry is MISSING or type(entry) is Watched:
+            return self._get_below_now(key, entry, default)
+        self._note_hit(key)
+        return entry.value if type(entry) is Timed else entry
 
     def _get_below(self, key: Hashable, entry: Any, default: Any) -> Awaitable[Any]:
-        value = self._levels.find(key, entry)
-        data = self._levels.may_be_below(key) if value is MISSING else None
+        value = self._levels.up.find(key, entry)
+        data = self._levels.up.may_be_below(key) if value is MISSING else None
         if data is not None:
             value = self._reader.read_ready(key, data)
             if value is RETRY:
                 return self._get_waiting(key, data, default)
-        if self._has_leftovers():
+        if self._ahead is not None:
+            self._note_lookup(key, value)
+        if self._levels.has_leftovers():
             self._settle()
         return Ready(default if value is MISSING else value)
 
     async def _get_waiting(self, key: Hashable, data: bytes, default: Any) -> Any:
         value = await self._reader.read(key, data)
-        if self._has_leftovers():
-            await self._settle_waiting()
+        self._note_lookup(key, value)
+        if self._levels.has_leftovers():
+            await settle(self._levels)
         return default if value is MISSING else value
 
-    def get_nowait(self, key: Hashable, default: Any = None) -> Any:
-        """Return the value without an event loop, waiting for the disk where need be.
-
-        Levels that only have coroutines are not asked.
-        """
-        entry = self._l1_get(key, MISSING)
-        if entry is not MISSING:
-            kind = type(entry)
-            if kind is Timed:
-                return entry.value
-            if kind is not Watched:
-                return entry
-        value = self._levels.find(key, entry)
-        data = self._levels.may_be_below(key) if value is MISSING else None
+    def _get_below_now(self, key: Hashable, entry: Any, default: Any) -> Any:
+        value = self._levels.up.find(key, entry)
+        data = self._levels.up.may_be_below(key) if value is MISSING else None
         if data is not None:
             value = self._reader.read_now(key, data)
-        self._settle_now()
+        self._note_lookup(key, value)
+        settle_now(self._levels)
         return default if value is MISSING else value
+
+    def _note_hit(self, key: Hashable) -> None:
+        if self._ahead is not None:
+            self._ahead.note_hit(key)
+
+    def _note_lookup(self, key: Hashable, value: Any) -> None:
+        if self._ahead is not None:
+            if value is MISSING:
+                self._ahead.note_miss(key)
+            else:
+                self._ahead.note_hit(key)
 
     def set(
         self, key: Hashable, value: Any, ttl: float | None = None, *, tags: Iterable[str] = ()
     ) -> Awaitable[None]:
         """Store a value for `ttl` seconds (None: `default_ttl`; `math.inf`: for ever)."""
         self._put(key, value, ttl, tags)
-        if not self._has_leftovers():
-            return Ready(None)
-        return self._settle_waiting()
+        return settle(self._levels) if self._levels.has_leftovers() else Ready(None)
 
     def set_nowait(
         self, key: Hashable, value: Any, ttl: float | None = None, *, tags: Iterable[str] = ()
     ) -> None:
         """Store a value without an event loop."""
         self._put(key, value, ttl, tags)
-        self._settle_now()
+        settle_now(self._levels)
 
     def _put(self, key: Hashable, value: Any, ttl: float | None, tags: Iterable[str]) -> None:
         seconds = check_ttl(ttl, self.default_ttl)
         stamps = self._levels.tags.stamp(tags) if tags else ()
-        self._flights.supersede(key)
+        self._loads.supersede(key)
         self._levels.put(key, value, seconds, stamps)
 
     def delete(self, key: Hashable) -> Awaitable[bool]:
@@ -269,15 +244,19 @@ class SmartCache(Front):
 
         Of an entry on the disk it is not known whether its tags were invalidated: it was there.
         """
-        self._flights.supersede(key)
+        self._loads.supersede(key)
         gone = self._levels.remove(key)
-        return self._settle_waiting(gone) if self._has_leftovers() else Ready(gone)
+        return self._settled(gone) if self._levels.has_leftovers() else Ready(gone)
+
+    async def _settled(self, result: Any) -> Any:
+        await settle(self._levels)
+        return result
 
     def delete_nowait(self, key: Hashable) -> bool:
         """Remove the key without an event loop."""
-        self._flights.supersede(key)
+        self._loads.supersede(key)
         gone = self._levels.remove(key)
-        self._settle_now()
+        settle_now(self._levels)
         return gone
 
     def contains(self, key: Hashable) -> Awaitable[bool]:
@@ -285,7 +264,7 @@ class SmartCache(Front):
         hash(key)
         if self._levels.contains(key):
             return Ready(True)
-        data = self._levels.may_be_below(key)
+        data = self._levels.up.may_be_below(key)
         cold = self._levels.cold
         if data is None or cold is None:
             return Ready(False)
@@ -304,18 +283,18 @@ class SmartCache(Front):
         seconds = check_ttl(ttl, self.default_ttl)
         if self._levels.touch(key, seconds):
             return True
-        data = self._levels.may_be_below(key)
+        data = self._levels.up.may_be_below(key)
         if data is None or await self._reader.read(key, data, counts=False) is MISSING:
             return False
         touched = self._levels.touch(key, seconds)  # it has come up, unless nothing is above
         if not touched and self._levels.cold is not None:
-            token = self._levels.begin_read(data)
+            token = self._levels.up.begin_read(data)
             try:
                 fetched = await self._levels.cold.fetch_async(data)
-                touched = self._levels.finish_touch(data, token, fetched, seconds)
+                touched = self._levels.up.finish_touch(data, token, fetched, seconds)
             finally:
-                self._levels.end_read(data, token)
-        await self._settle_waiting()
+                self._levels.up.end_read(data, token)
+        await settle(self._levels)
         return touched
 
     # --- many keys ----------------------------------------------------------------------------
@@ -339,14 +318,30 @@ class SmartCache(Front):
 
     async def clear(self) -> None:
         """Remove everything, from every level."""
-        self._flights.supersede_all()
+        self._loads.supersede_all()
         self._levels.clear()
-        await self._settle_waiting()
+        await settle(self._levels)
+
+    def clear_nowait(self) -> None:
+        """Remove everything without an event loop."""
+        self._loads.supersede_all()
+        self._levels.clear()
+        settle_now(self._levels)
 
     async def invalidate_tag(self, tag: str) -> None:
         """Make every entry with this tag a miss, in every level and after a restart; O(1)."""
+        self.invalidate_tag_nowait(tag)
+
+    def invalidate_tag_nowait(self, tag: str) -> None:
+        """Do the same without an event loop."""
         self._levels.check()
         self._levels.tags.invalidate(tag)
+
+    def namespace(self, name: str) -> Namespace:
+        """Return a part of this cache: keys of its own, cleared by `clear` in O(1)."""
+        if not isinstance(name, str):
+            raise TypeError(f"name must be a string, got {name!r}")
+        return Namespace(self, name)
 
     # --- loading ------------------------------------------------------------------------------
 
@@ -358,6 +353,9 @@ class SmartCache(Front):
         *,
         stale: float = 0.0,
         refresh_ahead: float = 0.0,
+        early: float = 0.0,
+        negative_ttl: float | None = None,
+        tags: Iterable[str] = (),
     ) -> Awaitable[Any]:
         """Return the value, or what `loader(key)` gives, stored for `ttl` seconds.
 
@@ -368,83 +366,50 @@ class SmartCache(Front):
             stale: Seconds past its time to live that a loaded value is still served, while one
                 reload runs.
             refresh_ahead: Seconds before its end that a value is reloaded in the background.
+            early: Reload in the background at random before the end, so that callers in many
+                processes do not all do so at once: about this many times the load's duration
+                before it. 1 suits most (XFetch's beta); 0 is off.
+            negative_ttl: Seconds that a key which the loader does not find is not loaded again: it
+                returned None, kept for so long in place of `ttl`, or raised a `LookupError`, which
+                is raised again. Without it None is kept as any value and errors are not.
+            tags: Of the loaded value. One that is invalidated during the load makes it invalid.
         """
         load = loader if loader is not None else self._loader
         if load is None:
             raise TypeError("loader: none was given, neither here nor to the cache")
-        if not (stale >= 0 and refresh_ahead >= 0):
-            raise ValueError(f"stale and refresh_ahead must be >= 0, got {stale}, {refresh_ahead}")
-        seconds = check_ttl(ttl, self.default_ttl)
-        return self._get_or_load(key, load, seconds, stale, refresh_ahead)
+        if stale or refresh_ahead or early or negative_ttl is not None:
+            check_loading(stale, refresh_ahead, early, negative_ttl)
+        seconds = check_ttl(ttl, self.default_ttl) if ttl is not None else self._default_s
+        entry = self._l1_get(key, MISSING)
+        if entry is not MISSING:
+            kind = type(entry)
+            if kind is not Watched and not (kind is Timed and (refresh_ahead or early)):
+                if self._ahead is not None:
+                    self._ahead.note_hit(key)
+                return Ready(entry.value if kind is Timed else entry)
+        plan = Plan(seconds, stale, refresh_ahead, early, negative_ttl)
+        stamps = self._levels.tags.stamp(tags) if tags else ()
+        return self._get_or_load(key, entry, load, plan, stamps)
 
     async def _get_or_load(
-        self, key: Hashable, loader: Loader, ttl: float | None, stale: float, ahead: float
+        self, key: Hashable, entry: Any, loader: Loader, plan: Plan, stamps: Stamps
     ) -> Any:
-        value = await self.get(key, MISSING)
-        if value is not MISSING:
-            if ahead and self._levels.seconds_left(key) < ahead:
-                self._refresh(key, loader, ttl, stale)
-            return value
-        if stale:
-            value = self._levels.stale_value(key)
-            if value is not MISSING:
-                self._refresh(key, loader, ttl, stale)
-                return value
-        return await self._load(key, loader, ttl, stale)
-
-    def _refresh(self, key: Hashable, loader: Loader, ttl: float | None, stale: float) -> None:
-        if key not in self._flights:
-            self._spawn(self._load(key, loader, ttl, stale, is_refresh=True))
+        value = await self._get_below(key, entry, MISSING)
+        value = await self._loads.get(key, value, loader, plan, stamps)
+        if self._levels.has_leftovers():
+            await settle(self._levels)
+        return value
 
     async def _load(
-        self,
-        key: Hashable,
-        loader: Loader,
-        ttl: float | None,
-        stale: float = 0.0,
-        *,
-        stamps: tuple[tuple[str, int], ...] = (),
-        is_refresh: bool = False,
+        self, key: Hashable, loader: Loader, ttl: float | None, *, stamps: Stamps = ()
     ) -> Any:
-        levels = self._levels
-
-        async def load() -> Any:
-            levels.counters.loads += 1
-            try:
-                return await _call(loader, key)
-            except Exception:
-                levels.counters.load_failures += 1
-                raise
-
-        def look() -> Any:
-            return MISSING if is_refresh else self._reader.look(key)
-
-        return await self._flights.run_async(
-            key, load, lambda value: levels.put(key, value, ttl, stamps, stale), look
-        )
+        return await self._loads.load(key, loader, Plan(ttl), stamps=stamps)
 
     def _load_now(
-        self,
-        key: Hashable,
-        call: Callable[[], Any],
-        ttl: float | None,
-        stamps: tuple[tuple[str, int], ...],
+        self, key: Hashable, call: Callable[[], Any], ttl: float | None, stamps: Stamps
     ) -> Any:
-        def load() -> Any:
-            self._levels.counters.loads += 1
-            try:
-                return call()
-            except Exception:
-                self._levels.counters.load_failures += 1
-                raise
-
-        value = self._flights.run(
-            key,
-            load,
-            lambda value: self._levels.put(key, value, ttl, stamps),
-            lambda: self._reader.look(key),
-        )
-        self._settle_now()
+        value = self._loads.load_now(key, call, ttl, stamps)
+        settle_now(self._levels)
         return value
 
     @overload
@@ -476,69 +441,15 @@ class SmartCache(Front):
         named = tuple(tags)
         return lambda fn: memoized(self, fn, seconds, key, named)
 
-    # --- ahead of time ------------------------------------------------------------------------
-
-    def _foresee(self, key: Hashable) -> None:
-        predictor, loader = self._predictor, self._loader
-        if predictor is None or loader is None:
-            return
-        for each in predictor.observe(key):
-            if len(self._background) >= _MAX_PREFETCHES or each in self._flights:
-                return
-            if not self._levels.contains(each):
-                self._spawn(self._prefetch(each, loader))
-
-    async def _prefetch(self, key: Hashable, loader: Loader) -> None:
-        if self._predictor is not None:
-            await self._load(key, loader, self.default_ttl)
-            self._predictor.note_loaded(key)
-
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run in the background; what it raises is counted by the load, and told to nobody."""
-        try:
-            task = asyncio.get_running_loop().create_task(work)
-        except RuntimeError:  # no loop runs here: nothing happens ahead of time
-            work.close()
-            return
-        self._background.add(task)
-        task.add_done_callback(self._forget_task)
-
-    def _forget_task(self, task: asyncio.Task[Any]) -> None:
-        self._background.discard(task)
-        if not task.cancelled():
-            task.exception()
-
-    # --- what a call leaves to be done --------------------------------------------------------
-
-    def _has_leftovers(self) -> bool:
-        return self._levels.has_leftovers()
+    # --- the whole ----------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Tell the listener, and see to it that what waits for the disk is carried there."""
+        """Tell the listener, and see to it that what waits below L1 is carried down."""
         self._levels.deliver()
-        if self._levels.cold is None or not self._levels.cold.outbox:
-            return
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            self._settle_now()
-        else:
-            self._spawn(self._levels.cold.drain_async())
-
-    def _settle_now(self) -> None:
         cold = self._levels.cold
-        if cold is not None and cold.outbox:
-            cold.drain()
-        self._levels.deliver()
-
-    async def _settle_waiting(self, result: Any = None) -> Any:
-        cold = self._levels.cold
-        if cold is not None and cold.outbox:
-            await cold.drain_async()
-        self._levels.deliver()
-        return result
-
-    # --- the whole ----------------------------------------------------------------------------
+        waits = self._levels.down.transit or (cold is not None and cold.outbox)
+        if waits and not self._background.spawn(settle(self._levels)):
+            settle_now(self._levels)
 
     async def flush(self) -> None:
         """With a path: write what L1 and L2 hold to the disk, and wait until it is there.
@@ -546,30 +457,11 @@ class SmartCache(Front):
         Works in slices of half a millisecond, so that the event loop goes on. Also drops what has
         expired.
         """
-        self._levels.sweep()
-        if self._levels.cold is not None:  # first: a drop that waits would take the new copy along
-            await self._levels.cold.drain_fully()
-        until = time.perf_counter() + _FLUSH_SLICE_S
-        for _ in flush_steps(self._levels):
-            if time.perf_counter() >= until:
-                await asyncio.sleep(0)
-                until = time.perf_counter() + _FLUSH_SLICE_S
-        if self._levels.cold is not None:
-            await self._levels.cold.drain_fully()
-            await asyncio.to_thread(self._levels.cold.sync)
-        self._levels.deliver()
+        await flush(self._levels)
 
     def flush_nowait(self) -> None:
         """Flush without an event loop."""
-        self._levels.sweep()
-        if self._levels.cold is not None:
-            self._levels.cold.drain_fully_now()
-        for _ in flush_steps(self._levels):
-            pass
-        if self._levels.cold is not None:
-            self._levels.cold.drain_fully_now()
-            self._levels.cold.sync()
-        self._levels.deliver()
+        flush_now(self._levels)
 
     async def close(self) -> None:
         """Flush where there is a path, and give everything up. Closing twice is harmless."""
@@ -577,12 +469,8 @@ class SmartCache(Front):
             return
         self._is_closing = True
         try:
-            loop = asyncio.get_running_loop()
-            own = [task for task in self._background if task.get_loop() is loop]
-            for task in own:
-                task.cancel()
-            await asyncio.gather(*own, return_exceptions=True)
-            await self.flush()
+            await self._background.cancel()
+            await flush(self._levels)
             self._levels.empty()
             if self._levels.cold is not None:
                 await self._levels.cold.aclose()
@@ -593,7 +481,7 @@ class SmartCache(Front):
     def close_nowait(self) -> None:
         """Close without an event loop."""
         if not self._levels.is_closed:
-            self.flush_nowait()
+            flush_now(self._levels)
             self._levels.empty()
             self._abandon()
 
@@ -645,9 +533,9 @@ class SmartCache(Front):
     # --- how it is doing ----------------------------------------------------------------------
 
     def get_stats(self) -> dict[str, Any]:
-        """Return counts, sizes, bytes and mean latency by level; no I/O, thread-safe."""
+        """Return counts, sizes, bytes and latency by level; no I/O, thread-safe."""
         self._levels.deliver()
-        return report(self._levels, self._predictor)
+        return report(self._levels, self._ahead.prefetcher if self._ahead is not None else None)
 
     def samples(self) -> Iterable[Sample]:
         """Return the statistics as samples for a monitor."""
@@ -671,21 +559,6 @@ class SmartCache(Front):
             return levels.sampler.advise(
                 levels.max_size, levels.lookups(), levels.bytes_per_entry(), hours, prices
             )
-
-
-async def _call(loader: Loader, key: Hashable) -> Any:
-    call: Any = getattr(loader, "__call__", None)  # noqa: B004  asks what kind it is, not whether
-    if inspect.iscoroutinefunction(loader) or inspect.iscoroutinefunction(call):
-        return await loader(key)
-    value = await asyncio.to_thread(_call_here, loader, key)
-    return await value if inspect.isawaitable(value) else value
-
-
-def _call_here(loader: Loader, key: Hashable) -> Any:
-    try:
-        return loader(key)
-    except StopIteration as error:  # no future can hold one: whoever waits would wait for ever
-        raise RuntimeError("the loader raised StopIteration") from error
 
 
 def _abandon(levels: Levels) -> None:

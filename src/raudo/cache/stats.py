@@ -12,30 +12,48 @@ from typing import TYPE_CHECKING, Any
 from raudo.types import Sample
 
 if TYPE_CHECKING:
-    from raudo.cache.prefetch import StridePredictor
-    from raudo.cache.promote import Levels
+    from raudo.cache.levels import Levels
+    from raudo.cache.prefetch import Prefetcher
 
 __all__ = ["Counters", "Latency", "report", "samples_of"]
 
 LEVELS = ("l1", "l2", "l3")
+# What a hit in each level should take at most.
+TARGETS_S = {"l1": 0.0001, "l2": 0.001, "l3": 0.01}
 
 
 class Latency:
-    """A mean of nanoseconds."""
+    """Nanoseconds, counted in buckets an eighth of a power of two wide."""
 
-    __slots__ = ("n", "total_ns")
+    __slots__ = ("_buckets", "n", "total_ns")
 
     def __init__(self) -> None:
         self.n = 0
         self.total_ns = 0
+        self._buckets: dict[int, int] = {}
 
     def add(self, ns: int) -> None:
         self.n += 1
         self.total_ns += ns
+        exponent = max(0, ns.bit_length() - 4)  # the top four bits make the bucket
+        bucket = (exponent << 4) + (ns >> exponent)
+        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
 
     @property
     def mean_s(self) -> float:
         return self.total_ns / self.n / 1e9 if self.n else 0.0
+
+    def quantile_s(self, share: float) -> float:
+        """Return the time that `share` of the calls stayed within, up to an eighth too long."""
+        if not self.n:
+            return 0.0
+        left = share * self.n
+        for bucket in sorted(self._buckets):
+            left -= self._buckets[bucket]
+            if left <= 0:
+                break
+        exponent, top = divmod(bucket, 16)
+        return float((top + 1) << exponent) / 1e9
 
 
 class Counters:
@@ -54,11 +72,14 @@ class Counters:
         "latency",
         "load_failures",
         "loads",
+        "negative_hits",
         "packed_bytes",
         "promotions",
         "raw_bytes",
+        "refreshes",
         "replaced",
         "sets",
+        "stale_served",
         "unencodable_keys",
         "unpicklable_values",
     )
@@ -84,11 +105,14 @@ class Counters:
     unpicklable_values: int
     loads: int
     load_failures: int
+    refreshes: int
+    stale_served: int
+    negative_hits: int
     raw_bytes: int
     packed_bytes: int
 
 
-def report(levels: Levels, predictor: StridePredictor | None) -> dict[str, Any]:
+def report(levels: Levels, prefetcher: Prefetcher | None) -> dict[str, Any]:
     """Return a SmartCache's statistics."""
     with levels.lock:
         counts, in_l1 = levels.counters, levels.l1.stats()
@@ -103,6 +127,9 @@ def report(levels: Levels, predictor: StridePredictor | None) -> dict[str, Any]:
                 "hits": (l1_hits, counts.l2_hits, counts.l3_hits)[n],
                 "bytes": used[n],
                 "mean_latency_s": counts.latency[level].mean_s,
+                "p50_latency_s": counts.latency[level].quantile_s(0.5),
+                "p99_latency_s": counts.latency[level].quantile_s(0.99),
+                "target_latency_s": TARGETS_S[level],
             }
             for n, level in enumerate(LEVELS)
         }
@@ -128,6 +155,9 @@ def report(levels: Levels, predictor: StridePredictor | None) -> dict[str, Any]:
             ),
             "loads": counts.loads,
             "load_failures": counts.load_failures,
+            "refreshes": counts.refreshes,
+            "stale_served": counts.stale_served,
+            "negative_hits": counts.negative_hits,
             "unencodable_keys": counts.unencodable_keys,
             "unpicklable_values": counts.unpicklable_values,
             "forbidden": counts.forbidden + (cold.forbidden if cold is not None else 0),
@@ -135,9 +165,10 @@ def report(levels: Levels, predictor: StridePredictor | None) -> dict[str, Any]:
             + (cold.corrupt + cold.tier_corrupt() if cold is not None else 0),
             "tier_failures": cold.failures if cold is not None else 0,
         }
-    stats["prefetch_precision"] = predictor.precision if predictor is not None else 0.0
-    stats["prefetch_useful"] = predictor.useful if predictor is not None else 0
-    stats["prefetch_wasted"] = predictor.wasted if predictor is not None else 0
+    stats["prefetch_precision"] = prefetcher.precision if prefetcher is not None else 0.0
+    stats["prefetch_loads"] = prefetcher.loads if prefetcher is not None else 0
+    stats["prefetch_useful"] = prefetcher.useful if prefetcher is not None else 0
+    stats["prefetch_wasted"] = prefetcher.wasted if prefetcher is not None else 0
     return stats
 
 
@@ -153,9 +184,13 @@ _HELP = {
     "raudo_cache_demotions_total": "Entries moved to a slower level.",
     "raudo_cache_level_hits_total": "Lookups answered by a level.",
     "raudo_cache_level_latency_seconds": "Mean time of a hit in a level.",
+    "raudo_cache_level_latency_quantile_seconds": "Time within which a share of hits came.",
     "raudo_cache_tier_failures_total": "Operations that a level failed in.",
     "raudo_cache_corrupt_total": "Stored records that did not check out.",
     "raudo_cache_loads_total": "Calls of a loader.",
+    "raudo_cache_prefetch_loads_total": "Loads made ahead of their use.",
+    "raudo_cache_prefetch_useful_total": "Loads made ahead whose value was asked for.",
+    "raudo_cache_prefetch_wasted_total": "Loads made ahead whose value was not asked for in time.",
 }
 
 
@@ -172,6 +207,9 @@ def samples_of(stats: dict[str, Any], name: str) -> Iterator[Sample]:
         ("raudo_cache_tier_failures_total", "tier_failures"),
         ("raudo_cache_corrupt_total", "corrupt"),
         ("raudo_cache_loads_total", "loads"),
+        ("raudo_cache_prefetch_loads_total", "prefetch_loads"),
+        ("raudo_cache_prefetch_useful_total", "prefetch_useful"),
+        ("raudo_cache_prefetch_wasted_total", "prefetch_wasted"),
     ]:
         yield Sample(metric, "counter", float(stats[key]), labels, _HELP[metric])
     ratio = "raudo_cache_hit_ratio"
@@ -185,3 +223,7 @@ def samples_of(stats: dict[str, Any], name: str) -> Iterator[Sample]:
         yield Sample(entries, "gauge", float(of_level["size"]), where, _HELP[entries])
         yield Sample(size, "gauge", float(of_level["bytes"]), where, _HELP[size])
         yield Sample(latency, "gauge", of_level["mean_latency_s"], where, _HELP[latency])
+        quantiles = "raudo_cache_level_latency_quantile_seconds"
+        for share, name_of in (("0.5", "p50_latency_s"), ("0.99", "p99_latency_s")):
+            which = (*where, ("quantile", share))
+            yield Sample(quantiles, "gauge", of_level[name_of], which, _HELP[quantiles])

@@ -1,0 +1,232 @@
+"""Moving down: what L1 and L2 push out, and what the tiers let go of.
+
+A call makes bytes of a few small values itself. What is heavy, or beyond those few, waits in
+`Transit` and is carried on by `carry` steps: between other work of the event loop, or on a thread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from raudo._core.sizes import estimate_bytes
+from raudo.cache.entries import parts_of, unwrap
+from raudo.cache.tags import Stamps
+from raudo.cache.transit import Parcel, Transit
+from raudo.errors import CorruptEntry
+from raudo.types import Blob
+
+if TYPE_CHECKING:
+    from raudo.cache.levels import Levels
+
+__all__ = ["Demoter"]
+
+# Values that one call serialises itself: some 5 us each.
+_PER_CALL = 8
+# Serialising and compressing so much takes 0.2 ms; more is done on a thread.
+_HEAVY_BYTES = 256 * 1024
+# What may wait; beyond it a call does the work itself, so that memory stays bounded.
+_MAX_PARCELS = 1 << 14
+_MAX_TRANSIT_BYTES = 32 << 20
+_LIGHT = (str, bytes, int, float, bool, type(None))
+
+
+class Demoter:
+    """Takes entries down from L1, and counts those that leave. Called with the cache's lock."""
+
+    def __init__(self, levels: Levels, max_bytes: int | None) -> None:
+        self._levels = levels
+        self.transit = Transit()
+        self._max_transit_bytes = _MAX_TRANSIT_BYTES
+        if max_bytes is not None:
+            self._max_transit_bytes = min(_MAX_TRANSIT_BYTES, max_bytes // 4)
+        self._n_left = _PER_CALL
+        # What the tiers let go of; they say so with their own lock held, so it is counted later.
+        self.lost: deque[tuple[bytes, Blob | None, str, bool]] = deque()
+        self.is_quiet = False  # what leaves L1 now is counted by whoever takes it out
+
+    def begin_call(self) -> None:
+        """Allow the call that begins here its share of work."""
+        self._n_left = _PER_CALL
+
+    # --- from L1 ------------------------------------------------------------------------------
+
+    def left_l1(self, key: Any, entry: Any, reason: str) -> None:
+        levels = self._levels
+        with levels.lock:
+            if reason == "capacity":
+                self._demote(key, entry)
+            elif self.is_quiet:
+                return
+            elif reason == "expired":
+                levels.counters.expirations += 1
+                levels.listener.tell(key, unwrap(entry), reason)
+            elif reason == "replaced":
+                levels.counters.replaced += 1
+
+    def _demote(self, key: Any, entry: Any) -> None:
+        levels = self._levels
+        value, expires_ns, tags = parts_of(entry)
+        if not self._is_worth_keeping(key, value, expires_ns, tags):
+            return
+        if levels.l2 is None and levels.cold is None:
+            self._let_go(key, value)
+            return
+        data = levels.encode(key)
+        if data is None:
+            levels.counters.unencodable_keys += 1
+            self._let_go(key, value)
+            return
+        self._n_left -= 1
+        n_bytes = 0 if type(value) in _LIGHT and not _is_long(value) else estimate_bytes(value)
+        if self._n_left >= 0 and n_bytes < _HEAVY_BYTES:
+            self._pack(data, key, value, expires_ns, tags)
+            return
+        self.transit.put(data, Parcel(key, value, expires_ns, tags, n_bytes))
+        while len(self.transit) > _MAX_PARCELS or self.transit.n_bytes > self._max_transit_bytes:
+            self._carry_oldest()
+
+    def _is_worth_keeping(self, key: Any, value: Any, expires_ns: int, tags: Stamps) -> bool:
+        levels = self._levels
+        if expires_ns and expires_ns <= levels.clock.time_ns():
+            levels.counters.expirations += 1
+            levels.listener.tell(key, value, "expired")
+            return False
+        if tags and not levels.tags.is_current(tags):
+            levels.counters.deletions += 1
+            return False
+        return True
+
+    def _pack(self, data: bytes, key: Any, value: Any, expires_ns: int, tags: Stamps) -> None:
+        try:
+            blob = self._levels.codec.encode(value, expires_ns, tags)
+        except Exception:
+            self._refuse(data, key, value)
+        else:
+            self._send_down(data, blob)
+
+    def _refuse(self, data: bytes, key: Any, value: Any) -> None:
+        """Let go of a value that cannot be made bytes of."""
+        levels = self._levels
+        levels.counters.unpicklable_values += 1
+        if levels.cold is not None:
+            levels.cold.drop(data)  # a copy that was flushed before the value changed
+        self._let_go(key, value)
+
+    def _send_down(self, data: bytes, blob: Blob) -> None:
+        levels = self._levels
+        levels.counters.demotions += 1
+        levels.counters.raw_bytes += blob.raw_bytes
+        levels.counters.packed_bytes += len(blob.payload)
+        if levels.l2 is not None:
+            levels.l2.put_nowait(data, blob)
+        else:
+            self.to_cold(data, blob)
+
+    def _let_go(self, key: Any, value: Any) -> None:
+        self._levels.counters.evictions += 1
+        self._levels.listener.tell(key, value, "capacity")
+
+    # --- what waits ---------------------------------------------------------------------------
+
+    def _carry_oldest(self) -> None:
+        oldest = self.transit.oldest()
+        if oldest is not None:
+            data, (key, value, expires_ns, tags, _) = oldest
+            self.transit.take(data)
+            if self._is_worth_keeping(key, value, expires_ns, tags):
+                self._pack(data, key, value, expires_ns, tags)
+
+    def is_next_heavy(self) -> bool:
+        """Say whether the next in line should be carried by a thread."""
+        oldest = self.transit.oldest()
+        return oldest is not None and oldest[1].n_bytes >= _HEAVY_BYTES
+
+    def carry(self) -> bool:
+        """Carry the next in line down; False where there is none. Takes the lock itself.
+
+        A heavy value is made bytes of without the lock: the event loop may want the lock. It can be
+        found meanwhile, and where it was taken or replaced the bytes are thrown away.
+        """
+        levels = self._levels
+        with levels.lock:
+            oldest = self.transit.oldest()
+            if oldest is None:
+                return False
+            data, parcel = oldest
+            if parcel.n_bytes < _HEAVY_BYTES:
+                self._carry_oldest()
+                return True
+        blob = None
+        try:
+            blob = levels.codec.encode(parcel.value, parcel.expires_ns, parcel.tags)
+        except Exception:
+            blob = None  # it is refused below, if it still waits
+        with levels.lock:
+            if self.transit.get(data) is parcel:
+                self.transit.take(data)
+                if not self._is_worth_keeping(*parcel[:4]):
+                    return True
+                if blob is None:
+                    self._refuse(data, parcel.key, parcel.value)
+                else:
+                    self._send_down(data, blob)
+        return True
+
+    def carry_all(self) -> None:
+        """Carry all that waits, here and now."""
+        while self.carry():
+            pass
+
+    # --- from L2 and below --------------------------------------------------------------------
+
+    def left_l2(self, data: bytes, blob: Blob, reason: str) -> None:
+        levels = self._levels
+        with levels.lock:
+            if reason == "expired":
+                levels.counters.expirations += 1
+                levels.listener.tell_blob(data, blob, reason, trusted=True)
+            elif blob.tags and not levels.tags.is_current(blob.tags):
+                levels.counters.deletions += 1
+            elif levels.cold is None:
+                levels.counters.evictions += 1
+                levels.listener.tell_blob(data, blob, "capacity", trusted=True)
+            else:
+                levels.counters.demotions += 1
+                self.to_cold(data, blob)
+
+    def to_cold(self, data: bytes, blob: Blob) -> None:
+        cold = self._levels.cold
+        assert cold is not None
+        cold.put(data, blob)
+        self.count_lost()
+
+    def left_cold(self, data: bytes, blob: Blob | None, reason: str) -> None:
+        """Note what did not reach a tier; callable with any lock held."""
+        self.lost.append((data, blob, reason, False))
+
+    def left_tier(self, data: bytes, blob: Blob | None, reason: str) -> None:
+        """Note what a tier let go of, as it stood there; callable with any lock held."""
+        self.lost.append((data, blob, reason, True))
+
+    def count_lost(self) -> None:
+        levels = self._levels
+        while self.lost:
+            data, blob, reason, is_sealed = self.lost.popleft()
+            if reason == "expired":
+                levels.counters.expirations += 1
+            else:
+                levels.counters.evictions += 1  # the tier has counted what was corrupt
+            if reason == "corrupt" or not levels.listener.is_there:
+                continue
+            is_trusted = True
+            if blob is not None and is_sealed and levels.cold is not None:
+                try:
+                    blob, is_trusted = levels.cold.unseal(data, blob)
+                except CorruptEntry:
+                    blob = None
+            levels.listener.tell_blob(data, blob, reason, trusted=is_trusted)
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, str | bytes) and len(value) > _HEAVY_BYTES // 4
