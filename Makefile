@@ -19,7 +19,8 @@ test-fast: build
 	$(PYTHON) -m pytest -m "not slow"
 
 soak: build  ## eight threads of mixed work on one cache, a minute for each strategy
-	RAUDO_SOAK_SECONDS=$${RAUDO_SOAK_SECONDS:-60} $(PYTHON) -m pytest -s tests/core/test_soak.py
+	RAUDO_SOAK_SECONDS=$${RAUDO_SOAK_SECONDS:-60} $(PYTHON) -m pytest -s \
+		tests/core/test_soak.py tests/soak --timeout 1800
 
 bench: build  ## the comparison runs; quiet machine, please
 	$(PYTHON) -m raudo bench cache
@@ -30,6 +31,8 @@ bench-check: build  ## every benchmark runs, once and small; the core takes no m
 	$(PYTHON) -m pytest benchmarks --benchmark-disable -q
 	$(PYTHON) benchmarks/claims.py --quick
 	$(PYTHON) benchmarks/bench_cache_hit_ratio.py --quick
+	$(PYTHON) benchmarks/bench_cache_prefetch.py --quick
+	$(PYTHON) benchmarks/bench_cache_levels.py --quick
 	$(PYTHON) benchmarks/bench_cache_weights.py --quick
 	$(PYTHON) benchmarks/bench_cache_advisor.py --quick
 	$(PYTHON) -m raudo bench cache --quick
