@@ -601,16 +601,20 @@ def test_a_record_that_cannot_be_marked_takes_its_segment_along(tier, monkeypatc
 
 def test_a_read_error_is_raised_and_counted(tier, monkeypatch):
     tier.put_nowait(b"a", blob())
+    tier.close()
+    tier = DiskTier(tier.path)
 
     def fail(*args):
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pread", fail)
+        patch.setattr(os, "preadv", fail)
         with pytest.raises(OSError, match="Input/output"):
             tier.get_nowait(b"a")
     assert tier.get_nowait(b"a") == blob()
     assert tier.stats().errors == 1
+    tier.close()
 
 
 def test_a_file_size_limit_is_survived(tmp_path):
@@ -640,15 +644,20 @@ def test_a_file_size_limit_is_survived(tmp_path):
 
 
 def test_reads_that_would_wait_say_so(tier, monkeypatch):
-    tier.put_nowait(b"a", blob(bytes(9000)))
+    tier.put_nowait(b"found", blob(bytes(9000)))
+    tier.close()
+    tier = DiskTier(tier.path)
+    tier.put_nowait(b"appended", blob(bytes(9000)))
 
     def would_block(*args):
         raise BlockingIOError
 
     monkeypatch.setattr(os, "preadv", would_block)
     with pytest.raises(BlockingIOError):
-        tier.read_ready(b"a")
-    assert asyncio.run(tier.get(b"a")) == blob(bytes(9000))
+        tier.read_ready(b"found")
+    assert asyncio.run(tier.get(b"found")) == blob(bytes(9000))
+    assert tier.read_ready(b"appended") == blob(bytes(9000))  # what we wrote is in memory
+    tier.close()
 
 
 def test_the_sync_interval_is_kept(tmp_path, monkeypatch):

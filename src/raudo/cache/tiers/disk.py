@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from raudo._clock import SYSTEM_CLOCK, Clock
+from raudo._core.records import SEGMENT_SHIFT
 from raudo.cache._forks import reset_after_fork
 from raudo.cache.tiers.folder import OwnedFolder
 from raudo.cache.tiers.log import OnEvict, SegmentLog
+from raudo.cache.tiers.record import RECORDS
 from raudo.cache.tiers.segment import Segment
 from raudo.errors import Closed, CorruptEntry, TierUnavailable
 from raudo.types import Blob, TierStats
@@ -112,6 +114,12 @@ class DiskTier:
 
     def get_nowait(self, key: bytes) -> Blob | None:
         """Return the blob, waiting for the disk where need be."""
+        try:
+            return self.read_ready(key)
+        except BlockingIOError:
+            return self._read_waiting(key)
+
+    def _read_waiting(self, key: bytes) -> Blob | None:
         with self._lock:
             place = self._find(key)
             if place is None:
@@ -119,7 +127,7 @@ class DiskTier:
             segment = self._log.segment_of(place)
             segment.pins += 1  # its file stays open while we read without the lock
         try:
-            blob = self._log.read(segment, key, place, wait=True)
+            blob = segment.read(key, place, wait=True)
         except CorruptEntry:
             self._note_corrupt(key, place)
             return None
@@ -134,22 +142,34 @@ class DiskTier:
 
     def read_ready(self, key: bytes) -> Blob | None:
         """Return the blob if that needs no waiting for the disk; else `BlockingIOError`."""
+        log = self._log
         with self._lock:
-            place = self._find(key)
-            if place is None:
-                return None
-            try:
-                blob = self._log.read(self._log.segment_of(place), key, place, wait=False)
-            except CorruptEntry:
-                self._note_corrupt(key, place)
-                return None
-            except BlockingIOError:
-                raise
-            except OSError:
-                self._log.errors += 1
-                raise
+            place = log.index.get(key)
+            if place is None or log.expires or self._is_forked:
+                place = self._find(key)
+                if place is None:
+                    return None
+            segment = log.segments[place >> SEGMENT_SHIFT]
+            window = segment.window
+            blob = None if window is None else window.read(RECORDS, key, place)
+            if type(blob) is not Blob:  # the longer way, which knows what is wrong
+                blob = self._read_now(segment, key, place)
+                if blob is None:
+                    return None
             self._hits += 1
             return blob
+
+    def _read_now(self, segment: Segment, key: bytes, place: int) -> Blob | None:
+        try:
+            return segment.read(key, place, wait=False)
+        except CorruptEntry:
+            self._note_corrupt(key, place)
+            return None
+        except BlockingIOError:
+            raise
+        except OSError:
+            self._log.errors += 1
+            raise
 
     def _unpin(self, segment: Segment) -> None:
         segment.pins -= 1
@@ -157,13 +177,15 @@ class DiskTier:
             segment.close()
 
     def _find(self, key: bytes) -> int | None:
-        self._check()
-        place = self._log.index.get(key)
+        if self._closed or self._is_forked:
+            self._check()
+        log = self._log
+        place = log.index.get(key)
         if place is not None:
-            expires_ns = self._log.expires.get(key, 0)
+            expires_ns = log.expires.get(key, 0) if log.expires else 0
             if not expires_ns or expires_ns > self._clock.time_ns():
                 return place
-            self._log.lose(key, "expired")
+            log.lose(key, "expired")
         self._misses += 1
         return None
 
@@ -179,18 +201,23 @@ class DiskTier:
         with self._lock:
             self._check()
             self._puts += 1
-            if not self._log.store(key, blob, self._log.index):
-                self._log.report(key, blob, "capacity")
-            self._trim()
-            self._log.compact_step()
-            self._sync_as_agreed()
+            log = self._log
+            if not log.store(key, blob, log.index):
+                log.report(key, blob, "capacity")
+            if self.max_entries is not None:
+                log.trim(self.max_entries)
+            if log.wants_compaction():
+                log.compact_step()
+            if self._fsync != "none":
+                self._sync_as_agreed()
 
     def keep(self, key: bytes, blob: Blob) -> None:
         """Write a copy of an entry that lives in a level above."""
         with self._lock:
             self._check()
             self._log.store(key, blob, self._log.kept)
-            self._log.compact_step()
+            if self._log.wants_compaction():
+                self._log.compact_step()
 
     def stage(self, key: bytes, blob: Blob) -> None:
         """Write an entry that is to become this tier's by `adopt`; until then it is a kept copy."""

@@ -16,8 +16,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from raudo.cache.tiers import record
-from raudo.cache.tiers.segment import FILE_HEAD_BYTES, Segment
+from raudo._core.records import LENGTH_BITS, SEGMENT_SHIFT
+from raudo.cache.tiers.record import RECORDS
+from raudo.cache.tiers.segment import FILE_HEAD_BYTES, LENGTH_MASK, Segment, offset_of
 from raudo.errors import CorruptEntry
 from raudo.types import Blob
 
@@ -29,23 +30,6 @@ OnEvict = Callable[[bytes, Blob | None, str], object]
 _SEGMENT_NAME = re.compile(r"(\d{12,18})\.seg")
 # Bytes of old records that one put moves at most: 64 KiB cost about as much as a large put itself.
 _COMPACT_STEP_BYTES = 64 * 1024
-
-# A record's place as one integer: 40 bytes where a tuple of three would take 120.
-_OFFSET_BITS, _LENGTH_BITS = 40, 34
-_LENGTH_MASK = (1 << _LENGTH_BITS) - 1
-_OFFSET_MASK = (1 << _OFFSET_BITS) - 1
-
-
-def _place(segment: int, offset: int, length: int) -> int:
-    return ((segment << _OFFSET_BITS) | offset) << _LENGTH_BITS | length
-
-
-def _segment_of(place: int) -> int:
-    return place >> (_OFFSET_BITS + _LENGTH_BITS)
-
-
-def _offset_of(place: int) -> int:
-    return (place >> _LENGTH_BITS) & _OFFSET_MASK
 
 
 class SegmentLog:
@@ -77,7 +61,7 @@ class SegmentLog:
         self._marks_drops = marks_drops
         self._reads_lost = reads_lost
         self._on_evict = on_evict
-        self._segments: dict[int, Segment] = {}  # ascending, so the first is the oldest
+        self.segments: dict[int, Segment] = {}  # ascending, so the first is the oldest
         self._active: Segment | None = None
         self._dirty: set[int] = set()
         self._condemned: list[Path] = []  # files that would not be removed; what they hold is old
@@ -104,60 +88,60 @@ class SegmentLog:
             self._forget(place)
         for key in [key for key, expires_ns in self.expires.items() if expires_ns <= now_ns]:
             self.lose(key, "expired")
-        for segment in list(self._segments.values()):
+        for segment in list(self.segments.values()):
             if not segment.live and segment is not self._active:
                 self._retire(segment)
-        while self.bytes > self._max_bytes and self._segments:
-            self._drop_segment(next(iter(self._segments.values())))
+        while self.bytes > self._max_bytes and self.segments:
+            self._drop_segment(next(iter(self.segments.values())))
 
     def _adopt(self, segment: Segment, is_last: bool, superseded: list[int]) -> None:
-        found, end, corrupt = segment.scan()
+        # Two live records of a key: the process ended between writing one and dropping the other. The
+        # later one counts.
+        end, corrupt = segment.scan(self.index, self.expires, superseded)
         self.corrupt += corrupt
+        self.live_bytes += segment.live_bytes
         if is_last:
             if end < segment.size:
                 os.ftruncate(segment.fd, end)
                 segment.size = end
+            segment.show_from_here(self.segment_bytes)
             self._active = segment
-        self._segments[segment.id] = segment
+        self.segments[segment.id] = segment
         self.bytes += segment.size
-        for key, offset, length, expires_ns in found:
-            # Two live records of a key: the process ended between writing one and dropping the
-            # other. The later one counts.
-            if (old := self.index.get(key)) is not None:
-                superseded.append(old)
-            self._note(segment, key, offset, length, expires_ns, self.index)
 
     # --- single entries -----------------------------------------------------------------------
 
     def segment_of(self, place: int) -> Segment:
         """Return the segment that a place in the index is in."""
-        return self._segments[_segment_of(place)]
+        return self.segments[place >> SEGMENT_SHIFT]
 
     def is_open(self, segment: Segment) -> bool:
-        return segment.id in self._segments
-
-    @staticmethod
-    def read(segment: Segment, key: bytes, place: int, *, wait: bool) -> Blob:
-        """Return the blob; `CorruptEntry`, or `BlockingIOError` where it may not wait."""
-        return segment.read(key, _offset_of(place), place & _LENGTH_MASK, wait=wait)
+        return segment.id in self.segments
 
     def store(self, key: bytes, blob: Blob, into: dict[bytes, int]) -> bool:
         """Append the entry in place of any older one; False for what can never fit.
 
         Whatever the outcome, also when the disk refuses (`OSError`), the older one is gone.
         """
-        old = [place for where in (self.index, self.kept) if (place := where.pop(key, None))]
-        self.expires.pop(key, None)
+        replaced = self.index.pop(key, None)
+        copied = self.kept.pop(key, None) if self.kept else None
+        if self.expires:
+            self.expires.pop(key, None)
         try:
-            fixed, key_and_meta = record.encode(key, blob)
-            length = record.HEAD_BYTES + len(key_and_meta) + len(blob.payload)
+            meta, length = RECORDS.measure(key, blob)
             if length + FILE_HEAD_BYTES > self._max_bytes:
                 return False
             segment = self._segment_for(length)
-            offset = segment.append(fixed, key_and_meta, blob.payload)
-            self.bytes += length
+            offset = segment.append(key, meta, blob, length)
             self._dirty.add(segment.id)
-            self._note(segment, key, offset, length, blob.expires_ns, into)
+            self.bytes += length
+            self.live_bytes += length
+            segment.live_bytes += length
+            segment.live += 1
+            segment.note(key, offset)
+            into[key] = segment.id << SEGMENT_SHIFT | offset << LENGTH_BITS | length
+            if blob.expires_ns:
+                self.expires[key] = blob.expires_ns
         except ValueError:  # tags or payload beyond what a record's head can say
             return False
         except OSError:
@@ -165,8 +149,10 @@ class SegmentLog:
             raise
         finally:
             # The new record first, then the old: a crash between leaves two, the later one counts.
-            for place in old:
-                self._forget(place)
+            if replaced is not None:
+                self._forget(replaced)
+            if copied is not None:
+                self._forget(copied)
         return True
 
     def drop(self, key: bytes) -> bool:
@@ -187,16 +173,16 @@ class SegmentLog:
             return False
         self.index[key] = place
         segment = self.segment_of(place)
-        segment.move_to_end(key, _offset_of(place))
+        segment.move_to_end(key, offset_of(place))
         if len(segment.order) > 2 * segment.live + 64:
             segment.tidy(partial(self._is_live, segment))
-            if self._segments and segment is next(iter(self._segments.values())):
+            if self.segments and segment is next(iter(self.segments.values())):
                 self._compact_at = 0
         return True
 
     def _is_live(self, segment: Segment, key: bytes, offset: int) -> bool:
         place = self.index.get(key) or self.kept.get(key) or 0
-        return _segment_of(place) == segment.id and _offset_of(place) == offset
+        return place >> SEGMENT_SHIFT == segment.id and offset_of(place) == offset
 
     def lose(self, key: bytes, reason: str) -> bool:
         """Drop an entry on the log's own account and report it."""
@@ -218,32 +204,12 @@ class SegmentLog:
         if self._on_evict is not None:
             self._on_evict(key, blob, reason)
 
-    def _note(
-        self,
-        segment: Segment,
-        key: bytes,
-        offset: int,
-        length: int,
-        expires_ns: int,
-        into: dict[bytes, int],
-    ) -> None:
-        segment.note(key, offset)
-        segment.live += 1
-        segment.live_bytes += length
-        self.live_bytes += length
-        into.pop(key, None)
-        into[key] = _place(segment.id, offset, length)
-        if expires_ns:
-            self.expires[key] = expires_ns
-        else:
-            self.expires.pop(key, None)
-
     def _forget(self, place: int) -> None:
         """Mark a record as dropped; its segment goes with its last live one."""
-        segment = self._segments.get(_segment_of(place))
+        segment = self.segments.get(place >> SEGMENT_SHIFT)
         if segment is None:
             return
-        length = place & _LENGTH_MASK
+        length = place & LENGTH_MASK
         segment.live -= 1
         segment.live_bytes -= length
         self.live_bytes -= length
@@ -251,7 +217,7 @@ class SegmentLog:
             self._retire(segment)
         elif self._marks_drops:
             try:
-                segment.kill(_offset_of(place))
+                segment.kill(offset_of(place))
                 self._dirty.add(segment.id)
             except OSError:
                 # The record could come back with the next start and be out of date: the whole file
@@ -262,31 +228,38 @@ class SegmentLog:
     def _read_lost(self, key: bytes, place: int) -> Blob | None:
         if self._reads_lost:
             with contextlib.suppress(OSError, CorruptEntry):
-                return self.read(self.segment_of(place), key, place, wait=True)
+                return self.segment_of(place).read(key, place, wait=True)
         return None
 
     # --- room ---------------------------------------------------------------------------------
 
     def _segment_for(self, length: int) -> Segment:
         """Return the segment to append to, having made room."""
-        if self._condemned:
-            self._remove_condemned()
         active = self._active
+        if (
+            active is not None
+            and active.size + length <= self.segment_bytes
+            and self.bytes + length <= self._max_bytes
+            and not self._condemned
+        ):
+            return active
+        self._remove_condemned()
         rolls = active is None or (
             active.size + length > self.segment_bytes and active.size > FILE_HEAD_BYTES
         )
-        while self._segments and (
+        while self.segments and (
             self.bytes + length + (FILE_HEAD_BYTES if rolls else 0) > self._max_bytes
         ):
-            oldest = next(iter(self._segments.values()))
+            oldest = next(iter(self.segments.values()))
             rolls = rolls or oldest is active
             self._drop_segment(oldest)
         if rolls or active is None:
             path = self._folder / f"{self._next_id:012d}.seg"
             active = Segment.create(self._next_id, path)
+            active.show_from_here(self.segment_bytes)
             self._next_id += 1
             last, self._active = self._active, active
-            self._segments[active.id] = active
+            self.segments[active.id] = active
             self.bytes += FILE_HEAD_BYTES
             if last is not None and not last.live:
                 self._retire(last)
@@ -295,16 +268,18 @@ class SegmentLog:
     def trim(self, max_entries: int) -> None:
         """Push out the oldest entries until no more than so many are left."""
         while len(self.index) > max_entries:
-            segment = next(s for s in self._segments.values() if s.cursor < len(s.order))
+            segment = next(s for s in self.segments.values() if s.cursor < len(s.order))
             found = segment.next_in_order()
             if found is not None and found[0] in self.index and self._is_live(segment, *found):
                 self.lose(found[0], "capacity")
 
+    def wants_compaction(self) -> bool:
+        """Say whether less than half of the bytes live, so that moving records pays."""
+        return self.bytes >= 2 * (self.live_bytes + self.segment_bytes)
+
     def compact_step(self) -> None:
-        """Move some live records out of the oldest segment while less than half the bytes live."""
-        if self.bytes < 2 * self.live_bytes + 2 * self.segment_bytes:
-            return
-        oldest = next(iter(self._segments.values()))
+        """Move some live records out of the oldest segment; called while `wants_compaction`."""
+        oldest = next(iter(self.segments.values()))
         if self._compact_at >= len(oldest.order):
             self._compact_at = 0
         budget = _COMPACT_STEP_BYTES
@@ -321,13 +296,13 @@ class SegmentLog:
         """Write a live record of the segment anew at the end; return its length."""
         for where in (self.index, self.kept):
             place = where.get(key)
-            if place is None or _segment_of(place) != segment.id:
+            if place is None or place >> SEGMENT_SHIFT != segment.id:
                 continue
-            length = place & _LENGTH_MASK
+            length = place & LENGTH_MASK
             if self.bytes + length + 2 * FILE_HEAD_BYTES > self._max_bytes:
                 return _COMPACT_STEP_BYTES  # no room to copy into: the segment will go as a whole
             try:
-                blob = self.read(segment, key, place, wait=True)
+                blob = segment.read(key, place, wait=True)
                 self.store(key, replace(blob, expires_ns=self.expires.get(key, 0)), where)
             except CorruptEntry:
                 self.corrupt += 1
@@ -346,7 +321,7 @@ class SegmentLog:
         for key in segment.order:
             for where in (self.index, self.kept):
                 place = where.get(key)
-                if place is None or _segment_of(place) != segment.id:
+                if place is None or place >> SEGMENT_SHIFT != segment.id:
                     continue
                 if where is self.index:
                     lost.append((key, self._read_lost(key, place)))
@@ -358,7 +333,7 @@ class SegmentLog:
 
     def _retire(self, segment: Segment) -> None:
         """Remove a segment's file; nothing in the index is there any more."""
-        if self._segments.pop(segment.id, None) is None:
+        if self.segments.pop(segment.id, None) is None:
             return
         if self._active is segment:
             self._active = None
@@ -371,7 +346,7 @@ class SegmentLog:
             self.errors += 1
             self._condemned.append(segment.path)
             with contextlib.suppress(OSError):  # at least nothing may come back from it
-                os.ftruncate(segment.fd, 0)
+                segment.empty()
         if not segment.pins:
             segment.close()
 
@@ -388,18 +363,18 @@ class SegmentLog:
         self.index.clear()
         self.kept.clear()
         self.expires.clear()
-        for segment in list(self._segments.values()):
+        for segment in list(self.segments.values()):
             self._retire(segment)
 
     def take_dirty(self) -> list[Segment]:
         """Return the segments written to since they were last synced, as synced from now on."""
-        dirty = [self._segments[id] for id in self._dirty]
+        dirty = [self.segments[id] for id in self._dirty]
         self._dirty.clear()
         return dirty
 
     def mark_dirty(self, segments: list[Segment]) -> None:
         """Take back that these were synced."""
-        self._dirty.update(segment.id for segment in segments if segment.id in self._segments)
+        self._dirty.update(segment.id for segment in segments if segment.id in self.segments)
 
     def sync(self) -> None:
         """Have the system write to the disk what was appended or marked."""
@@ -418,8 +393,8 @@ class SegmentLog:
     def close(self) -> None:
         """Close the files; those that are being read are closed by their reader."""
         self._remove_condemned()
-        segments = list(self._segments.values())
-        self._segments.clear()
+        segments = list(self.segments.values())
+        self.segments.clear()
         self._active = None
         self.index.clear()
         self.kept.clear()

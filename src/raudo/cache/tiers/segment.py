@@ -1,7 +1,10 @@
 """One append-only file of records.
 
 Begins with a magic number and a random nonce. Nothing but a record's state byte is ever written
-twice. Not thread-safe: its tier holds a lock.
+twice. What this process appended is read through a map of the file, which costs no system call; what
+it found there when it opened the file is read by `pread`, which can say that it would have to wait
+for the disk, and fails with an error where a map would end the process. Not thread-safe: its tier
+holds a lock.
 """
 
 from __future__ import annotations
@@ -11,32 +14,32 @@ import os
 import secrets
 import stat
 import struct
+import sys
 from array import array
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-from raudo.cache.tiers import record
+from raudo._core.records import LENGTH_BITS, MAX_OFFSET, Window, scan
+from raudo.cache.tiers.record import DEAD, RECORDS, STATE_OFFSET
 from raudo.errors import CorruptEntry
 from raudo.types import Blob
 
-__all__ = ["FILE_HEAD_BYTES", "Found", "Segment"]
+__all__ = ["FILE_HEAD_BYTES", "LENGTH_MASK", "Segment", "offset_of"]
 
 _FILE_HEAD = struct.Struct("<8sQ")
-_FILE_MAGIC = b"raudoseg"
+_FILE_MAGIC = b"raudosg2"
 FILE_HEAD_BYTES = _FILE_HEAD.size
 _RWF_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 # Where the system cannot say whether a read would block, reads of up to a page are made anyway.
 _SMALL_READ_BYTES = 4096
+# Elsewhere it is not said that a map which reaches beyond a file's end shows what comes there later.
+_HAS_WINDOWS = sys.platform == "linux"
+LENGTH_MASK = (1 << LENGTH_BITS) - 1
 
 
-class Found(NamedTuple):
-    """A live record met in a scan."""
-
-    key: bytes
-    offset: int
-    length: int
-    expires_ns: int
+def offset_of(place: int) -> int:
+    """Return the offset of the record at this place, within its segment."""
+    return (place >> LENGTH_BITS) & MAX_OFFSET
 
 
 class Segment:
@@ -61,6 +64,7 @@ class Segment:
         "path",
         "pins",
         "size",
+        "window",
     )
 
     def __init__(self, id: int, path: Path, fd: int, nonce: int, size: int) -> None:
@@ -72,6 +76,7 @@ class Segment:
         self.live = 0
         self.live_bytes = 0
         self.pins = 0
+        self.window: Window | None = None
 
     def note(self, key: bytes, offset: int) -> None:
         """Put a record at the end of the order."""
@@ -109,7 +114,7 @@ class Segment:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         nonce = secrets.randbits(64)
         try:
-            _write_all(fd, [_FILE_HEAD.pack(_FILE_MAGIC, nonce)], 0)
+            _write_all(fd, [_FILE_HEAD.pack(_FILE_MAGIC, nonce)], 0, FILE_HEAD_BYTES)
         except BaseException:
             os.close(fd)
             path.unlink(missing_ok=True)
@@ -130,45 +135,58 @@ class Segment:
             raise
         return cls(id, path, fd, _FILE_HEAD.unpack(head)[1], status.st_size)
 
-    def scan(self) -> tuple[list[Found], int, int]:
-        """Return the live records in order, the end of the last valid one, and the corrupt ones.
+    def scan(
+        self, index: dict[bytes, int], expires: dict[bytes, int], superseded: list[int]
+    ) -> tuple[int, int]:
+        """Enter the live records; return the end of the last valid one, and how many are corrupt.
 
-        After a record that does not check out, the search goes on at the next magic number.
+        After a record that does not check out, the search goes on at the next magic number. Old
+        places of keys that are in the index already are appended to `superseded`.
         """
-        found: list[Found] = []
-        at = end = FILE_HEAD_BYTES
-        corrupt = 0
-        if self.size <= at:
-            return found, end, corrupt
+        if self.size <= FILE_HEAD_BYTES:
+            return FILE_HEAD_BYTES, 0
         with mmap.mmap(self.fd, self.size, prot=mmap.PROT_READ) as data:
-            while 0 <= at < self.size:
-                head = record.parse_head(data, at, record.seed_of(self.nonce, at))  # type: ignore[arg-type]
-                if head is None or at + head.length > self.size:
-                    corrupt += 1
-                    at = data.find(record.MAGIC, at + 1)
-                    continue
-                if head.is_live:
-                    found.append(Found(head.key, at, head.length, head.expires_ns))
-                at = end = at + head.length
-        return found, end, corrupt
+            offsets, self.live_bytes, end, n_corrupt = scan(
+                data, FILE_HEAD_BYTES, self.nonce, self.id, index, expires, self.order, superseded
+            )
+        self.live = len(offsets)
+        self.offsets = array("Q", offsets)
+        return end, n_corrupt
 
-    def append(self, fixed: bytes, key_and_meta: bytes, payload: bytes) -> int:
+    def show_from_here(self, capacity: int) -> None:
+        """Have what is appended from now on, up to `capacity`, read without system calls."""
+        if _HAS_WINDOWS and self.window is None and capacity > self.size:
+            self.window = Window(self.fd, capacity, self.size, self.nonce)
+
+    def append(self, key: bytes, meta: bytes, blob: Blob, length: int) -> int:
         """Write one record at the end and return its offset; on failure the file is as before."""
         offset = self.size
-        head = record.seal(fixed, key_and_meta, record.seed_of(self.nonce, offset))
+        head = RECORDS.seal(key, meta, blob, self.nonce, offset)
         try:
-            _write_all(self.fd, [head, payload], offset)
+            _write_all(self.fd, [head, blob.payload], offset, length)
         except BaseException:
             # If even this fails, the next append starts at the same offset and overwrites it.
             os.ftruncate(self.fd, offset)
             raise
-        self.size = offset + len(head) + len(payload)
+        self.size = offset + length
         return offset
 
-    def read(self, key: bytes, offset: int, length: int, *, wait: bool) -> Blob:
+    def read(self, key: bytes, place: int, wait: bool) -> Blob:
         """Return the blob of a record; `BlockingIOError` where that would wait for the disk."""
-        data = self._read(offset, length, wait)
-        return record.decode(data, key, record.seed_of(self.nonce, offset))
+        try:
+            blob = NotImplemented
+            if self.window is not None:
+                blob = self.window.read(RECORDS, key, place)
+            if blob is NotImplemented:
+                offset = offset_of(place)
+                data = self._read(offset, place & LENGTH_MASK, wait)
+                blob = RECORDS.open(data, key, self.nonce, offset)
+        except (IndexError, struct.error, UnicodeError) as error:
+            raise CorruptEntry("the meta data of a record on disk do not parse") from error
+        if blob is None:
+            raise CorruptEntry("a record on disk does not check out")
+        found: Blob = blob
+        return found
 
     def _read(self, offset: int, length: int, wait: bool) -> bytes | bytearray:
         if not wait:
@@ -187,16 +205,25 @@ class Segment:
 
     def kill(self, offset: int) -> None:
         """Mark a record as dropped, in place: that needs no space on the disk."""
-        os.pwrite(self.fd, bytes([record.DEAD]), offset + record.STATE_OFFSET)
+        os.pwrite(self.fd, DEAD, offset + STATE_OFFSET)
+
+    def empty(self) -> None:
+        """Cut the file to nothing; who reads it gets nothing that checks out."""
+        self._hide()
+        os.ftruncate(self.fd, 0)
+
+    def _hide(self) -> None:
+        if self.window is not None:
+            self.window.close()
 
     def close(self) -> None:
+        self._hide()
         if self.fd >= 0:
             fd, self.fd = self.fd, -1
             os.close(fd)
 
 
-def _write_all(fd: int, parts: list[bytes], offset: int) -> None:
-    wanted = sum(map(len, parts))
+def _write_all(fd: int, parts: list[bytes], offset: int, wanted: int) -> None:
     written = os.pwritev(fd, parts, offset)
     if written < wanted:  # a disk that fills up first writes short, then says why
         rest = memoryview(b"".join(parts))

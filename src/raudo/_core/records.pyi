@@ -1,0 +1,53 @@
+from collections.abc import Callable
+from typing import Any, Final, final
+
+HEAD_BYTES: Final[int]
+STATE_OFFSET: Final[int]
+LENGTH_BITS: Final[int]
+SEGMENT_SHIFT: Final[int]
+MAX_OFFSET: Final[int]
+
+def checksum(data: bytes | bytearray | memoryview, seed: int = 0) -> int:
+    """Return the 64-bit checksum of some bytes."""
+
+@final
+class Records:
+    """Makes records of blobs, and blobs of records."""
+
+    def __init__(
+        self,
+        kind: type,
+        encode_meta: Callable[[Any], bytes],
+        decode_meta: Callable[[bytes], tuple[str, tuple[tuple[str, int], ...]]],
+    ) -> None: ...
+    def measure(self, key: bytes, blob: Any) -> tuple[bytes, int]:
+        """Return the bytes for the blob's codec and tags, and how long its record is."""
+
+    def seal(self, key: bytes, meta: bytes, blob: Any, nonce: int, offset: int) -> bytes:
+        """Return head, key and meta of a record for its one place; the payload follows them."""
+
+    def open(self, data: bytes | bytearray, key: bytes, nonce: int, offset: int) -> Any:
+        """Return the blob of a whole record, None unless everything checks out."""
+
+def scan(
+    data: Any,
+    start: int,
+    nonce: int,
+    segment: int,
+    index: dict[bytes, int],
+    expires: dict[bytes, int],
+    order: list[bytes],
+    superseded: list[int],
+) -> tuple[list[int], int, int, int]:
+    """Enter the live records of a segment's bytes into an index, in the order they stand in."""
+
+@final
+class Window:
+    """A map of one segment's file, for the records that this process appended to it."""
+
+    def __init__(self, fd: int, capacity: int, first: int, nonce: int) -> None: ...
+    def read(self, records: Records, key: bytes, place: int) -> Any:
+        """Return the blob, None where it does not check out, and `NotImplemented` for what is not shown."""
+
+    def close(self) -> None:
+        """Show nothing any more."""
