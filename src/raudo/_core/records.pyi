@@ -1,5 +1,6 @@
-from collections.abc import Callable
 from typing import Any, Final, final
+
+from raudo._core.blobs import Blobs
 
 HEAD_BYTES: Final[int]
 STATE_OFFSET: Final[int]
@@ -14,12 +15,7 @@ def checksum(data: bytes | bytearray | memoryview, seed: int = 0) -> int:
 class Records:
     """Makes records of blobs, and blobs of records."""
 
-    def __init__(
-        self,
-        kind: type,
-        encode_meta: Callable[[Any], bytes],
-        decode_meta: Callable[[bytes], tuple[str, tuple[tuple[str, int], ...]]],
-    ) -> None: ...
+    def __init__(self, blobs: Blobs) -> None: ...
     def measure(self, key: bytes, blob: Any) -> tuple[bytes, int]:
         """Return the bytes for the blob's codec and tags, and how long its record is."""
 

@@ -1,7 +1,7 @@
 # cython: binding=False
 """Records of the segment log: made, checked and read without a Python object per field.
 
-The format is csrc/record/record.h's. A `Records` knows the class that a record becomes; a `Window` shows
+The format is csrc/record/record.h's. A `Records` makes and reads single ones; a `Window` shows
 the bytes of one segment that this process appended, which the page cache holds: reading one of those
 is a copy and no system call. Nothing here holds a lock; the log's owner does.
 """
@@ -13,10 +13,11 @@ from libc.errno cimport errno
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
+from raudo._core.blobs cimport Blobs
+
 import os
 
 cdef extern from "Python.h":
-    int PyObject_GenericSetAttr(object owner, object name, object value) except -1
     unsigned long long PyLong_AsUnsignedLongLongMask(object number) except? 0xFFFFFFFFFFFFFFFF
 
 cdef extern from "<sys/mman.h>" nogil:
@@ -64,14 +65,6 @@ cdef uint64_t C_MAX_OFFSET = (<uint64_t> 1 << 30) - 1
 # Up to here a read copies with the GIL held, some 20 us; beyond, the system call that lets go of it is
 # the better way.
 cdef uint64_t MAX_WINDOW_READ = 256 * 1024
-# Codecs without tags that are remembered, so that their names are made once.
-cdef enum:
-    MAX_KNOWN = 256
-cdef str PAYLOAD = "payload"
-cdef str CODEC = "codec"
-cdef str RAW_BYTES = "raw_bytes"
-cdef str EXPIRES_NS = "expires_ns"
-cdef str TAGS = "tags"
 
 
 def checksum(const unsigned char[::1] data not None, uint64_t seed=0):
@@ -81,39 +74,19 @@ def checksum(const unsigned char[::1] data not None, uint64_t seed=0):
 
 @cython.final
 cdef class Records:
-    """Makes records of blobs, and blobs of records.
+    """Makes records of blobs, and blobs of records."""
 
-    Args:
-        kind: The class of a blob, whose attributes are payload, codec, raw_bytes, expires_ns and tags.
-        encode_meta: Returns the bytes for a blob's codec and tags.
-        decode_meta: Returns codec and tags for such bytes; what it raises passes through.
-    """
+    cdef Blobs blobs
 
-    cdef type kind
-    cdef object encode_meta
-    cdef object decode_meta
-    cdef dict metas
-    cdef dict codecs
-
-    def __init__(self, type kind not None, encode_meta not None, decode_meta not None):
-        self.kind = kind
-        self.encode_meta = encode_meta
-        self.decode_meta = decode_meta
-        self.metas = {}
-        self.codecs = {}
+    def __init__(self, Blobs blobs not None):
+        self.blobs = blobs
 
     def measure(self, bytes key not None, blob not None):
         """Return the bytes for the blob's codec and tags, and how long its record is.
 
         `ValueError` for what a record's head cannot say the length of.
         """
-        codec = blob.codec
-        cdef bytes payload = blob.payload
-        cdef bytes meta = None if blob.tags else self.metas.get(codec)
-        if meta is None:
-            meta = self.encode_meta(blob)
-            if not blob.tags and len(self.metas) < MAX_KNOWN:
-                self.metas[codec] = meta
+        cdef bytes payload = blob.payload, meta = self.blobs.meta(blob)
         cdef uint64_t n_key = PyBytes_GET_SIZE(key), n_payload = PyBytes_GET_SIZE(payload)
         if n_key > MAX_PART or n_payload > MAX_PART or PyBytes_GET_SIZE(meta) > MAX_META:
             raise ValueError(
@@ -168,24 +141,7 @@ cdef class Records:
         if raudo_checksum(PyBytes_AS_STRING(copy), record.payload_bytes, 0) != record.payload_sum:
             return None
         cdef bytes meta = PyBytes_FromStringAndSize(payload - record.meta_bytes, record.meta_bytes)
-        codec = self.codecs.get(meta)
-        tags = ()
-        if codec is None:
-            codec, tags = self.decode_meta(meta)
-            if not tags and len(self.codecs) < MAX_KNOWN:
-                self.codecs[meta] = codec
-        return self.make(copy, codec, record.raw_bytes, record.expires_ns, tags)
-
-    cdef object make(self, bytes payload, object codec, uint64_t raw_bytes, uint64_t expires_ns, object tags):
-        """Make a blob as its class would: 0.2 us where a frozen data class's own `__init__` takes 0.9."""
-        cdef type kind = self.kind
-        blob = kind.__new__(kind)
-        PyObject_GenericSetAttr(blob, PAYLOAD, payload)
-        PyObject_GenericSetAttr(blob, CODEC, codec)
-        PyObject_GenericSetAttr(blob, RAW_BYTES, raw_bytes)
-        PyObject_GenericSetAttr(blob, EXPIRES_NS, expires_ns)
-        PyObject_GenericSetAttr(blob, TAGS, tags)
-        return blob
+        return self.blobs.make(copy, meta, record.raw_bytes, record.expires_ns)
 
 
 def scan(

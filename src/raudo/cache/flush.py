@@ -90,7 +90,7 @@ def _steps(levels: Levels) -> Iterator[None]:
         return
     for data, blob in l2.items() if l2 is not None else ():
         with levels.lock:
-            if l2 is not None and l2.peek(data) is blob and not cold.keeps(data):
+            if l2 is not None and l2.peek(data) == blob and not cold.keeps(data):
                 cold.keep(data, blob)
         yield
     for key in list(levels.l1):

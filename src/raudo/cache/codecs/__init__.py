@@ -77,10 +77,11 @@ class BlobCodec:
 
         `trusted` says that nobody but this cache could have written the blob.
         """
-        name, *steps = blob.codec.split("+")
+        name, plus, packing = blob.codec.partition("+")
         raw: bytes = blob.payload
-        for step in reversed(steps):
-            raw = self._compressor_for(step).decompress(raw, blob.raw_bytes)
+        if plus:
+            for step in reversed(packing.split("+")):
+                raw = self._compressor_for(step).decompress(raw, blob.raw_bytes)
         if name == "bytes":
             return raw
         try:

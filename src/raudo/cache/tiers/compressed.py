@@ -1,24 +1,23 @@
 """L2: serialised values in memory, compressed where that pays.
 
-Entries leave in the order they came, as an entry that is used again moves up and comes back as new:
-the order is that of last use. Thread-safe.
+They lie in a few large blocks (`raudo._core.arena`): an entry costs some 80 bytes besides its own, and
+nothing that the garbage collector looks at. Entries leave in the order they came, as an entry that is
+used again moves up and comes back as new: the order is that of last use. Thread-safe.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import ClassVar
 
 from raudo._clock import SYSTEM_CLOCK, Clock
+from raudo._core.arena import Arena
 from raudo.cache._forks import reset_after_fork
+from raudo.cache.tiers.blobs import BLOBS
 from raudo.types import Blob, TierStats
 
 __all__ = ["CompressedTier"]
-
-# Of the key, the blob, its payload's header and the table's slot; measured with tracemalloc.
-ENTRY_OVERHEAD_BYTES = 260
 
 
 class CompressedTier:
@@ -26,7 +25,7 @@ class CompressedTier:
 
     Args:
         max_entries: Most entries.
-        max_bytes: Most bytes of keys, payloads and what holds them; None for no bound.
+        max_bytes: Most bytes of memory, with the gaps and tables of what holds them; None for no bound.
         on_evict: Called as `on_evict(key, blob, reason)` for what is pushed out (`"capacity"`) or
             has expired (`"expired"`), after it is gone and outside the lock.
     """
@@ -53,66 +52,58 @@ class CompressedTier:
         self._on_evict = on_evict
         self._clock = clock
         self._lock = threading.Lock()
-        self._blobs: OrderedDict[bytes, Blob] = OrderedDict()
-        self._bytes = 0
+        self._arena = Arena(BLOBS, max_bytes)
         self._hits = self._misses = self._puts = self._evictions = self._expirations = 0
         reset_after_fork(self)
 
     def get_nowait(self, key: bytes) -> Blob | None:
         """Return the blob and make it the last to leave."""
         with self._lock:
-            blob = self._blobs.get(key)
-            is_expired = blob is not None and self._is_expired(blob)
-            if blob is None or is_expired:
+            blob: Blob | None = self._arena.get(key)
+            if blob is None:
                 self._misses += 1
-                if blob is None:
-                    return None
-                self._remove(key)
-                self._expirations += 1
-            else:
+                return None
+            if not blob.expires_ns or blob.expires_ns > self._clock.time_ns():
                 self._hits += 1
-                self._blobs.move_to_end(key)
                 return blob
+            self._misses += 1
+            self._arena.take(key)
+            self._expirations += 1
         self._report([(key, blob, "expired")])
         return None
 
     def put_nowait(self, key: bytes, blob: Blob) -> None:
         """Store the blob, pushing out the oldest; one too large for the level goes at once."""
         gone: list[tuple[bytes, Blob, str]] = []
-        weight = self._weight(key, blob)
+        arena = self._arena
         with self._lock:
             self._puts += 1
-            if key in self._blobs:
-                self._remove(key)
-            if self.max_bytes is not None and weight > self.max_bytes:
+            while not (outcome := arena.put(key, blob)):
+                gone.append(self._push_out())
+            if outcome < 0:
                 gone.append((key, blob, "capacity"))
                 self._evictions += 1
-            else:
-                self._blobs[key] = blob
-                self._bytes += weight
-            self._push_out(gone)
-        self._report(gone)
+            elif len(arena) > self.max_entries:
+                gone.append(self._push_out())
+        if gone:
+            self._report(gone)
 
     def resize(self, max_entries: int) -> None:
         """Change the bound, pushing out what is over it."""
         gone: list[tuple[bytes, Blob, str]] = []
         with self._lock:
             self.max_entries = max_entries
-            self._push_out(gone)
+            while len(self._arena) > max_entries:
+                gone.append(self._push_out())
         self._report(gone)
 
-    def _push_out(self, gone: list[tuple[bytes, Blob, str]]) -> None:
-        """Move the oldest to `gone` until the bounds hold."""
-        while len(self._blobs) > self.max_entries or (
-            self.max_bytes is not None and self._bytes > self.max_bytes
-        ):
-            oldest = next(iter(self._blobs))
-            reason = "expired" if self._is_expired(self._blobs[oldest]) else "capacity"
-            gone.append((oldest, self._remove(oldest), reason))
-            if reason == "expired":
-                self._expirations += 1
-            else:
-                self._evictions += 1
+    def _push_out(self) -> tuple[bytes, Blob, str]:
+        key, blob = self._arena.take_oldest()
+        if self._is_expired(blob):
+            self._expirations += 1
+            return key, blob, "expired"
+        self._evictions += 1
+        return key, blob, "capacity"
 
     def drop_nowait(self, key: bytes) -> bool:
         return self.take(key) is not None
@@ -120,40 +111,37 @@ class CompressedTier:
     def take(self, key: bytes) -> Blob | None:
         """Remove the entry and return it, expired or not."""
         with self._lock:
-            return self._remove(key) if key in self._blobs else None
+            blob: Blob | None = self._arena.take(key)
+            return blob
 
     def sweep_nowait(self, now_ns: int) -> int:
         """Drop what has expired; return how many."""
         with self._lock:
-            gone = [
-                (key, self._remove(key), "expired")
-                for key, blob in list(self._blobs.items())
-                if blob.expires_ns and blob.expires_ns <= now_ns
-            ]
+            gone = self._arena.take_expired(now_ns)
             self._expirations += len(gone)
-        self._report(gone)
+        self._report([(key, blob, "expired") for key, blob in gone])
         return len(gone)
 
     def clear(self) -> int:
         """Drop everything; return how many entries that were."""
         with self._lock:
-            n = len(self._blobs)
-            self._blobs.clear()
-            self._bytes = 0
+            n = len(self._arena)
+            self._arena.clear()
             return n
 
     def peek(self, key: bytes) -> Blob | None:
         """Return a live entry's blob without counting or moving it."""
-        blob = self._blobs.get(key)
+        with self._lock:
+            blob: Blob | None = self._arena.peek(key)
         return None if blob is None or self._is_expired(blob) else blob
 
     def items(self) -> list[tuple[bytes, Blob]]:
         """Return the entries of this moment, oldest first."""
         with self._lock:
-            return list(self._blobs.items())
+            return self._arena.items()
 
     def __len__(self) -> int:
-        return len(self._blobs)
+        return len(self._arena)
 
     async def get(self, key: bytes) -> Blob | None:
         return self.get_nowait(key)
@@ -172,8 +160,8 @@ class CompressedTier:
 
     def stats(self) -> TierStats:
         return TierStats(
-            entries=len(self._blobs),
-            bytes_used=self._bytes,
+            entries=len(self._arena),
+            bytes_used=self._arena.held_bytes,
             hits=self._hits,
             misses=self._misses,
             puts=self._puts,
@@ -181,17 +169,8 @@ class CompressedTier:
             expirations=self._expirations,
         )
 
-    @staticmethod
-    def _weight(key: bytes, blob: Blob) -> int:
-        return len(key) + len(blob.payload) + ENTRY_OVERHEAD_BYTES
-
     def _is_expired(self, blob: Blob) -> bool:
         return blob.expires_ns != 0 and blob.expires_ns <= self._clock.time_ns()
-
-    def _remove(self, key: bytes) -> Blob:
-        blob = self._blobs.pop(key)
-        self._bytes -= self._weight(key, blob)
-        return blob
 
     def _report(self, gone: list[tuple[bytes, Blob, str]]) -> None:
         if self._on_evict is not None:

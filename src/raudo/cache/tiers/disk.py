@@ -22,8 +22,7 @@ from raudo._core.records import SEGMENT_SHIFT
 from raudo.cache._forks import reset_after_fork
 from raudo.cache.tiers.folder import OwnedFolder
 from raudo.cache.tiers.log import OnEvict, SegmentLog
-from raudo.cache.tiers.record import RECORDS
-from raudo.cache.tiers.segment import Segment
+from raudo.cache.tiers.segment import RECORDS, Segment
 from raudo.errors import Closed, CorruptEntry, TierUnavailable
 from raudo.types import Blob, TierStats
 

@@ -17,8 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from raudo._core.records import LENGTH_BITS, SEGMENT_SHIFT
-from raudo.cache.tiers.record import RECORDS
-from raudo.cache.tiers.segment import FILE_HEAD_BYTES, LENGTH_MASK, Segment, offset_of
+from raudo.cache.tiers.segment import FILE_HEAD_BYTES, LENGTH_MASK, RECORDS, Segment, offset_of
 from raudo.errors import CorruptEntry
 from raudo.types import Blob
 

@@ -19,13 +19,15 @@ from array import array
 from collections.abc import Callable
 from pathlib import Path
 
-from raudo._core.records import LENGTH_BITS, MAX_OFFSET, Window, scan
-from raudo.cache.tiers.record import DEAD, RECORDS, STATE_OFFSET
+from raudo._core.records import LENGTH_BITS, MAX_OFFSET, STATE_OFFSET, Records, Window, scan
+from raudo.cache.tiers.blobs import BLOBS
 from raudo.errors import CorruptEntry
 from raudo.types import Blob
 
-__all__ = ["FILE_HEAD_BYTES", "LENGTH_MASK", "Segment", "offset_of"]
+__all__ = ["FILE_HEAD_BYTES", "LENGTH_MASK", "RECORDS", "Segment", "offset_of"]
 
+RECORDS = Records(BLOBS)
+_DEAD = b"\0"
 _FILE_HEAD = struct.Struct("<8sQ")
 _FILE_MAGIC = b"raudosg2"
 FILE_HEAD_BYTES = _FILE_HEAD.size
@@ -205,7 +207,7 @@ class Segment:
 
     def kill(self, offset: int) -> None:
         """Mark a record as dropped, in place: that needs no space on the disk."""
-        os.pwrite(self.fd, DEAD, offset + STATE_OFFSET)
+        os.pwrite(self.fd, _DEAD, offset + STATE_OFFSET)
 
     def empty(self) -> None:
         """Cut the file to nothing; who reads it gets nothing that checks out."""

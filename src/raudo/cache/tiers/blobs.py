@@ -1,20 +1,18 @@
-"""One entry as bytes in a segment file: what stands in it besides the numbers.
+"""What the levels' compiled stores are told about blobs: how codec and tags are written.
 
-The layout and its checksums are csrc/record/record.h's, made and checked by `raudo._core.records`.
-The meta of a record is the length of the codec's name, the name, and for each tag the length of its
-name, its generation and its name.
+The length of the codec's name and the name, then for each tag the length of its name, its generation
+and its name.
 """
 
 from __future__ import annotations
 
 import struct
 
-from raudo._core.records import STATE_OFFSET, Records
+from raudo._core.blobs import Blobs
 from raudo.types import Blob
 
-__all__ = ["DEAD", "RECORDS", "STATE_OFFSET"]
+__all__ = ["BLOBS"]
 
-DEAD = b"\0"
 _TAG = struct.Struct("<HQ")
 
 
@@ -43,5 +41,5 @@ def _decode_meta(meta: bytes) -> tuple[str, tuple[tuple[str, int], ...]]:
     return codec, tuple(tags)
 
 
-RECORDS = Records(Blob, _encode_meta, _decode_meta)
+BLOBS = Blobs(Blob, _encode_meta, _decode_meta)
 

@@ -1,0 +1,11 @@
+from libc.stdint cimport uint64_t
+
+
+cdef class Blobs:
+    cdef type kind
+    cdef object encode_meta
+    cdef object decode_meta
+    cdef dict metas
+    cdef dict codecs
+    cdef bytes meta(self, object blob)
+    cdef object make(self, bytes payload, bytes meta, uint64_t raw_bytes, uint64_t expires_ns)
