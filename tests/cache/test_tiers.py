@@ -68,7 +68,7 @@ def test_tiers_are_made_by_name(monkeypatch):
     plug_in = EntryPoint("mine", "raudo.cache.tiers:CompressedTier", "raudo.tiers")
     monkeypatch.setattr("raudo.cache.tiers.entry_points", lambda group: [plug_in])
     assert len(make_tier("mine", max_entries=5)) == 0
-    with pytest.raises(ValueError, match="compressed, disk, mine, scratch"):
+    with pytest.raises(ValueError, match="compressed, disk, lmdb, mine, scratch"):
         make_tier("other")
 
 

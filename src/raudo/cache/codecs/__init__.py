@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from raudo._core.plain import load_plain
 from raudo.cache.codecs.compressors import Lz4Codec, ZstdCodec, compressor_named
 from raudo.cache.codecs.pickles import PickleSerializer
 from raudo.errors import CorruptEntry, ForbiddenType
@@ -81,7 +82,12 @@ class BlobCodec:
         raw: bytes = blob.payload
         if plus:
             for step in reversed(packing.split("+")):
-                raw = self._compressor_for(step).decompress(raw, blob.raw_bytes)
+                codec = self._compressors.get(step) or self._compressor_for(step)
+                raw = codec.decompress(raw, blob.raw_bytes)
+        if name == "plain":  # by far most values; no source has to be trusted for it
+            value = load_plain(raw)
+            if value is not NotImplemented:
+                return value
         if name == "bytes":
             return raw
         try:

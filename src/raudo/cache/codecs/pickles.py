@@ -18,7 +18,6 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
-from raudo._core.plain import load_plain
 from raudo.cache.codecs._makers import (
     MAKERS,
     NewInstance,
@@ -171,14 +170,10 @@ class PickleSerializer:
 
     def loads(self, data: bytes | memoryview) -> Any:
         """Load bytes that nobody else could have written."""
-        value = load_plain(data)
-        return pickle.loads(data) if value is NotImplemented else value
+        return pickle.loads(data)
 
     def loads_untrusted(self, data: bytes | memoryview) -> Any:
         """Load bytes that others could have written; `ForbiddenType` or `CorruptEntry` if unfit."""
-        value = load_plain(data)  # by far most values: those that name no class
-        if value is not NotImplemented:
-            return value
         try:
             self._refuse_extensions(data)
             return _Restricted(io.BytesIO(data), self._resolver).load()

@@ -12,13 +12,15 @@ from typing import Any
 
 from raudo.cache.tiers.compressed import CompressedTier
 from raudo.cache.tiers.disk import DiskTier, ScratchTier
+from raudo.cache.tiers.lmdb import LmdbTier
 from raudo.types import Tier
 
-__all__ = ["CompressedTier", "DiskTier", "ScratchTier", "make_tier"]
+__all__ = ["CompressedTier", "DiskTier", "LmdbTier", "ScratchTier", "make_tier"]
 
 _BUILT_IN: dict[str, Any] = {
     "compressed": CompressedTier,
     "disk": DiskTier,
+    "lmdb": LmdbTier,
     "scratch": ScratchTier,
 }
 
