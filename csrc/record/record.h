@@ -8,7 +8,7 @@
  * valid in its own place alone: bytes of a segment that someone cached as a value, or moved, are
  * never taken for a record. The state byte is not covered: an entry is dropped by overwriting it.
  *
- * The sum is hash.h's block function on four lanes of 16 bytes, whose multiplications overlap. It
+ * The sum is hash.h's block function on eight lanes of 16 bytes, whose multiplications overlap. It
  * finds damage, not malice: whoever can craft a record can also sum it.
  */
 #ifndef RAUDO_RECORD_H
@@ -37,17 +37,25 @@ typedef struct {
 static inline uint64_t raudo_checksum(const void *data, size_t length, uint64_t seed)
 {
     const unsigned char *bytes = data;
-    uint64_t a = seed ^ RAUDO_HASH_P0, b = seed ^ RAUDO_HASH_P3, c = ~seed, d = seed + RAUDO_HASH_P2;
+    uint64_t a = seed ^ RAUDO_HASH_P0;
     size_t left = length;
 
-    for (; left >= 64; left -= 64, bytes += 64) {
-        a = raudo_hash_block(a, raudo_read64(bytes), raudo_read64(bytes + 8));
-        b = raudo_hash_block(b, raudo_read64(bytes + 16), raudo_read64(bytes + 24));
-        c = raudo_hash_block(c, raudo_read64(bytes + 32), raudo_read64(bytes + 40));
-        d = raudo_hash_block(d, raudo_read64(bytes + 48), raudo_read64(bytes + 56));
+    if (left >= 128) {
+        uint64_t b = seed ^ RAUDO_HASH_P3, c = ~seed, d = seed + RAUDO_HASH_P2;
+        uint64_t e = a + 1, f = b + 1, g = c - 1, h = d + 1;
+        for (; left >= 128; left -= 128, bytes += 128) {
+            a = raudo_hash_block(a, raudo_read64(bytes), raudo_read64(bytes + 8));
+            b = raudo_hash_block(b, raudo_read64(bytes + 16), raudo_read64(bytes + 24));
+            c = raudo_hash_block(c, raudo_read64(bytes + 32), raudo_read64(bytes + 40));
+            d = raudo_hash_block(d, raudo_read64(bytes + 48), raudo_read64(bytes + 56));
+            e = raudo_hash_block(e, raudo_read64(bytes + 64), raudo_read64(bytes + 72));
+            f = raudo_hash_block(f, raudo_read64(bytes + 80), raudo_read64(bytes + 88));
+            g = raudo_hash_block(g, raudo_read64(bytes + 96), raudo_read64(bytes + 104));
+            h = raudo_hash_block(h, raudo_read64(bytes + 112), raudo_read64(bytes + 120));
+        }
+        a = raudo_hash_block(raudo_hash_block(a, b, c), d, e);
+        a = raudo_hash_block(raudo_hash_block(a, f, g), h, length);
     }
-    if (length >= 64)
-        a = raudo_hash_block(raudo_hash_block(a, b, c), d, length);
     for (; left >= 16; left -= 16, bytes += 16)
         a = raudo_hash_block(a, raudo_read64(bytes), raudo_read64(bytes + 8));
     if (left > 0) {

@@ -7,5 +7,6 @@ cdef class Blobs:
     cdef object decode_meta
     cdef dict metas
     cdef dict codecs
+    cdef Py_ssize_t[5] offsets
     cdef bytes meta(self, object blob)
     cdef object make(self, bytes payload, bytes meta, uint64_t raw_bytes, uint64_t expires_ns)

@@ -45,5 +45,8 @@ class Window:
     def read(self, records: Records, key: bytes, place: int) -> Any:
         """Return the blob, None where it does not check out, and `NotImplemented` for what is not shown."""
 
+    def show(self, offset: int, length: int) -> None:
+        """Map the pages of what was just written there, so that its first read need not."""
+
     def close(self) -> None:
         """Show nothing any more."""

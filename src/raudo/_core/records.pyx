@@ -23,6 +23,7 @@ cdef extern from "Python.h":
 cdef extern from "<sys/mman.h>" nogil:
     void *mmap(void *address, size_t length, int protection, int flags, int fd, long offset)
     int munmap(void *address, size_t length)
+    int madvise(void *address, size_t length, int advice)
     enum:
         PROT_READ
         MAP_SHARED
@@ -62,6 +63,10 @@ cdef uint64_t LENGTH_MASK = (<uint64_t> 1 << C_LENGTH_BITS) - 1
 cdef Py_ssize_t MAX_META = 0xFFFF
 cdef uint64_t MAX_PART = 0xFFFFFFFF
 cdef uint64_t C_MAX_OFFSET = (<uint64_t> 1 << 30) - 1
+# Linux 5.14; where it is unknown, the first read of a page maps it.
+cdef enum:
+    MADV_POPULATE_READ = 22
+    PAGE_BYTES = 4096
 # Up to here a read copies with the GIL held, some 20 us; beyond, the system call that lets go of it is
 # the better way.
 cdef uint64_t MAX_WINDOW_READ = 256 * 1024
@@ -247,6 +252,18 @@ cdef class Window:
         return records.read(
             <const unsigned char *> self.base + offset, length, key, raudo_record_seed(self.nonce, offset)
         )
+
+    def show(self, uint64_t offset, uint64_t length):
+        """Map the pages of what was just written there, so that its first read need not."""
+        cdef uint64_t begin = offset & ~<uint64_t> (PAGE_BYTES - 1)
+        if (
+            self.base != NULL
+            and length <= MAX_WINDOW_READ
+            and offset + length <= self.capacity
+            # Where it begins within a page, whoever wrote that page's first byte has shown it.
+            and (begin == offset or offset + length > begin + PAGE_BYTES)
+        ):
+            madvise(self.base + begin, offset + length - begin, MADV_POPULATE_READ)
 
     def close(self):
         """Show nothing any more."""

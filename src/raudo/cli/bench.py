@@ -42,7 +42,9 @@ def _writable(path: str) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", nargs="?", choices=["cache"], default="cache", help="what to run")
+    parser.add_argument(
+        "what", nargs="?", choices=["cache", "tiers"], default="cache", help="what to run"
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--all", action="store_true", help="every section; takes some ten minutes")
     which.add_argument(
@@ -62,31 +64,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the comparison and print it; 1 if a subject gave wrong answers."""
+    from raudo.cli import _bench_cache, _bench_peers, _bench_report, _bench_tiers
     from raudo.cli._bench_cache import DEFAULT, SECTIONS
-    from raudo.cli._bench_cache import run as measure
-    from raudo.cli._bench_peers import installed, version_of
-    from raudo.cli._bench_report import render
+    from raudo.cli._bench_peers import version_of
     from raudo.cli._bench_timing import describe_machine
 
     def say(text: str) -> None:
         print(f"bench: {text} ...", file=sys.stderr, flush=True)
 
+    is_tiers = args.what == "tiers"
     sections = list(SECTIONS) if args.all else args.only or DEFAULT
-    if not args.quick:
+    if not args.quick and not is_tiers:
         seconds = sum(SECTIONS[name].seconds for name in set(sections))
         say(f"{', '.join(sections)}: about {seconds} s where nothing else runs")
-    packages = dict.fromkeys(peer.package for peer in installed() if peer.package)
+    peers = _bench_tiers.installed() if is_tiers else _bench_peers.installed()
+    packages = dict.fromkeys(peer.package for peer in peers if peer.package)
     result: dict[str, Any] = {
         "command": shlex.join(["raudo", *sys.argv[1:]]),
         "machine": describe_machine(),
         "versions": {package: version_of(package) for package in packages},
         "quick": args.quick,
     }
-    result |= measure(quick=args.quick, sections=sections, say=say)
+    if is_tiers:
+        result |= _bench_tiers.run(quick=args.quick, say=say)
+    else:
+        result |= _bench_cache.run(quick=args.quick, sections=sections, say=say)
     if args.json == "-":
         print(json.dumps(result, indent=2))
     else:
-        print("\n".join(render(result)))
+        print("\n".join((_bench_tiers if is_tiers else _bench_report).render(result)))
     if args.json and args.json != "-":
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(result, file, indent=2)

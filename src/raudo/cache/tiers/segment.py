@@ -171,6 +171,8 @@ class Segment:
             os.ftruncate(self.fd, offset)
             raise
         self.size = offset + length
+        if self.window is not None:
+            self.window.show(offset, length)
         return offset
 
     def read(self, key: bytes, place: int, wait: bool) -> Blob:
