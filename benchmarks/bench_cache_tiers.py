@@ -1,4 +1,4 @@
-"""Time of a set and a hit in each level of SmartCache; `raudo bench tiers` compares them with others.
+"""Time of a set and a hit in each level of SmartCache; the script is `raudo bench tiers`.
 
     python benchmarks/bench_cache_tiers.py [--quick]
 

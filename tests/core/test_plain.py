@@ -146,5 +146,16 @@ def test_damaged_pickles_do_no_harm(value, data):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     found = load_plain(bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
     assert found is NotImplemented or type(found) in (
-        type(None), bool, int, float, str, bytes, bytearray, list, tuple, dict, set, frozenset,
+        type(None),
+        bool,
+        int,
+        float,
+        str,
+        bytes,
+        bytearray,
+        list,
+        tuple,
+        dict,
+        set,
+        frozenset,
     )

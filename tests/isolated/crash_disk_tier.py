@@ -46,7 +46,7 @@ def victim(folder, n, pipe):
 
 
 def acknowledged_before_kill(folder, n, n_wanted, late_s):
-    """Run a victim from operation n, kill it after some acknowledgements, return the next number."""
+    """Run a victim from operation n, kill it after some answers, return the next number."""
     reader, writer = os.pipe()
     pid = os.fork()
     if not pid:

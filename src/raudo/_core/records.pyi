@@ -22,7 +22,9 @@ class Records:
     def seal(self, key: bytes, meta: bytes, blob: Any, nonce: int, offset: int) -> bytes:
         """Return head, key and meta of a record for its one place; the payload follows them."""
 
-    def open(self, data: bytes | bytearray, key: bytes, nonce: int, offset: int) -> Any:
+    def open(
+        self, data: bytes | bytearray | memoryview, key: bytes, nonce: int, offset: int
+    ) -> Any:
         """Return the blob of a whole record, None unless everything checks out."""
 
 def scan(

@@ -1,8 +1,8 @@
 """`raudo bench tiers`: microseconds of a set and a hit by level, beside other caches of its kind.
 
-All stores take the same bytes under the same keys and give them back; within each round they run in
-turn. What is below L1 in a `SmartCache` is also measured whole: single hits on JSON-like records, with
-serialising, compression and the move up.
+All stores take the same bytes under the same keys and give them back; within each round they run
+in turn. What is below L1 in a `SmartCache` is also measured whole: single hits on JSON-like
+records, with serialising, compression and the move up.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A cache that holds bytes; `kind` is "memory" or "disk", and stores are compared within one."""
+    """A cache that holds bytes; it is compared with those of its kind, "memory" or "disk"."""
 
     name: str
     kind: str
@@ -163,7 +163,9 @@ def installed() -> list[Store]:
 # --- stores of bytes --------------------------------------------------------------------------
 
 
-def _time_all(opened: Opened, call: Callable[..., Any], arguments: Sequence[Any]) -> float:
+def _time_all(
+    call: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], *, is_async: bool = False
+) -> float:
     """Return microseconds a call. Results are dropped at once, as keeping them takes new memory."""
 
     async def in_loop() -> float:
@@ -172,7 +174,7 @@ def _time_all(opened: Opened, call: Callable[..., Any], arguments: Sequence[Any]
             await call(*each)
         return time.perf_counter() - started
 
-    if opened.is_async:
+    if is_async:
         return asyncio.run(in_loop()) / len(arguments) * 1e6
     started = time.perf_counter()
     for each in arguments:
@@ -198,9 +200,10 @@ def measure(store: Store, n: int, size: int) -> tuple[float, float, bool]:
     with tempfile.TemporaryDirectory() as folder, store.open(Path(folder)) as opened:
         keys = [opened.key_of(k) for k in range(n)]
         with quiet():
-            set_us = _time_all(opened, opened.set, [(key, data) for key in keys])
+            is_async = opened.is_async
+            set_us = _time_all(opened.set, [(key, data) for key in keys], is_async=is_async)
             random.Random(1).shuffle(keys)
-            get_us = _time_all(opened, opened.get, [(key,) for key in keys])
+            get_us = _time_all(opened.get, [(key,) for key in keys], is_async=is_async)
         return set_us, get_us, _is_right(opened, keys[:20], data)
 
 
@@ -291,7 +294,7 @@ def _read_l2(n: int, size: int) -> float:
         return None if blob is None else codec.decode(blob, trusted=True)
 
     keys = [(_key(k),) for k in range(n)]
-    return round(_time_all(Opened(tier.put_nowait, read), read, keys), 2)
+    return round(_time_all(read, keys), 2)
 
 
 def _memory_ratio(n: int, size: int) -> float:

@@ -1,7 +1,7 @@
 """What the levels' compiled stores are told about blobs: how codec and tags are written.
 
-The length of the codec's name and the name, then for each tag the length of its name, its generation
-and its name.
+The length of the codec's name and the name, then for each tag the length of its name, its
+generation and its name.
 """
 
 from __future__ import annotations
@@ -42,4 +42,3 @@ def _decode_meta(meta: bytes) -> tuple[str, tuple[tuple[str, int], ...]]:
 
 
 BLOBS = Blobs(Blob, _encode_meta, _decode_meta)
-

@@ -1,8 +1,8 @@
 """L2: serialised values in memory, compressed where that pays.
 
-They lie in a few large blocks (`raudo._core.arena`): an entry costs some 80 bytes besides its own, and
-nothing that the garbage collector looks at. Entries leave in the order they came, as an entry that is
-used again moves up and comes back as new: the order is that of last use. Thread-safe.
+They lie in a few large blocks (`raudo._core.arena`): an entry costs some 80 bytes besides its own,
+and nothing that the garbage collector looks at. Entries leave in the order they came, as an entry
+that is used again moves up and comes back as new: the order is that of last use. Thread-safe.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class CompressedTier:
 
     Args:
         max_entries: Most entries.
-        max_bytes: Most bytes of memory, with the gaps and tables of what holds them; None for no bound.
+        max_bytes: Most bytes of memory, gaps and tables included; None for no bound.
         on_evict: Called as `on_evict(key, blob, reason)` for what is pushed out (`"capacity"`) or
             has expired (`"expired"`), after it is gone and outside the lock.
     """

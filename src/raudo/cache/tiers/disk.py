@@ -48,6 +48,9 @@ class DiskTier:
             (`"capacity"`) or found expired or unreadable (`"expired"`, `"corrupt"`), with the
             tier's lock held: it must not call back. The blob is read only if `report_values`.
 
+    Records that this process wrote are read through a map of their file. Removing such a file is
+    harmless; cutting one while the cache is open ends the process, as with any map.
+
     A kept copy (see `lend`) is an entry whose live value is in a level above: it is neither counted
     as this tier's nor returned, but it is there after a crash.
     """

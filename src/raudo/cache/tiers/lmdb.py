@@ -1,9 +1,9 @@
-"""A cache level that processes share: LMDB, memory-mapped, many readers beside one writer (extra `lmdb`).
+"""A cache level that processes share: LMDB, many readers beside one writer (extra `lmdb`).
 
-Any process that opens the folder sees what the others put there, and a record is whole or not there.
-LMDB knows neither expiry nor eviction: an entry's record carries both its expiry and its number in the
-order of puts, and the oldest go when the map is three quarters full. That leaves room for what LMDB
-needs to free pages, which on a map that is full fails as well.
+Any process that opens the folder sees what the others put there, and a record is whole or not
+there. LMDB knows neither expiry nor eviction: before an entry's record stand its expiry and its
+number in the order of puts, and the oldest go when the map is three quarters full. That leaves room
+for the pages that LMDB needs in order to free others, which on a full map fails as well.
 """
 
 from __future__ import annotations
@@ -293,7 +293,7 @@ class LmdbTier:
 
 
 def _short(key: bytes) -> bytes:
-    """Return a key that LMDB takes: not empty and no longer than it allows. The record has the whole."""
+    """Return a key that LMDB takes, neither empty nor too long; the record has the whole."""
     if len(key) <= _MAX_PLAIN_KEY_BYTES:
         return b"k" + key
     return b"h" + hashlib.sha256(key).digest()

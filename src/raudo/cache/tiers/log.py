@@ -94,8 +94,8 @@ class SegmentLog:
             self._drop_segment(next(iter(self.segments.values())))
 
     def _adopt(self, segment: Segment, is_last: bool, superseded: list[int]) -> None:
-        # Two live records of a key: the process ended between writing one and dropping the other. The
-        # later one counts.
+        # Two live records of a key: the process ended between writing one and dropping the other.
+        # The later one counts.
         end, corrupt = segment.scan(self.index, self.expires, superseded)
         self.corrupt += corrupt
         self.live_bytes += segment.live_bytes

@@ -1,10 +1,10 @@
 """One append-only file of records.
 
 Begins with a magic number and a random nonce. Nothing but a record's state byte is ever written
-twice. What this process appended is read through a map of the file, which costs no system call; what
-it found there when it opened the file is read by `pread`, which can say that it would have to wait
-for the disk, and fails with an error where a map would end the process. Not thread-safe: its tier
-holds a lock.
+twice. What this process appended is read through a map of the file, which costs no system call;
+what it found there when it opened the file is read by `pread`, which can say that it would have to
+wait for the disk, and fails with an error where a map would end the process. Not thread-safe: its
+tier holds a lock.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FILE_HEAD_BYTES = _FILE_HEAD.size
 _RWF_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 # Where the system cannot say whether a read would block, reads of up to a page are made anyway.
 _SMALL_READ_BYTES = 4096
-# Elsewhere it is not said that a map which reaches beyond a file's end shows what comes there later.
+# Elsewhere no system promises that a map beyond a file's end shows what comes there later.
 _HAS_WINDOWS = sys.platform == "linux"
 LENGTH_MASK = (1 << LENGTH_BITS) - 1
 
