@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raudo.cache.codecs import BlobCodec, PickleSerializer, Signer
+from raudo.cache.codecs import BlobCodec, PickleSerializer, Signer, ZstdCodec, train_zstd
 from raudo.cache.codecs import pickles as pickles_module
 from raudo.errors import CorruptEntry, ForbiddenType
 from raudo.types import Blob
@@ -365,7 +365,44 @@ def test_a_forged_size_is_corrupt_before_memory_is_taken(compression):
             BlobCodec().decode(replace(blob, raw_bytes=size), trusted=False)
 
 
+def small_records(n):
+    return [
+        {"id": k, "name": f"someone {k}", "status": "active", "email": f"p{k}@example.org"}
+        for k in range(n)
+    ]
+
+
+def test_a_dictionary_makes_small_values_small():
+    records = small_records(600)
+    codec = train_zstd(records[:500], size=2048)
+    trained, plain = BlobCodec(compression=codec), BlobCodec(compression="zstd")
+    blobs = [trained.encode(record) for record in records]
+    assert {blob.codec for blob in blobs} == {"plain+zstd"}
+    assert plain.encode(records[0]).codec == "plain"
+    assert sum(len(blob.payload) for blob in blobs) * 2 < sum(blob.raw_bytes for blob in blobs)
+    # By another process that was given the same dictionary, which reads frames without one too.
+    again = BlobCodec(compression=ZstdCodec(dictionary=codec.dictionary))
+    assert [again.decode(blob, trusted=False) for blob in blobs] == records
+    assert again.decode(plain.encode("a" * 1000), trusted=False) == "a" * 1000
+
+
+def test_a_frame_of_another_dictionary_is_corrupt():
+    blob = BlobCodec(compression=train_zstd(small_records(500), size=2048)).encode(
+        small_records(1)[0]
+    )
+    others = [{"quite": "other", "n": n, "things": ["are", "in", str(n)]} for n in range(500)]
+    for other in (BlobCodec(), BlobCodec(compression=train_zstd(others, size=2048))):
+        with pytest.raises(CorruptEntry):
+            other.decode(blob, trusted=True)
+
+
 def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="samples"):
+        train_zstd([1, 2])
+    with pytest.raises(ValueError, match="dictionary"):
+        ZstdCodec(dictionary=b"not one")
+    with pytest.raises(ValueError, match="level"):
+        ZstdCodec(0)
     with pytest.raises(ValueError, match="serializer"):
         BlobCodec(serializer="json")
     with pytest.raises(ValueError, match="compression"):

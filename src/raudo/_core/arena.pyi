@@ -1,4 +1,4 @@
-from typing import Any, final
+from typing import Any, Self, final
 
 from raudo._core.blobs import Blobs
 
@@ -6,7 +6,7 @@ from raudo._core.blobs import Blobs
 class Arena:
     """A bounded map of keys to blobs, oldest use first."""
 
-    def __init__(self, blobs: Blobs, max_bytes: int | None = None) -> None: ...
+    def __new__(cls, blobs: Blobs, max_bytes: int | None = None) -> Self: ...
     def __len__(self) -> int: ...
     @property
     def held_bytes(self) -> int:

@@ -18,7 +18,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     MAX_KNOWN = 256  # codecs without tags that are remembered, so that their names are made once
-NAMES = ("payload", "codec", "raw_bytes", "expires_ns", "tags")
+_NAMES = ("payload", "codec", "raw_bytes", "expires_ns", "tags")
 
 
 cdef inline void put(object blob, Py_ssize_t offset, object value) noexcept:
@@ -43,7 +43,7 @@ cdef class Blobs:
         self.decode_meta = decode_meta
         self.metas = {}
         self.codecs = {}
-        for i, name in enumerate(NAMES):
+        for i, name in enumerate(_NAMES):
             slot = kind.__dict__.get(name)
             if not Py_IS_TYPE(slot, &PyMemberDescr_Type):
                 raise TypeError(f"{kind.__name__} has no slot for {name}")

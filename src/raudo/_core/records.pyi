@@ -1,4 +1,4 @@
-from typing import Any, Final, final
+from typing import Any, Final, Self, final
 
 from raudo._core.blobs import Blobs
 
@@ -43,7 +43,7 @@ def scan(
 class Window:
     """A map of one segment's file, for the records that this process appended to it."""
 
-    def __init__(self, fd: int, capacity: int, first: int, nonce: int) -> None: ...
+    def __new__(cls, fd: int, capacity: int, first: int, nonce: int) -> Self: ...
     def read(self, records: Records, key: bytes, place: int) -> Any:
         """Return the blob, None where it does not check out, and `NotImplemented` for what is not shown."""
 

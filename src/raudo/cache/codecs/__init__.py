@@ -19,11 +19,10 @@ from raudo.cache.codecs.pickles import PickleSerializer
 from raudo.errors import CorruptEntry, ForbiddenType
 from raudo.types import Blob, Codec, Serializer
 
-__all__ = ["BlobCodec", "Lz4Codec", "PickleSerializer", "Signer", "ZstdCodec"]
+__all__ = ["BlobCodec", "Lz4Codec", "PickleSerializer", "Signer", "ZstdCodec", "train_zstd"]
 
-# Under this many bytes lz4 gains nothing on real records (1.03 at 153 bytes of JSON), and the
-# decompression would still be paid.
-MIN_COMPRESSED_BYTES = 256
+# Of a compressor that does not say below how many bytes it gains nothing.
+_MIN_COMPRESSED_BYTES = 256
 
 
 class BlobCodec:
@@ -48,6 +47,7 @@ class BlobCodec:
         if compression is not False:
             self._compressor = _compressor_of("lz4" if compression is True else compression)
             self._compressors[self._compressor.name] = self._compressor
+        self._min_bytes: int = getattr(self._compressor, "min_bytes", _MIN_COMPRESSED_BYTES)
 
     def encode(
         self, value: Any, expires_ns: int = 0, tags: tuple[tuple[str, int], ...] = ()
@@ -67,7 +67,7 @@ class BlobCodec:
         else:
             name, raw = self._serializer.name, self._serializer.dumps(value)
         payload = raw
-        if self._compressor is not None and may_shrink and len(raw) >= MIN_COMPRESSED_BYTES:
+        if self._compressor is not None and may_shrink and len(raw) >= self._min_bytes:
             packed = self._compressor.compress(raw)
             if len(packed) * 10 <= len(raw) * 9:
                 name, payload = f"{name}+{self._compressor.name}", packed
@@ -118,6 +118,27 @@ class BlobCodec:
     def may_travel(blob: Blob) -> bool:
         """Say whether a reader who does not trust the blob's source would admit it."""
         return blob.codec.partition("+")[0] != "pickle"
+
+
+def train_zstd(
+    values: Iterable[Any],
+    *,
+    size: int = 8192,
+    level: int = 1,
+    serializer: str | Serializer = "pickle",
+) -> ZstdCodec:
+    """Return a compressor for `SmartCache(compression=...)` that has seen values like these.
+
+    Args:
+        values: Some hundreds of values as they will be cached.
+        size: Bytes of the dictionary.
+        level: zstd's, 1 (fastest) to 22.
+        serializer: The cache's.
+    """
+    codec = BlobCodec(serializer, compression=False)
+    return ZstdCodec.trained(
+        [codec.encode(value).payload for value in values], size=size, level=level
+    )
 
 
 def _compressor_of(compression: str | Codec) -> Codec:
