@@ -52,3 +52,6 @@ class Window:
 
     def close(self) -> None:
         """Show nothing any more."""
+
+def find(records: Records, index: dict[bytes, int], windows: dict[int, Window], key: bytes) -> Any:
+    """Return the blob of a key that a window shows; None for anything that takes a longer look."""

@@ -240,6 +240,9 @@ cdef class Window:
 
         Holds the GIL throughout, so that `close` in another thread cannot take the map away.
         """
+        return self.look(records, key, place)
+
+    cdef object look(self, Records records, bytes key, object place):
         cdef uint64_t low = PyLong_AsUnsignedLongLongMask(place)
         cdef uint64_t offset = low >> C_LENGTH_BITS, length = low & LENGTH_MASK
         if (
@@ -270,3 +273,21 @@ cdef class Window:
         if self.base != NULL:
             munmap(self.base, self.capacity)
             self.base = NULL
+
+
+def find(Records records not None, dict index not None, dict windows not None, bytes key not None):
+    """Return the blob of a key that a window shows; None for anything that takes a longer look.
+
+    Args:
+        records: Reads it.
+        index: Places by key.
+        windows: Windows by the number of their segment.
+    """
+    place = index.get(key)
+    if place is None:
+        return None
+    window = windows.get(place >> SEGMENT_SHIFT)
+    if window is None:
+        return None
+    blob = (<Window?> window).look(records, key, place)
+    return None if blob is NotImplemented else blob

@@ -23,6 +23,7 @@ __all__ = ["BlobCodec", "Lz4Codec", "PickleSerializer", "Signer", "ZstdCodec", "
 
 # Of a compressor that does not say below how many bytes it gains nothing.
 _MIN_COMPRESSED_BYTES = 256
+_MAX_KNOWN_CODECS = 64  # whose names are taken apart once
 
 
 class BlobCodec:
@@ -44,6 +45,7 @@ class BlobCodec:
             raise ValueError(f"serializer must be 'pickle' or a Serializer, got {serializer!r}")
         self._compressor: Codec | None = None
         self._compressors: dict[str, Codec] = {}
+        self._steps: dict[str, tuple[str, tuple[Codec, ...]]] = {}
         if compression is not False:
             self._compressor = _compressor_of("lz4" if compression is True else compression)
             self._compressors[self._compressor.name] = self._compressor
@@ -78,12 +80,13 @@ class BlobCodec:
 
         `trusted` says that nobody but this cache could have written the blob.
         """
-        name, plus, packing = blob.codec.partition("+")
+        steps = self._steps.get(blob.codec)
+        if steps is None:
+            steps = self._steps_of(blob.codec)
+        name, codecs = steps
         raw: bytes = blob.payload
-        if plus:
-            for step in reversed(packing.split("+")):
-                codec = self._compressors.get(step) or self._compressor_for(step)
-                raw = codec.decompress(raw, blob.raw_bytes)
+        for codec in codecs:
+            raw = codec.decompress(raw, blob.raw_bytes)
         if name == "plain":  # by far most values; no source has to be trusted for it
             value = load_plain(raw)
             if value is not NotImplemented:
@@ -104,6 +107,14 @@ class BlobCodec:
         except Exception as error:
             raise CorruptEntry(f"a stored value cannot be made again: {error!r}") from error
         raise CorruptEntry(f"a stored value is of an unknown codec, {blob.codec!r}")
+
+    def _steps_of(self, codec: str) -> tuple[str, tuple[Codec, ...]]:
+        """Return what made a blob's payload, and what to undo first to last."""
+        name, *packing = codec.split("+")
+        steps = name, tuple(self._compressor_for(step) for step in reversed(packing))
+        if len(self._steps) < _MAX_KNOWN_CODECS:
+            self._steps[codec] = steps
+        return steps
 
     def _compressor_for(self, name: str) -> Codec:
         found = self._compressors.get(name)

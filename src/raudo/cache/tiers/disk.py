@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from raudo._clock import SYSTEM_CLOCK, Clock
-from raudo._core.records import SEGMENT_SHIFT
+from raudo._core.records import find
 from raudo.cache._forks import reset_after_fork
 from raudo.cache.tiers.folder import OwnedFolder
 from raudo.cache.tiers.log import OnEvict, SegmentLog
@@ -146,24 +146,22 @@ class DiskTier:
         """Return the blob if that needs no waiting for the disk; else `BlockingIOError`."""
         log = self._log
         with self._lock:
-            place = log.index.get(key)
-            if place is None or log.expires or self._is_forked:
+            blob: Blob | None = None
+            if not (log.expires or self._is_forked):
+                blob = find(RECORDS, log.index, log.windows, key)
+            if blob is None:  # the longer way, which knows why
                 place = self._find(key)
                 if place is None:
                     return None
-            segment = log.segments[place >> SEGMENT_SHIFT]
-            window = segment.window
-            blob = None if window is None else window.read(RECORDS, key, place)
-            if type(blob) is not Blob:  # the longer way, which knows what is wrong
-                blob = self._read_now(segment, key, place)
+                blob = self._read_now(key, place)
                 if blob is None:
                     return None
             self._hits += 1
             return blob
 
-    def _read_now(self, segment: Segment, key: bytes, place: int) -> Blob | None:
+    def _read_now(self, key: bytes, place: int) -> Blob | None:
         try:
-            return segment.read(key, place, wait=False)
+            return self._log.segment_of(place).read(key, place, wait=False)
         except CorruptEntry:
             self._note_corrupt(key, place)
             return None

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from raudo._core.records import LENGTH_BITS, SEGMENT_SHIFT
+from raudo._core.records import LENGTH_BITS, SEGMENT_SHIFT, Window
 from raudo.cache.tiers.segment import FILE_HEAD_BYTES, LENGTH_MASK, RECORDS, Segment, offset_of
 from raudo.errors import CorruptEntry
 from raudo.types import Blob
@@ -61,6 +61,7 @@ class SegmentLog:
         self._reads_lost = reads_lost
         self._on_evict = on_evict
         self.segments: dict[int, Segment] = {}  # ascending, so the first is the oldest
+        self.windows: dict[int, Window] = {}  # of those segments that have one
         self._active: Segment | None = None
         self._dirty: set[int] = set()
         self._condemned: list[Path] = []  # files that would not be removed; what they hold is old
@@ -103,10 +104,15 @@ class SegmentLog:
             if end < segment.size:
                 os.ftruncate(segment.fd, end)
                 segment.size = end
-            segment.show_from_here(self.segment_bytes)
+            self._show_from_here(segment)
             self._active = segment
         self.segments[segment.id] = segment
         self.bytes += segment.size
+
+    def _show_from_here(self, segment: Segment) -> None:
+        segment.show_from_here(self.segment_bytes)
+        if segment.window is not None:
+            self.windows[segment.id] = segment.window
 
     # --- single entries -----------------------------------------------------------------------
 
@@ -255,7 +261,7 @@ class SegmentLog:
         if rolls or active is None:
             path = self._folder / f"{self._next_id:012d}.seg"
             active = Segment.create(self._next_id, path)
-            active.show_from_here(self.segment_bytes)
+            self._show_from_here(active)
             self._next_id += 1
             last, self._active = self._active, active
             self.segments[active.id] = active
@@ -334,6 +340,7 @@ class SegmentLog:
         """Remove a segment's file; nothing in the index is there any more."""
         if self.segments.pop(segment.id, None) is None:
             return
+        self.windows.pop(segment.id, None)
         if self._active is segment:
             self._active = None
         self._dirty.discard(segment.id)
@@ -394,6 +401,7 @@ class SegmentLog:
         self._remove_condemned()
         segments = list(self.segments.values())
         self.segments.clear()
+        self.windows.clear()
         self._active = None
         self.index.clear()
         self.kept.clear()
