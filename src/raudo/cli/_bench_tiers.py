@@ -252,8 +252,8 @@ def record(n: int, size: int) -> dict[str, Any]:
     for k in range(max(0, (size - 400) // 150)):
         item = {"sku": f"{n}-{k}", "word": chance.choice(words), "n": chance.randrange(1000)}
         found["items"].append(item)
-    while len(json.dumps(found)) < size - 8:
-        found["text"] += chance.choice(words) + " "
+    missing = max(0, size - len(json.dumps(found)))
+    found["text"] = " ".join(chance.choices(words, k=missing // 5 + 1))[:missing]
     return found
 
 
