@@ -8,8 +8,8 @@ caches of 0.1, 1, 5, 10 and 25 % of the trace's unique keys, those of at least 1
 summary has the mean hit ratio, the share of the gap between LRU and Belady's optimum that is closed
 (pooled), and ADAPTIVE's regret: how far it is behind the best fixed strategy of each case.
 
-With --cost: nanoseconds a request (a get, and a set where it misses) of a zipf 1.0 workload over ten
-times 60,000 keys through caches of 60,000 and 12,000 entries, the best of three, less the empty loop.
+With --cost: nanoseconds a request (a get, and a set where it misses) of a zipf 1.0 workload over
+600,000 keys through caches of 60,000 and 12,000 entries, the best of three, less the empty loop.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import itertools
 import pickle
 import random
 import weakref
@@ -69,7 +70,7 @@ def test_worth_of_a_loop_grows_towards_its_return() -> None:
     hazards = [0.001] * N_CELLS
     hazards[30] = 0.99
     worth = worth_of(hazards, [1.19**cell for cell in range(N_CELLS)])
-    assert all(a < b for a, b in zip(worth[10:30], worth[11:31], strict=True))
+    assert all(a < b for a, b in itertools.pairwise(worth[10:31]))
     assert worth[31] < worth[10]
 
 
@@ -168,6 +169,17 @@ def test_small_ones_are_worth_more(strategy: str) -> None:
     )
     replay(cache, zipf(30_000, 4000))
     assert sum(key % 2 for key in cache) < len(cache) / 4
+
+
+@pytest.mark.parametrize("strategy", NEW)
+def test_bounded_by_weight_alone_it_is_no_mere_queue(strategy: str) -> None:
+    ratios = []
+    for each in (strategy, "lru"):
+        cache: Cache[int, int] = Cache(
+            None, strategy=each, max_weight=400, weigher=lambda _key, _value: 1
+        )
+        ratios.append(replay(cache, zipf(40_000, 8000)))
+    assert ratios[0] > ratios[1] + 0.02
 
 
 # --- bounds ---

@@ -1,9 +1,10 @@
 """W-TinyLFU (Einziger, Eytan, Friedman, Manes, Middleware 2018): a window, then admission by count.
 
-Newcomers enter a window in order of use; who leaves it enters the main cache if a sketch says that it
-was used more often than who would leave that, or by a rare chance. The main cache is a segmented LRU:
-a use in probation makes protected, up to four fifths. Once in ten uses for each entry the window's
-share goes a step on if the hit ratio grew, or else back. Counting starts when the cache is half full.
+Newcomers enter a window in order of use; who leaves it enters the main cache if a sketch says that
+it was used more often than who would leave that, or by a rare chance. The main cache is a segmented
+LRU: a use in probation makes protected, up to four fifths. Once in ten uses for each entry the
+window's share goes a step on if the hit ratio grew, or else back. Counting starts when the cache is
+half full.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 # cython: binding=False
 """ML: what is worth least leaves, by reuse times learned online (see csrc/table/learner.h)."""
 
-cimport cython
-
 from libc.stdint cimport uint64_t
 
-from raudo._core.policy cimport NO_SLOT, RAUDO_HIT_STAMP, raudo_request_count
+from raudo._core.policy cimport MAX_ENTRIES, NO_SLOT, RAUDO_HIT_STAMP, raudo_request_count
 
 from raudo._core.policy import REGISTRY as _REGISTRY
 
@@ -21,7 +19,7 @@ cdef class Learned(Policy):
         raudo_learned_reset(&self.learned)
 
     cdef int resize(self, uint64_t maxsize) except -1:
-        self.expected = <uint32_t>maxsize if maxsize < 1 << 31 else 0
+        self.expected = <uint32_t>maxsize if maxsize < MAX_ENTRIES else 0
         self.learned.threshold = raudo_sampling_threshold(self.expected)
         return 0
 

@@ -5,10 +5,10 @@ cimport cython
 from libc.stdint cimport uint64_t
 
 from raudo._core.policy cimport (
+    MAX_ENTRIES,
     NO_SLOT,
     RAUDO_HIT_CALL,
     Policy,
-    raudo_entry,
     raudo_list,
     raudo_table,
     slot_t,
@@ -61,7 +61,7 @@ cdef class TinyLfu(Policy):
         return self.queue.window_share
 
     cdef int resize(self, uint64_t maxsize) except -1:
-        self.queue.expected = <uint32_t>maxsize if maxsize < 1 << 31 else 0
+        self.queue.expected = <uint32_t>maxsize if maxsize < MAX_ENTRIES else 0
         return 0
 
     cdef int reset(self) except -1:
