@@ -11,3 +11,6 @@ cdef class Cache(Table):
     cdef uint64_t curve_from_lookups  # and after how many
 
     cdef int start_curve(self, object maxsize) except -1
+
+
+cdef int64_t ttl_to_ns(object ttl) except? -1  # NEVER for infinity, OWN_TTL for None

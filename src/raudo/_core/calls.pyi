@@ -1,0 +1,1 @@
+# Nothing to be called: importing it gives `Cache` its `get`, `set` and `[]`.
