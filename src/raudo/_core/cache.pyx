@@ -2,7 +2,7 @@
 """`Cache`: the one-level cache as a mutable mapping, over `Table`."""
 
 cimport cython
-from cpython.object cimport PyObject, PyTypeObject
+from cpython.object cimport PyObject
 from libc.math cimport isnan
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
