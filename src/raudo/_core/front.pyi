@@ -1,4 +1,4 @@
-from collections.abc import Awaitable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 from typing_extensions import disjoint_base
@@ -18,7 +18,12 @@ class Front:
         Levels that only have coroutines are not asked.
         """
     def _open(
-        self, first: Cache[Any, Any] | None, timed: type, watched: type, missing: object
+        self,
+        first: Cache[Any, Any] | None,
+        timed: type,
+        watched: type,
+        missing: object,
+        note: Callable[[Hashable], object],
     ) -> None:
         """Answer from `first` from now on; None leaves everything to `_get` and
         `_get_now`."""

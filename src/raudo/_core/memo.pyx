@@ -23,7 +23,6 @@ from collections import namedtuple
 cdef extern from "Python.h":
     unsigned long METHOD_DESCRIPTOR "Py_TPFLAGS_METHOD_DESCRIPTOR"  # binds as functions do
     void Py_DECREF(PyObject *) noexcept
-    void Py_INCREF(PyObject *) noexcept
     PyObject *PyObject_Vectorcall(
         PyObject *callable, PyObject **args, size_t n_flagged, PyObject *names
     ) except NULL
@@ -218,7 +217,7 @@ cdef inline PyObject *answer(
     if value == NULL or value == RAUDO_UNSURE:
         return answer_slowly(callable, items, n, hash, value, args, n_flagged, names)
     if (<Memo>callable).is_async:
-        return wrapped(value)
+        return ready_with(value)
     return value
 
 
@@ -257,7 +256,7 @@ cdef PyObject *answer_with(
     if not is_miss:
         value = self.store.lookup_hashed(<PyObject *>key, hash)
         if value != NULL:
-            return value if not self.is_async else wrapped(value)
+            return value if not self.is_async else ready_with(value)
     if self.once is not None:  # stores by itself
         return raudo_call_with(<PyObject *>self.once, <PyObject *>key, args, n_flagged, names)
     value = PyObject_Vectorcall(<PyObject *>self.fn, args, n_flagged, names)
@@ -267,14 +266,6 @@ cdef PyObject *answer_with(
         Py_DECREF(value)
         raise
     return value
-
-
-cdef PyObject *wrapped(PyObject *value) except NULL:
-    """Make a found value awaitable; takes over the reference."""
-    made = ready_with(<object>value)
-    Py_DECREF(value)
-    Py_INCREF(<PyObject *>made)
-    return <PyObject *>made
 
 
 cdef int enable_vectorcall() except -1:

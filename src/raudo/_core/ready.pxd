@@ -1,9 +1,11 @@
 cimport cython
+from cpython.object cimport PyObject
 
 
 @cython.final
 cdef class Ready:
     cdef object value
+    cdef int is_awaited
 
 
-cdef Ready ready_with(object value)
+cdef PyObject *ready_with(PyObject *value) except NULL

@@ -2,38 +2,32 @@
 """A coroutine that is done already, so that a hit in an async API costs no coroutine frame.
 
 `await` calls am_await (returns the object itself), then am_send where the interpreter asks for it
-(3.11; one call, no exception) or tp_iternext (3.12 and later, by way of StopIteration: stop.h).
+(3.11; one call, no exception) or tp_iternext (3.12 and later, by way of StopIteration). These, and how
+one is made and dropped, are in csrc/entry/stop.h.
 """
 
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject
-from cpython.ref cimport Py_INCREF
 
 from collections.abc import Coroutine
 
 cdef extern from "Python.h":
-    ctypedef enum PySendResult:
-        PYGEN_RETURN
     PyObject *PyExc_StopIteration
     void PyErr_SetObject(PyObject *kind, PyObject *value)
     object PyObject_CallOneArg(PyObject *fn, PyObject *arg)
     Py_ssize_t PyVectorcall_NARGS(size_t n_flagged) noexcept
+    void Py_INCREF(PyObject *) noexcept
 
 cdef extern from "entry/stop.h":
-    void raudo_set_am_send(PyTypeObject *type, void *fn) noexcept
-    void raudo_set_vectorcall(PyTypeObject *type, void *fn) noexcept
-    void raudo_stop_with(PyObject *value) noexcept
-    ctypedef PyObject *(*iternextfunc)(PyObject *) noexcept
-    int raudo_use_iternext(PyTypeObject *type, iternextfunc fn) except -1
+    PyObject *raudo_ready_with(PyObject *value) except NULL
+    int raudo_use_ready(PyTypeObject *type, void *call) except -1
 
 
 @cython.final
-@cython.freelist(32)
 cdef class Ready:
 
-    def __cinit__(self, *value):  # none at all from `ready_with`
-        if value:
-            self.value, = value
+    def __cinit__(self, value):
+        self.value = value
 
     def __await__(self):
         return self
@@ -60,11 +54,9 @@ cdef class Ready:
         return f"Ready({self.value!r})"
 
 
-cdef Ready ready_with(object value):
-    """Make one from C, without a tuple of arguments."""
-    cdef Ready made = Ready.__new__(Ready)
-    made.value = value
-    return made
+cdef PyObject *ready_with(PyObject *value) except NULL:
+    """Make one from C; takes over the reference."""
+    return raudo_ready_with(value)
 
 
 cdef int stop_with(object value) except -1:
@@ -74,25 +66,14 @@ cdef int stop_with(object value) except -1:
     return -1
 
 
-cdef object call_ready(PyObject *kind, PyObject **args, size_t n_flagged, PyObject *names):
+cdef PyObject *call_ready(
+    PyObject *kind, PyObject **args, size_t n_flagged, PyObject *names
+) except NULL:
     if names != NULL or PyVectorcall_NARGS(n_flagged) != 1:
         raise TypeError("Ready() takes one positional argument, the value")
-    return ready_with(<object>args[0])
+    Py_INCREF(args[0])
+    return raudo_ready_with(args[0])
 
 
-cdef PySendResult am_send(PyObject *self, PyObject *argument, PyObject **result) noexcept:
-    value = (<Ready>self).value
-    Py_INCREF(value)
-    result[0] = <PyObject *>value
-    return PYGEN_RETURN
-
-
-cdef PyObject *iternext(PyObject *self) noexcept:
-    raudo_stop_with(<PyObject *>(<Ready>self).value)
-    return NULL
-
-
-raudo_set_am_send(<PyTypeObject *>Ready, <void *>am_send)
-raudo_set_vectorcall(<PyTypeObject *>Ready, <void *>call_ready)
-raudo_use_iternext(<PyTypeObject *>Ready, iternext)
+raudo_use_ready(<PyTypeObject *>Ready, <void *>call_ready)
 Coroutine.register(Ready)

@@ -26,7 +26,7 @@ class Timed:
 class Watched(Timed):
     """A value that a lookup has to look at: tags, staleness, a load to be judged, a sample."""
 
-    __slots__ = ("fresh_until", "is_followed", "load_s", "tags")
+    __slots__ = ("fresh_until", "is_followed", "is_only_followed", "load_s", "tags")
 
     def __init__(
         self,
@@ -42,6 +42,9 @@ class Watched(Timed):
         self.fresh_until = fresh_until  # monotonic seconds; L1 holds it longer
         self.is_followed = is_followed
         self.load_s = load_s  # what its load took, 0 where it is not known
+        self.is_only_followed = (
+            is_followed and not tags and not load_s and fresh_until == math.inf
+        )
 
 
 def unwrap(entry: Any) -> Any:

@@ -156,7 +156,8 @@ class SmartCache(Front):
             self._ahead = Ahead(self._levels, self._loads, self._background, loader, plan)
         self._l1_get = self._levels.l1.get
         if self._ahead is None and isinstance(self._levels.l1, Cache):
-            self._open(self._levels.l1, Timed, Watched, MISSING)
+            note = self._levels.sampler.note
+            self._open(self._levels.l1, Timed, Watched, MISSING, note)
         # Gives files and folders up where nobody calls close.
         self._abandon = weakref.finalize(self, _abandon, self._levels)
 
