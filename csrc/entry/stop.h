@@ -14,11 +14,19 @@
 
 #include <Python.h>
 
+/* Give one of the dead its life back. The interpreter's own way is a call, which matters to debug builds. */
+#ifdef Py_REF_DEBUG
+#define raudo_revive(object) _Py_NewReference(object)
+#else
+#define raudo_revive(object) Py_SET_REFCNT(object, 1)
+#endif
+
 /* As the class in ready.pyx has it. */
 typedef struct {
     PyObject_HEAD
     PyObject *value;
-    int is_awaited; /* by the interpreter, which alone sees how it ends */
+    int is_awaited;   /* by the interpreter, which alone sees how it ends */
+    int is_untracked; /* surely: the collector knows nothing of it */
 } raudo_ready;
 
 #define RAUDO_SPARE_READY 32 /* as many as tasks hold at a time; more are made anew */
@@ -32,7 +40,7 @@ static PyObject *raudo_ready_with(PyObject *value) {
     raudo_ready *self;
     if (raudo_n_spare_ready > 0) {
         self = raudo_spare_ready[--raudo_n_spare_ready];
-        _Py_NewReference((PyObject *)self);
+        raudo_revive((PyObject *)self);
     } else {
         self = PyObject_GC_New(raudo_ready, raudo_ready_type);
         if (self == NULL) {
@@ -42,13 +50,14 @@ static PyObject *raudo_ready_with(PyObject *value) {
     }
     self->value = value;
     self->is_awaited = 0;
-    if (PyType_IS_GC(Py_TYPE(value))) PyObject_GC_Track(self);
+    self->is_untracked = !PyType_IS_GC(Py_TYPE(value));
+    if (!self->is_untracked) PyObject_GC_Track(self);
     return (PyObject *)self;
 }
 
 static void raudo_drop_ready(PyObject *object) {
     raudo_ready *self = (raudo_ready *)object;
-    PyObject_GC_UnTrack(object); /* whether it is or not */
+    if (!self->is_untracked) PyObject_GC_UnTrack(object);
     Py_CLEAR(self->value);
     if (raudo_n_spare_ready < RAUDO_SPARE_READY) {
         raudo_spare_ready[raudo_n_spare_ready++] = self;
@@ -66,25 +75,35 @@ static PyObject *raudo_await(PyObject *self) {
 
 #define RAUDO_SPARE_STOPS 8 /* as many as tasks that one await wakes in a row; more are made anew */
 
-static PyObject *raudo_spare_stops[RAUDO_SPARE_STOPS];
+typedef struct {
+    PyStopIterationObject base;
+    int is_untracked;
+} raudo_stop;
+
+/* Those kept have no arguments: an empty tuple, as only a tracer gets to see one of these (10 ns). */
+static raudo_stop *raudo_spare_stops[RAUDO_SPARE_STOPS];
 static int raudo_n_spare_stops;
+static PyObject *raudo_no_arguments;
 
 /* Nothing but the value is there when nobody but the interpreter has seen the exception. */
 static inline int raudo_is_untouched(const PyStopIterationObject *stop) {
     return stop->dict == NULL && stop->notes == NULL && stop->traceback == NULL &&
-           stop->context == NULL && stop->cause == NULL;
+           stop->context == NULL && stop->cause == NULL && stop->args == raudo_no_arguments;
 }
 
-static void raudo_drop_stop(PyObject *self) {
-    PyStopIterationObject *stop = (PyStopIterationObject *)self;
-    PyObject_GC_UnTrack(self); /* whether it is or not */
-    Py_CLEAR(stop->value);
-    if (!raudo_is_untouched(stop)) ((PyTypeObject *)PyExc_StopIteration)->tp_clear(self);
-    Py_CLEAR(stop->args);
-    stop->suppress_context = 0;
+static void raudo_drop_stop(PyObject *object) {
+    raudo_stop *self = (raudo_stop *)object;
+    if (!self->is_untracked) PyObject_GC_UnTrack(object);
+    Py_CLEAR(self->base.value);
+    if (!raudo_is_untouched(&self->base)) {
+        ((PyTypeObject *)PyExc_StopIteration)->tp_clear(object);
+        self->base.args = Py_NewRef(raudo_no_arguments);
+    }
+    self->base.suppress_context = 0;
     if (raudo_n_spare_stops < RAUDO_SPARE_STOPS) {
         raudo_spare_stops[raudo_n_spare_stops++] = self;
     } else {
+        Py_DECREF(self->base.args);
         PyObject_GC_Del(self);
     }
 }
@@ -92,32 +111,29 @@ static void raudo_drop_stop(PyObject *self) {
 static PyTypeObject raudo_stop_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "raudo._core.ready.StopIteration",
     .tp_doc = "The end of a Ready, with its value.",
-    .tp_basicsize = sizeof(PyStopIterationObject),
+    .tp_basicsize = sizeof(raudo_stop),
     .tp_flags = Py_TPFLAGS_DEFAULT, /* and the base's: collected */
     .tp_dealloc = raudo_drop_stop,
 };
-
-static PyObject *raudo_no_arguments;
 
 /* tp_iternext: raise StopIteration(value). */
 static PyObject *raudo_next(PyObject *object) {
     const raudo_ready *ready = (raudo_ready *)object;
     if (ready->value == Py_None) return NULL; /* the end without an exception means None */
-    PyObject *self;
+    raudo_stop *self;
     if (raudo_n_spare_stops > 0) {
         self = raudo_spare_stops[--raudo_n_spare_stops];
-        _Py_NewReference(self);
+        raudo_revive((PyObject *)self);
     } else {
-        self = raudo_stop_type.tp_alloc(&raudo_stop_type, 0);
+        self = (raudo_stop *)raudo_stop_type.tp_alloc(&raudo_stop_type, 0);
         if (self == NULL) return NULL;
         PyObject_GC_UnTrack(self);
+        self->base.args = Py_NewRef(raudo_no_arguments);
     }
-    PyStopIterationObject *stop = (PyStopIterationObject *)self;
-    /* Left empty, as only a tracer gets to see this exception: 10 ns. */
-    stop->args = Py_NewRef(raudo_no_arguments);
-    stop->value = Py_NewRef(ready->value);
-    if (!ready->is_awaited) PyObject_GC_Track(self);
-    PyErr_SetRaisedException(self);
+    self->base.value = Py_NewRef(ready->value);
+    self->is_untracked = ready->is_awaited;
+    if (!self->is_untracked) PyObject_GC_Track(self);
+    PyErr_SetRaisedException((PyObject *)self);
     return NULL;
 }
 

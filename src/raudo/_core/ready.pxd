@@ -5,7 +5,7 @@ from cpython.object cimport PyObject
 @cython.final
 cdef class Ready:
     cdef object value
-    cdef int is_awaited
+    cdef int is_awaited, is_untracked
 
 
 cdef PyObject *ready_with(PyObject *value) except NULL
