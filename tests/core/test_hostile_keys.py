@@ -496,3 +496,20 @@ def test_update_from_an_iterable_that_changes_the_cache(strategy: str) -> None:
         check(cache)
         cache.clear()
         cache.reset_stats()
+
+
+def test_a_load_whose_key_fails_to_compare_at_its_end_answers_nobody_later(strategy: str) -> None:
+    cache: Cache[Any, Any] = Cache(8, strategy=strategy)
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    def load(key: Key) -> str:
+        Key.act = fail
+        return "first"
+
+    with pytest.raises(ZeroDivisionError):  # the load of 1 is found behind that of 0
+        cache.get_or_load(Key(0), lambda _: cache.get_or_load(Key(1), load))
+    cache.clear()
+    assert cache.get_or_load(Key(1), lambda _: "second") == "second"
+    assert cache.get_or_load(Key(1), lambda _: "third") == "second"

@@ -252,7 +252,6 @@ def test_objects_that_are_no_policy_are_named() -> None:
         Cache(2, strategy=object())
 
 
-@pytest.mark.xfail(strict=True, reason="the copied policy still knows the slots of the original")
 @pytest.mark.parametrize("make_twin", [Cache.copy, lambda c: pickle.loads(pickle.dumps(c))])
 def test_a_twin_evicts_by_its_own_slots(make_twin: Any) -> None:
     cache: Cache[int, int] = Cache(8, strategy=PythonLru())
@@ -262,3 +261,11 @@ def test_a_twin_evicts_by_its_own_slots(make_twin: Any) -> None:
     assert dict(twin.items()) == {6: 6, 7: 7}
     twin[8] = 8
     assert dict(twin.items()) == {7: 7, 8: 8}
+
+
+def test_a_policy_that_cannot_be_emptied_is_named_when_its_cache_is_copied() -> None:
+    cache: Cache[int, int] = Cache(8, strategy=Forgets())
+    cache.update({1: 1, 2: 2})
+    with pytest.raises(ValueError, match=r"python-lru.*removed"):
+        cache.copy()
+    assert cache == {1: 1, 2: 2}

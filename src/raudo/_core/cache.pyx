@@ -12,6 +12,7 @@ from raudo._core.policy cimport (
     MAX_ENTRIES,
     Policy,
     PythonPolicy,
+    empty_policy,
     make_policy,
     raudo_expiry_node,
     raudo_hit,
@@ -297,30 +298,30 @@ timer=None, advise=False, record=None)
         mine = Load()
         while True:
             load = self.loads.setdefault(key, mine)
+            if load is not mine and load.done.is_set():  # left there by a key that failed to compare
+                self.loads[key] = load = mine
             if load is mine or not load.may_be_awaited():
                 break
             if load.wait():
                 return load.result()
         try:
-            if load is mine:
+            try:
                 # Another thread's load may have ended between the miss and here.
-                found = self.glance(<PyObject *>key)
+                found = self.glance(<PyObject *>key) if load is mine else NULL
                 if found != NULL:
                     value = <object>found
                     Py_DECREF(found)
-                    mine.finish(value)
-                    return value
-            value = loader(key)
-            self.store(<PyObject *>key, <PyObject *>value, ttl_ns)
+                else:
+                    value = loader(key)
+                    self.store(<PyObject *>key, <PyObject *>value, ttl_ns)
+            finally:
+                if load is mine:
+                    self.loads.pop(key, None)
         except BaseException as error:
             mine.fail(error)
             raise
-        else:
-            mine.finish(value)
-            return value
-        finally:
-            if load is mine:
-                self.loads.pop(key, None)
+        mine.finish(value)
+        return value
 
     # --- many ---
 
@@ -593,6 +594,8 @@ class _SnapshotItems(ItemsView):
 def _revive(kind, maxsize, settings, entries, attributes):
     """Make a cache of what `Cache.__reduce__` gave."""
     cdef Cache cache = kind.__new__(kind)
+    if not isinstance(settings["strategy"], str):
+        empty_policy(settings["strategy"])
     Cache.__init__(cache, maxsize, **settings)
     for key, value, left in entries:
         cache.store(<PyObject *>key, <PyObject *>value, NEVER if left is None else ttl_to_ns(left))

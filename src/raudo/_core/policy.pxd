@@ -147,6 +147,7 @@ cdef class PythonPolicy(Policy):
 
 
 cdef Policy make_policy(object strategy)
+cdef int empty_policy(object policy) except -1
 
 
 cdef int report_unraisable(object error, object where) except -1
