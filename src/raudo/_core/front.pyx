@@ -122,7 +122,11 @@ cdef int is_only_noted(Front self, PyObject *key, PyObject *found) except -1:
     self.n_followed += 1
     if self.n_followed % 64 == 0:
         return 0
-    self.note(<object>key)
+    try:
+        self.note(<object>key)
+    except BaseException:
+        Py_DECREF(found)
+        raise
     return 1
 
 

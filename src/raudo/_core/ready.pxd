@@ -4,7 +4,7 @@ from cpython.object cimport PyObject
 
 @cython.final
 cdef class Ready:
-    cdef object value
+    cdef readonly object value
     cdef int is_awaited, is_untracked
 
 

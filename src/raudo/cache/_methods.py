@@ -6,7 +6,13 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["is_in_class_body", "names_to_ignore", "places_of", "takes_self"]
+__all__ = [
+    "is_in_class_body",
+    "mark_coroutine_function",
+    "names_to_ignore",
+    "places_of",
+    "takes_self",
+]
 
 _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _MOST_PLACES = 64  # bits of the compiled rule
@@ -67,3 +73,13 @@ def _parameters(fn: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         return dict(inspect.signature(fn).parameters)
     except ValueError:  # of a builtin that tells nothing
         return {}
+
+
+def mark_coroutine_function(wrapper: Any) -> None:
+    """Have `iscoroutinefunction` say so of a callable that is no function."""
+    if hasattr(inspect, "markcoroutinefunction"):
+        inspect.markcoroutinefunction(wrapper)
+    else:  # Python 3.11: asyncio's own mark
+        from asyncio import coroutines
+
+        wrapper._is_coroutine = getattr(coroutines, "_is_coroutine", None)

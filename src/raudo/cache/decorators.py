@@ -16,7 +16,13 @@ from raudo._core.cache import Cache
 from raudo._core.memo import Memo
 from raudo._core.methods import CachedMethod
 from raudo.cache._checks import check_function
-from raudo.cache._methods import is_in_class_body, names_to_ignore, places_of, takes_self
+from raudo.cache._methods import (
+    is_in_class_body,
+    mark_coroutine_function,
+    names_to_ignore,
+    places_of,
+    takes_self,
+)
 from raudo.cache.loading import MISSING, Flights
 from raudo.cache.strategies import CacheStrategy
 
@@ -217,13 +223,3 @@ async def _call_alone(
     value = await fn(*args, **kwargs)
     cache.set(key, value)
     return value
-
-
-def mark_coroutine_function(wrapper: Any) -> None:
-    """Have `iscoroutinefunction` say so of a callable that is no function."""
-    if hasattr(inspect, "markcoroutinefunction"):
-        inspect.markcoroutinefunction(wrapper)
-    else:  # Python 3.11: asyncio's own mark
-        from asyncio import coroutines
-
-        wrapper._is_coroutine = getattr(coroutines, "_is_coroutine", None)

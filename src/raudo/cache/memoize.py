@@ -6,12 +6,14 @@ import functools
 import inspect
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from raudo._core.ready import Ready
 from raudo.cache._checks import check_function
 from raudo.cache._forks import reset_after_fork
+from raudo.cache._methods import mark_coroutine_function
 from raudo.cache.loading import MISSING
 
 if TYPE_CHECKING:
@@ -103,14 +105,23 @@ def memoized(
     def key_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
         if key is not None:
             return (name, key(*args, **kwargs))
-        return (name, *call_key(args, kwargs))
+        return (name, *call_key(args, kwargs)) if kwargs else (name, args)
 
     if inspect.iscoroutinefunction(fn):
+        get = cache.get
 
         @functools.wraps(fn)
-        async def remember_async(*args: Any, **kwargs: Any) -> Any:
+        def remember_async(*args: Any, **kwargs: Any) -> Awaitable[Any]:
             made = key_of(args, kwargs)
-            value = await cache.get(made, MISSING)
+            found = get(made, MISSING)
+            if type(found) is Ready and found.value is not MISSING:
+                return found
+            return call_async(found, made, args, kwargs)
+
+        async def call_async(
+            found: Awaitable[Any], made: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> Any:
+            value = await found
             if value is not MISSING:
                 return value
 
@@ -120,6 +131,7 @@ def memoized(
             # Stamped before the call: an invalidation during it makes its result invalid too.
             return await cache._load(made, load, ttl, stamps=stamp(tags))
 
+        mark_coroutine_function(remember_async)
         return remember_async
 
     @functools.wraps(fn)
