@@ -248,3 +248,21 @@ def test_an_await_keeps_nothing() -> None:
         del thing, things, kept
         gc.collect()
         assert [ref() for ref in gone] == [None] * n
+
+
+def test_what_leads_back_to_an_awaitable_or_its_end_is_collected() -> None:
+    class Thing:
+        ready: Any = None
+        stop: Any = None
+
+    thing = Thing()
+    thing.ready = Ready(thing)
+    other = Thing()
+    with pytest.raises(StopIteration) as caught:
+        next(Ready("value"))
+    other.stop = caught.value
+    other.stop.other = other
+    gone = [weakref.ref(thing), weakref.ref(other)]
+    del thing, other, caught
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None]
