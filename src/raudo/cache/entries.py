@@ -42,9 +42,7 @@ class Watched(Timed):
         self.fresh_until = fresh_until  # monotonic seconds; L1 holds it longer
         self.is_followed = is_followed
         self.load_s = load_s  # what its load took, 0 where it is not known
-        self.is_only_followed = (
-            is_followed and not tags and not load_s and fresh_until == math.inf
-        )
+        self.is_only_followed = is_followed and not tags and not load_s and fresh_until == math.inf
 
 
 def unwrap(entry: Any) -> Any:
