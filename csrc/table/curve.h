@@ -53,6 +53,7 @@ static inline void raudo_curve_free(raudo_curve *c) {
 static inline int raudo_curve_init(raudo_curve *c, uint64_t below, const uint32_t *limits,
                                    uint32_t n_regions) {
     const uint32_t capacity = limits[n_regions - 1];
+    if (capacity > UINT32_C(1) << 30) return -1; /* more than any memory holds */
     uint32_t length = 16;
     while (length / 2 < capacity) length *= 2;
     memset(c, 0, sizeof *c);

@@ -454,3 +454,25 @@ def test_a_memo_counts_and_waits_whatever_the_mapping() -> None:
             double.cache_clear()
             assert double.cache_info()[:2] == (0, 0)
             assert len(cache) == 0
+
+
+def test_a_key_function_of_the_other_kind_is_called_as_it_is() -> None:
+    shared: Any = ours.LRUCache(10)
+
+    class Adder:
+        def __init__(self, n: int) -> None:
+            self.n = n
+
+        @ours.cachedmethod(lambda self: shared, key=ours.keys.hashkey)
+        def add(self, x: int) -> int:
+            return self.n + x
+
+    one, ten = Adder(1), Adder(10)
+    assert (one.add(1), ten.add(1), one.add(1)) == (2, 11, 2)
+
+    @ours.cached({}, key=ours.keys.methodkey)
+    def second(first: Any, x: int) -> int:
+        return x
+
+    assert second([], 1) == 1  # the first argument is no part of the key
+    assert second({}, 1) == 1

@@ -87,7 +87,8 @@ class CacheModel:
             ttl = self.ttl
         expires = None if ttl is None or math.isinf(ttl) else self.now + ttl
         entry = self.entries.get(key)
-        if entry is not None and not self.is_expired(key):
+        was_expired = entry is not None and self.is_expired(key)
+        if entry is not None and not was_expired:
             assert reports[0] == (key, entry.value, "replaced"), reports
             growth = weight - entry.weight
             self.counts["updates"] += 1
@@ -108,6 +109,10 @@ class CacheModel:
             assert reports.pop() == (key, value, "capacity")
             self.n_reported += 1
             self.counts["refused"] += 1
+            if entry is not None and key not in self.entries and not was_expired:
+                self.counts["updates"] -= 1  # replaced by what was refused: it is removed
+                self.counts["inserts"] += 1
+                self.counts["removals"] += 1
             self.drop_expired(reports)
             assert key not in self.entries
             return

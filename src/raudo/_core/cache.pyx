@@ -33,6 +33,7 @@ from raudo._core.table cimport (
     VALUES,
     Table,
     raudo_graves_size,
+    time_of_expiry,
 )
 
 import os
@@ -154,7 +155,7 @@ timer=None, advise=False, record=None)
     ):
         if self._policy.name is not None:
             raise RuntimeError("Cache.__init__ was called twice on the same object")
-        self.max_entries = entries_bound(maxsize)
+        cdef uint64_t bound = entries_bound(maxsize)
         cdef int64_t ttl_ns = ttl_to_ns(ttl)
         self.ttl_ns = max(ttl_ns, 0)
         for name, value in (("weigher", weigher), ("on_evict", on_evict), ("timer", timer)):
@@ -167,6 +168,10 @@ timer=None, advise=False, record=None)
                 raise TypeError(f"max_weight: wanted a whole number or None, got {max_weight!r}")
             if not 0 <= max_weight < 2**63:
                 raise ValueError(f"max_weight: wanted 0 <= max_weight < 2**63, got {max_weight!r}")
+        if not isinstance(advise, bool):
+            raise TypeError(f"advise: wanted True or False, got {advise!r}")
+        if record is not None and not isinstance(record, (str, os.PathLike)):
+            raise TypeError(f"record: wanted a path or None, got {record!r}")
         self.max_total_weight = NO_WEIGHT_LIMIT if max_weight is None else max_weight
         self._weigher = weigher
         self._listener = on_evict
@@ -174,7 +179,7 @@ timer=None, advise=False, record=None)
         self.t.has_timer = timer is not None
         self.loads = {}
         cdef Policy policy = make_policy(strategy)
-        policy.attach(&self.t, self.max_entries)
+        policy.attach(&self.t, bound)
         self._policy = policy
         self.is_soonest_first = policy.name == "ttl"
         if isinstance(policy, PythonPolicy):
@@ -182,10 +187,7 @@ timer=None, advise=False, record=None)
         self.t.is_plain = (
             weigher is None and on_evict is None and self.ttl_ns == 0 and self.guard is None
         )
-        if not isinstance(advise, bool):
-            raise TypeError(f"advise: wanted True or False, got {advise!r}")
-        if record is not None and not isinstance(record, (str, os.PathLike)):
-            raise TypeError(f"record: wanted a path or None, got {record!r}")
+        self.max_entries = bound  # with the policy in place something may be stored
         if advise:
             self.start_curve(maxsize)
         if record is not None:
@@ -276,7 +278,7 @@ timer=None, advise=False, record=None)
                 self.t.entries[slot].meta & HAS_EXPIRY and now >= self.t.expiry.at_ns[slot]
             ):
                 return False
-            self.set_expiry(slot, now + ttl_ns if ttl_ns else NEVER)
+            self.set_expiry(slot, time_of_expiry(now, ttl_ns))
             if raudo_hit(&self.t, slot):
                 self._policy.on_hit(slot)
         finally:
@@ -374,6 +376,8 @@ timer=None, advise=False, record=None)
     def resize(self, maxsize):
         """Change the bound; what is over it is evicted in order."""
         cdef uint64_t bound = entries_bound(maxsize)
+        if self._policy.name is None:
+            raise RuntimeError("Cache.resize was called before Cache.__init__")
         if self.curve is not None:
             self.start_curve(maxsize)
         self.max_entries = bound

@@ -122,7 +122,7 @@ cdef class Memo:
         self.fn = fn
         self.cache_of = cache
         self.key_of = key
-        self.is_keyed_by_arguments = key is HASHKEY or key is METHODKEY
+        self.is_keyed_by_arguments = key is HASHKEY
         self.lock_of = condition if lock is None else lock
         self.condition_of = condition
         self.make_info = make_info
@@ -360,6 +360,7 @@ cdef class MethodMemo(Memo):
         if not callable(key):
             raise TypeError(f"key must be callable, got {key!r}")
         self.is_method = True
+        self.is_keyed_by_arguments = key is METHODKEY  # which leaves the instance out
         self.descriptor = descriptor
         self.instance = instance
 

@@ -101,10 +101,10 @@ cdef class PythonPolicy(Policy):
         return 0
 
     cdef int on_insert(self, slot_t slot, uint32_t weight) except -1:
-        self.newest = slot
         self.is_calling = True
         try:
             self.wrapped.on_insert(slot, self.t.entries[slot].hash, weight)
+            self.newest = slot
         finally:
             self.is_calling = False
         return 0

@@ -29,4 +29,5 @@ cdef class Recorder:
 
     cdef void note(self, uint32_t hash) noexcept
     cdef void write_out(self) noexcept
+    cdef void wait(self) noexcept
     cdef void stop(self) noexcept

@@ -79,10 +79,12 @@ cdef class Recorder:
         """Write what is there, unless another thread is writing."""
         cdef raudo_block *block = self.filling
         cdef int file = self.file, number = 0
-        if self.is_writing or file < 0 or block.n_keys == 0:
+        if file < 0 or block.n_keys == 0:
             return
         if self.owner != getpid():
             self.stop()  # after a fork: the file is the parent's
+            return
+        if self.is_writing:
             return
         self.filling = self.spare
         self.spare = block
@@ -100,6 +102,14 @@ cdef class Recorder:
             self.stop()
         if number:
             warn(self)
+
+    cdef void wait(self) noexcept:
+        """Until no thread is writing. After a fork there is none: the one that wrote is the parent's."""
+        if self.owner != getpid():
+            self.is_writing = False
+        while self.is_writing:
+            with nogil:
+                usleep(100)
 
     cdef void stop(self) noexcept:
         if self.file >= 0:
@@ -120,17 +130,13 @@ cdef class Recorder:
 
     def flush(self):
         """Hand what is buffered to the system."""
-        while self.is_writing:
-            with nogil:
-                usleep(100)
+        self.wait()
         self.write_out()
 
     def close(self):
         """Write what is buffered and end the recording; later lookups are not recorded."""
         self.flush()
-        while self.is_writing:
-            with nogil:
-                usleep(100)
+        self.wait()
         self.stop()
 
     def __repr__(self):

@@ -41,6 +41,13 @@ cdef enum:
 cdef uint64_t NO_WEIGHT_LIMIT
 
 
+cdef inline int64_t time_of_expiry(int64_t now, int64_t ttl_ns) noexcept:
+    """By the timer; a time that would read as NEVER is a nanosecond later."""
+    if ttl_ns == 0:
+        return NEVER
+    return now + ttl_ns if now + ttl_ns != NEVER else 1
+
+
 cdef class Table:
     cdef raudo_table t
     cdef raudo_grave *graves  # what `clear` has left to be dropped

@@ -109,6 +109,7 @@ cdef enum:
 
 cdef tuple REASONS = ("capacity", "expired", "replaced", "removed")
 NO_WEIGHT_LIMIT = <uint64_t>-1
+cdef double LATEST = 4e9  # seconds of a user's timer: more than a century, and no overflow with a ttl
 cdef uint32_t ALL = <uint32_t>-1
 cdef uint64_t EVERY_KEY = 1 << 32
 
@@ -267,8 +268,7 @@ cdef class Table:
             ttl_ns = self.ttl_ns
         if ttl_ns or self.t.expiry.length:
             now = self.read_timer()
-            if ttl_ns:
-                at_ns = now + ttl_ns
+            at_ns = time_of_expiry(now, ttl_ns)
         cdef Batch gone
         cdef int outcome = AGAIN
         while outcome == AGAIN:
@@ -331,6 +331,10 @@ cdef class Table:
             gone.items[gone.n] = Gone(key, value, CAPACITY)
             gone.n += 1
             self.n_refused += 1
+            if gone.n > 1 and gone.items[0].reason == REPLACED:  # and does not come back
+                self.t.n_updates -= 1
+                self.n_inserts += 1
+                self.n_removals += 1
             return DONE
         self.sweep(now, gone)
         while (
@@ -583,9 +587,9 @@ cdef class Table:
         cdef Batch gone
         cdef slot_t slot
         cdef int64_t now
-        cdef bint is_past
-        gone.n = 0
-        while True:
+        cdef bint is_past, is_done = False
+        while not is_done:
+            gone.n = 0
             self.enter()
             try:
                 now = self.now_for_checks()
@@ -593,13 +597,13 @@ cdef class Table:
                     slot = self.choose()
                     is_past = self.t.entries[slot].meta & HAS_EXPIRY and self.is_past(slot, now)
                     self.take_out(slot, EXPIRED if is_past else CAPACITY, &gone)
-                if gone.n == 0:
+                is_done = gone.n == 0
+                if is_done:
                     self._policy.resize(self.max_entries)
             finally:
                 self.leave()
-            if gone.n == 0:
-                return 0
-            self.settle(&gone)
+                self.settle(&gone)
+        return 0
 
     # --- who watches ---
 
@@ -630,7 +634,10 @@ cdef class Table:
     cdef int64_t read_timer(self) except? -1:
         if self._timer is None:
             return raudo_now_ns()
-        return <int64_t>(<double>self._timer() * 1e9)
+        cdef double seconds = self._timer()
+        if not -LATEST < seconds < LATEST:
+            raise ValueError(f"timer: wanted seconds between -{LATEST:g} and {LATEST:g}, got {seconds}")
+        return <int64_t>(seconds * 1e9)
 
     cdef int64_t now_for_checks(self) except? -1:
         """The time for `is_past`; the system's clock is read there, where it is needed."""
