@@ -133,7 +133,7 @@ static inline PyObject *raudo_quick_get_items(raudo_table *t, PyObject *const *i
     raudo_probe p = raudo_probe_start(&t->index, hash);
     for (;; raudo_probe_next(&t->index, &p)) {
         const uint32_t word = t->index.words[p.at];
-        if (word == 0) break;
+        if (raudo_probe_ends(&t->index, &p, word)) break;
         if (!raudo_probe_fits(&t->index, &p, word)) continue;
         const uint32_t slot = raudo_word_slot(&t->index, word);
         const raudo_entry *e = &t->entries[slot];

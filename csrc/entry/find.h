@@ -137,7 +137,7 @@ again:
         raudo_probe p = raudo_probe_start(x, hash);
         for (;; raudo_probe_next(x, &p)) {
             const uint32_t word = x->words[p.at];
-            if (word == 0) break;
+            if (raudo_probe_ends(x, &p, word)) break;
             if (!raudo_probe_fits(x, &p, word) || word == x->slots) continue;
             const uint32_t slot = raudo_word_slot(x, word);
             const raudo_entry *e = &t->entries[slot];
@@ -189,8 +189,10 @@ static inline PyObject *raudo_get_plain(raudo_table *t, PyObject *key, uint32_t 
     raudo_probe p = raudo_probe_start(&t->index, hash);
     for (;; raudo_probe_next(&t->index, &p)) {
         const uint32_t word = t->index.words[p.at];
-        if (word == 0) break;
-        if (!raudo_probe_fits(&t->index, &p, word)) continue;
+        if (!raudo_probe_fits(&t->index, &p, word) || word == 0) {
+            if (raudo_probe_ends(&t->index, &p, word)) break;
+            continue;
+        }
         const uint32_t slot = raudo_word_slot(&t->index, word);
         raudo_entry *e = &t->entries[slot];
         if (e->key != key) {
@@ -228,8 +230,10 @@ static inline Py_ALWAYS_INLINE PyObject *raudo_quickest_get(raudo_table *t, PyOb
     raudo_probe p = raudo_probe_start(&t->index, hash);
     for (;; raudo_probe_next(&t->index, &p)) {
         const uint32_t word = t->index.words[p.at];
-        if (word == 0) break;
-        if (!raudo_probe_fits(&t->index, &p, word)) continue;
+        if (!raudo_probe_fits(&t->index, &p, word) || word == 0) {
+            if (raudo_probe_ends(&t->index, &p, word)) break;
+            continue;
+        }
         raudo_entry *e = &t->entries[raudo_word_slot(&t->index, word)];
         PyObject *found = (PyObject *)e->key;
         if (found != key) {
@@ -279,8 +283,10 @@ static inline raudo_store_state raudo_quick_set(raudo_table *t, PyObject *key, P
     raudo_probe p = raudo_probe_start(&t->index, hash);
     for (;; raudo_probe_next(&t->index, &p)) {
         const uint32_t word = t->index.words[p.at];
-        if (word == 0) return raudo_is_moving(t) ? RAUDO_STORE_UNSURE : RAUDO_STORE_ABSENT;
-        if (!raudo_probe_fits(&t->index, &p, word)) continue;
+        if (!raudo_probe_fits(&t->index, &p, word) || word == 0) {
+            if (!raudo_probe_ends(&t->index, &p, word)) continue;
+            return raudo_is_moving(t) ? RAUDO_STORE_UNSURE : RAUDO_STORE_ABSENT;
+        }
         const uint32_t slot = raudo_word_slot(&t->index, word);
         raudo_entry *e = &t->entries[slot];
         if (e->key != key) {

@@ -1,11 +1,12 @@
-/* Which slot a hash is in: open addressing with linear probing over 32-bit words.
+/* Which slot a hash is in: open addressing with linear probing over 32-bit words, by Robin Hood's rule
+ * (Celis, "Robin Hood Hashing", 1986): of two words that want a place the one farther from home has it.
+ * So a miss ends at the first word that is nearer to its home, and deletion shifts words back up to the
+ * first that is at home: there are no tombstones.
  *
  * A word is tag | distance | slot + 1, from its high bits to its low ones. The slot takes the bits that
  * the index's length asks for; the distance from home takes four and stops at fifteen; what is left is
  * a tag, other bits of the hash. A word of the right distance and tag is of the same home, so that a
- * search almost never touches a wrong entry however few bits the tag has, and deletion can shift words
- * back without asking their entries for their hashes: there are no tombstones. At most half full, a hit
- * looks at 1.5 words and a miss at 2.5 (Knuth, TAOCP 3, 6.4). No Python.h.
+ * search almost never touches a wrong entry however few bits the tag has. At most half full. No Python.h.
  */
 #ifndef RAUDO_INDEX_H
 #define RAUDO_INDEX_H
@@ -59,7 +60,8 @@ static inline void raudo_index_free(raudo_index *x) {
     raudo_index_init(x);
 }
 
-/* Make an empty index of n_words, a multiple of RAUDO_NEIGHBOURS below 2**31. 0 on success, -1 when memory is short. */
+/* Make an empty index of n_words, a multiple of RAUDO_NEIGHBOURS below 2**31. 0 on success, -1 when
+ * memory is short. */
 static inline int raudo_index_make(raudo_index *x, uint32_t n_words) {
     uint32_t *words = (uint32_t *)raudo_block_zeroed((size_t)n_words * sizeof *words);
     if (words == NULL) return -1;
@@ -74,13 +76,14 @@ static inline int raudo_index_make(raudo_index *x, uint32_t n_words) {
 
 /* Home of a hash. Runs of neighbouring integers stay neighbours and the runs are spread by Fibonacci
  * hashing, which places consecutive runs evenly (Knuth, TAOCP 3, 6.4). Longer runs are better for those
- * who ask in order, but linear probing then walks along them on every miss and wherever two of them
- * overlap: with runs as long as the table a miss took 750 ns instead of 20, and runs of 16 cost a hot miss
- * a quarter. Multiply and shift instead of a mask, so that the length need not be a power of two (Lemire,
- * "Fast random integer generation in an interval", 2019). */
+ * who ask in order and worse for inserts that evict; with runs as long as the table every miss walked
+ * along two that overlap (750 ns instead of 20). Within a run the order differs from run to run, lest
+ * strides of its length all want the same word of each. Multiply and shift instead of a mask, so that the
+ * length need not be a power of two (Lemire, "Fast random integer generation in an interval", 2019). */
 static inline uint32_t raudo_home(const raudo_index *x, uint32_t hash) {
     const uint32_t spread = hash / RAUDO_NEIGHBOURS * UINT32_C(0x9E3779B1);
-    return (uint32_t)((uint64_t)spread * x->n_blocks >> 32) * RAUDO_NEIGHBOURS + hash % RAUDO_NEIGHBOURS;
+    const uint32_t block = (uint32_t)((uint64_t)spread * x->n_blocks >> 32);
+    return block * RAUDO_NEIGHBOURS + (hash ^ spread >> 8) % RAUDO_NEIGHBOURS;
 }
 
 static inline raudo_probe raudo_probe_start(const raudo_index *x, uint32_t hash) {
@@ -96,15 +99,45 @@ static inline int raudo_probe_fits(const raudo_index *x, const raudo_probe *p, u
     return (word & ~x->slots) == p->wanted;
 }
 
+/* Whether the search is over: a word nearer to its home than what is looked for would have made way. */
+static inline int raudo_probe_ends(const raudo_index *x, const raudo_probe *p, uint32_t word) {
+    return word == 0 || ((word & x->far) < (p->wanted & x->far) && word != x->slots);
+}
+
 static inline uint32_t raudo_word_slot(const raudo_index *x, uint32_t word) {
     return (word & x->slots) - 1u;
 }
 
-/* The hash is not there for this slot, and a word is free. */
-static inline void raudo_index_insert(raudo_index *x, uint32_t hash, uint32_t slot) {
-    raudo_probe p = raudo_probe_start(x, hash);
-    while (x->words[p.at] != 0) raudo_probe_next(x, &p);
-    x->words[p.at] = p.wanted | (slot + 1u);
+/* How far `to` is behind `from`, going round. */
+static inline uint32_t raudo_index_gap(const raudo_index *x, uint32_t from, uint32_t to) {
+    return to >= from ? to - from : to + (x->n_words - from);
+}
+
+/* Whether the slot's word, were it at `at`, is farther from home than the other's. By their hashes, because
+ * the words tell no more than fifteen: an order that only the words kept would not outlive a shift. */
+static inline int raudo_index_is_farther(const raudo_index *x, const raudo_entry *entries, uint32_t slot,
+                                         uint32_t other, uint32_t at) {
+    return raudo_index_gap(x, raudo_home(x, entries[slot].hash), at) >
+           raudo_index_gap(x, raudo_home(x, entries[other].hash), at);
+}
+
+/* The slot, whose entry has its hash, is not there, and a word is free. Who is nearer home makes way. */
+static inline void raudo_index_insert(raudo_index *x, const raudo_entry *entries, uint32_t slot) {
+    raudo_probe p = raudo_probe_start(x, entries[slot].hash);
+    p.wanted |= slot + 1u;
+    for (;; raudo_probe_next(x, &p)) {
+        const uint32_t word = x->words[p.at], mine = p.wanted & x->far;
+        if (word == 0) break;
+        if ((word & x->far) > mine) continue;
+        if ((word & x->far) == mine &&
+            (mine != x->far || !raudo_index_is_farther(x, entries, raudo_word_slot(x, p.wanted),
+                                                       raudo_word_slot(x, word), p.at))) {
+            continue;
+        }
+        x->words[p.at] = p.wanted;
+        p.wanted = word;
+    }
+    x->words[p.at] = p.wanted;
 }
 
 /* Where the word of the slot is, or RAUDO_NO_SLOT. */
@@ -117,11 +150,6 @@ static inline uint32_t raudo_index_place(const raudo_index *x, uint32_t hash, ui
     }
 }
 
-/* How far `to` is behind `from`, going round. */
-static inline uint32_t raudo_index_gap(const raudo_index *x, uint32_t from, uint32_t to) {
-    return to >= from ? to - from : to + (x->n_words - from);
-}
-
 /* Take the word at `hole` out and shift back what would not be found past it. */
 static inline void raudo_index_remove(raudo_index *x, const raudo_entry *entries, uint32_t hole) {
     uint32_t i = hole;
@@ -130,15 +158,13 @@ static inline void raudo_index_remove(raudo_index *x, const raudo_entry *entries
         const uint32_t word = x->words[i];
         if (word == 0) break;
         const uint32_t field = word & x->far;
-        if (field == 0) continue; /* at home */
-        const uint64_t gap = raudo_index_gap(x, hole, i) * (uint64_t)x->step;
+        if (field == 0) break; /* at home, and so are those behind it */
         uint64_t distance = field;
         if (field == x->far) { /* or more */
             const uint32_t home = raudo_home(x, entries[raudo_word_slot(x, word)].hash);
             distance = raudo_index_gap(x, home, i) * (uint64_t)x->step;
         }
-        if (distance < gap) continue; /* would come to lie before its home */
-        distance -= gap;
+        distance -= x->step;
         x->words[hole] = (word & ~x->far) | (uint32_t)(distance < x->far ? distance : x->far);
         hole = i;
     }

@@ -115,7 +115,7 @@ static inline void raudo_move(raudo_table *t, uint32_t n) {
         const uint32_t word = old->words[t->n_moved];
         if (word == 0 || word == old->slots) continue;
         const uint32_t slot = raudo_word_slot(old, word);
-        raudo_index_insert(&t->index, t->entries[slot].hash, slot);
+        raudo_index_insert(&t->index, t->entries, slot);
         old->words[t->n_moved] = old->slots; /* not 0: searches must go on past it */
     }
     t->version++;
@@ -123,9 +123,9 @@ static inline void raudo_move(raudo_table *t, uint32_t n) {
     raudo_note_misses(t);
 }
 
-static inline void raudo_index_slot(raudo_table *t, uint32_t hash, uint32_t slot) {
+static inline void raudo_index_slot(raudo_table *t, uint32_t slot) {
     if (raudo_is_moving(t)) raudo_move(t, RAUDO_MOVED_A_STEP);
-    raudo_index_insert(&t->index, hash, slot);
+    raudo_index_insert(&t->index, t->entries, slot);
 }
 
 static inline void raudo_unindex_slot(raudo_table *t, uint32_t slot) {
@@ -144,7 +144,7 @@ static inline uint32_t raudo_find_hash(const raudo_table *t, uint32_t hash) {
         raudo_probe p = raudo_probe_start(x, hash);
         for (;; raudo_probe_next(x, &p)) {
             const uint32_t word = x->words[p.at];
-            if (word == 0) break;
+            if (raudo_probe_ends(x, &p, word)) break;
             if (!raudo_probe_fits(x, &p, word) || word == x->slots) continue;
             const uint32_t slot = raudo_word_slot(x, word);
             if (t->entries[slot].hash == hash) return slot;
@@ -317,7 +317,7 @@ static inline void raudo_replace(raudo_table *t, uint32_t slot, void *key, void 
     e->value = value;
     e->hash = hash;
     e->meta = 0;
-    raudo_index_slot(t, hash, slot);
+    raudo_index_slot(t, slot);
     t->version++;
 }
 

@@ -25,7 +25,7 @@ static uint32_t random_u32(void)
     return (uint32_t)(random_state >> 32);
 }
 
-enum { RUNS, STRIDE, SPREAD, LOW_BITS, ONE_HOME, KINDS };
+enum { RUNS, STRIDE, SPREAD, LOW_BITS, FEW_HOMES, SHORT_RUNS, KINDS };
 
 /* The i-th hash of a kind; different for different i. */
 static uint32_t hash_of(uint32_t kind, uint32_t i)
@@ -35,6 +35,7 @@ static uint32_t hash_of(uint32_t kind, uint32_t i)
     case STRIDE: return i << 16 | i >> 16;
     case SPREAD: return i * UINT32_C(2654435769);
     case LOW_BITS: return i * 4;
+    case FEW_HOMES: return (i % 50) * UINT32_C(2654435769) + i / 50 * UINT32_C(0x10000001);
     default: return i % 40 + (i / 40) * UINT32_C(3432918353); /* short runs, far apart */
     }
 }
@@ -56,7 +57,7 @@ static void insert(raudo_table *t, uint32_t hash, uint32_t *slot, uint64_t limit
     if (raudo_reserve(t, limit) < 0) abort();
     *slot = raudo_take(t);
     t->entries[*slot] = (raudo_entry){.key = t, .hash = hash};
-    raudo_index_slot(t, hash, *slot);
+    raudo_index_slot(t, *slot);
     t->n_live++;
 }
 

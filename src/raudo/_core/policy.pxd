@@ -74,7 +74,7 @@ cdef extern from "table/table.h" nogil:
     bint raudo_is_moving(const raudo_table *t) noexcept
     void raudo_move(raudo_table *t, uint32_t n) noexcept
     const uint32_t MOVED_A_STEP "RAUDO_MOVED_A_STEP"
-    void raudo_index_slot(raudo_table *t, uint32_t hash, uint32_t slot) noexcept
+    void raudo_index_slot(raudo_table *t, uint32_t slot) noexcept
     void raudo_unindex_slot(raudo_table *t, uint32_t slot) noexcept
     int raudo_reserve(raudo_table *t, uint64_t limit) noexcept
     uint32_t raudo_take(raudo_table *t) noexcept

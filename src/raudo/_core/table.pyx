@@ -382,7 +382,7 @@ cdef class Table:
         e.value = value
         e.hash = hash
         e.meta = WATCHED if self.t.watched_below and raudo_is_watched(&self.t, hash) else 0
-        raudo_index_slot(&self.t, hash, slot)
+        raudo_index_slot(&self.t, slot)
         self.t.n_live += 1
         self.t.version += 1
         self.total_weight += weight
