@@ -20,8 +20,9 @@ from raudo.cli import (
 )
 from raudo.cli._bench_calls import HITS, OPERATIONS, Plan, measure
 from raudo.cli._bench_peers import MAIN, Peer, installed
+from raudo.cli._bench_report import render
 
-__all__ = ["DEFAULT", "SECTIONS", "run"]
+__all__ = ["DEFAULT", "SECTIONS", "packages", "render", "run"]
 
 Say = Callable[[str], None]
 
@@ -156,6 +157,11 @@ SECTIONS = {
     "threads": Section("1, 2 and 4 threads on one cache", 40, _threads),
 }
 DEFAULT = ("hot", "large", "memory")
+
+
+def packages() -> list[str]:
+    """Return the packages whose versions belong to the figures."""
+    return list(dict.fromkeys(peer.package for peer in installed() if peer.package))
 
 
 def run(*, quick: bool, sections: Sequence[str], say: Say) -> dict[str, Any]:

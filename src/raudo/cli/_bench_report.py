@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raudo.cli._bench_peers import PEERS
+from raudo.cli._bench_timing import heading
 
 __all__ = ["Grid", "grids", "losses", "render"]
 
@@ -154,11 +155,7 @@ def _rows(header: list[str], rows: list[list[str]]) -> Iterator[str]:
 
 def render(result: Mapping[str, Any]) -> Iterator[str]:
     """Yield the report, line by line."""
-    machine = result["machine"]
-    yield f"$ {result['command']}"
-    yield f"{machine['python']} ({machine['compiler']}), {machine['system']}"
-    yield f"{machine['cpu']}, {machine['cpus']} CPUs, load {machine['load']} at the start"
-    yield ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    yield from heading(result)
     yield ""
     yield "Where nothing else is said: nanoseconds a call, the median round, the empty loop"
     yield "subtracted, the collector off, keys equal to those stored but other objects, in random"

@@ -28,7 +28,17 @@ from raudo.cache.tiers import CompressedTier, DiskTier, LmdbTier
 from raudo.cli._bench_timing import quiet
 from raudo.types import Blob
 
-__all__ = ["STORES", "Opened", "Store", "installed", "measure", "record", "render", "run"]
+__all__ = [
+    "STORES",
+    "Opened",
+    "Store",
+    "installed",
+    "measure",
+    "packages",
+    "record",
+    "render",
+    "run",
+]
 
 LEVELS = ("l1", "l2", "l3")
 
@@ -322,6 +332,11 @@ def _reopening_s(n: int, folder: Path) -> float:
     spent = time.perf_counter() - started
     tier.close()
     return round(spent, 3)
+
+
+def packages() -> list[str]:
+    """Return the packages whose versions belong to the figures."""
+    return list(dict.fromkeys(store.package for store in installed() if store.package))
 
 
 def run(*, quick: bool, say: Callable[[str], None]) -> dict[str, Any]:

@@ -16,7 +16,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["LOOPS", "describe_machine", "empty_loop", "interleave", "quiet", "summaries", "timed"]
+__all__ = [
+    "LOOPS",
+    "describe_machine",
+    "empty_loop",
+    "heading",
+    "interleave",
+    "quiet",
+    "summaries",
+    "timed",
+]
 
 Loop = Callable[[Any, Sequence[Any]], None]
 
@@ -137,3 +146,13 @@ def describe_machine() -> dict[str, Any]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "compiler": platform.python_compiler(),
     }
+
+
+def heading(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines that say what was run, on what, against which versions."""
+    machine = result["machine"]
+    yield f"$ {result['command']}"
+    yield f"{machine['python']} ({machine['compiler']}), {machine['system']}"
+    yield f"{machine['cpu']}, {machine['cpus']} CPUs, load {machine['load']} at the start"
+    versions = {name: version for name, version in result["versions"].items() if version}
+    yield ", ".join(f"{name} {version}" for name, version in versions.items())

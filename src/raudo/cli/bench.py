@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import shlex
 import sys
@@ -14,16 +15,44 @@ __all__ = ["HELP", "add_arguments", "run"]
 HELP = "compare raudo with other libraries on this machine"
 
 
-def _section_names(text: str) -> list[str]:
-    from raudo.cli._bench_cache import SECTIONS
+# Each has `packages()`, `run(quick=, say=[, sections=])` and `render(result)`; those that are
+# divided have `SECTIONS`.
+_MODULES = {"cache": "_bench_cache", "tiers": "_bench_tiers", "concurrency": "_bench_concurrency"}
 
+
+def _module(what: str) -> Any:
+    return importlib.import_module(f"raudo.cli.{_MODULES[what]}")
+
+
+def _sections_of(what: str) -> dict[str, Any]:
+    """Return the sections of a comparison; none where it is not divided."""
+    return getattr(_module(what), "SECTIONS", {})
+
+
+def _section_names(text: str) -> list[str]:
+    """Read a list of sections; of which comparison is not known yet."""
+    known = {name: None for what in _MODULES for name in _sections_of(what)}
     names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in SECTIONS]
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
         raise argparse.ArgumentTypeError(
-            f"no section {', '.join(unknown) or 'given'}; there are {', '.join(SECTIONS)}"
+            f"no section {', '.join(unknown) or 'given'}; there are {', '.join(known)}"
         )
     return names
+
+
+def _chosen(args: argparse.Namespace) -> list[str]:
+    """Return the sections to run: those asked for, all, or the comparison's own choice."""
+    known = _sections_of(args.what)
+    foreign = [name for name in args.only or () if name not in known]
+    if foreign:
+        raise SystemExit(
+            f"{args.prog}: error: {args.what} has no section {', '.join(foreign)}; "
+            f"there are {', '.join(known) or 'none'}"
+        )
+    if args.only:
+        return list(args.only)
+    return list(known) if args.all else list(getattr(_module(args.what), "DEFAULT", known))
 
 
 def _writable(path: str) -> str:
@@ -43,7 +72,11 @@ def _writable(path: str) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "what", nargs="?", choices=["cache", "tiers"], default="cache", help="what to run"
+        "what",
+        nargs="?",
+        choices=list(_MODULES),
+        default="cache",
+        help="what to run",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--all", action="store_true", help="every section; takes some ten minutes")
@@ -51,8 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only",
         metavar="SECTION,...",
         type=_section_names,
-        help="of hot, large, huge, keys, order, ttl, await, many, memory, pauses, threads "
-        "(otherwise: hot, large, memory)",
+        help="of a cache's hot, large, huge, keys, order, ttl, await, many, memory, pauses, "
+        "threads (otherwise: hot, large, memory); of concurrency's retry (otherwise: all)",
     )
     parser.add_argument(
         "--quick", action="store_true", help="small and short: shows that it runs, not figures"
@@ -64,36 +97,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the comparison and print it; 1 if a subject gave wrong answers."""
-    from raudo.cli import _bench_cache, _bench_peers, _bench_report, _bench_tiers
-    from raudo.cli._bench_cache import DEFAULT, SECTIONS
     from raudo.cli._bench_peers import version_of
     from raudo.cli._bench_timing import describe_machine
 
     def say(text: str) -> None:
         print(f"bench: {text} ...", file=sys.stderr, flush=True)
 
-    is_tiers = args.what == "tiers"
-    sections = list(SECTIONS) if args.all else args.only or DEFAULT
-    if not args.quick and not is_tiers:
-        seconds = sum(SECTIONS[name].seconds for name in set(sections))
+    sections = _chosen(args)
+    module = _module(args.what)
+    if not args.quick and sections:
+        seconds = sum(_sections_of(args.what)[name].seconds for name in sections)
         say(f"{', '.join(sections)}: about {seconds} s where nothing else runs")
-    peers = _bench_tiers.installed() if is_tiers else _bench_peers.installed()
-    packages = dict.fromkeys(peer.package for peer in peers if peer.package)
     result: dict[str, Any] = {
         "command": shlex.join(["raudo", *sys.argv[1:]]),
         "machine": describe_machine(),
-        "versions": {package: version_of(package) for package in packages},
+        "versions": {package: version_of(package) for package in module.packages()},
         "quick": args.quick,
     }
-    if is_tiers:
-        result |= _bench_tiers.run(quick=args.quick, say=say)
-    else:
-        result |= _bench_cache.run(quick=args.quick, sections=sections, say=say)
+    options = {"sections": sections} if sections else {}
+    result |= module.run(quick=args.quick, say=say, **options)
     if args.json == "-":
         print(json.dumps(result, indent=2))
     else:
-        print("\n".join((_bench_tiers if is_tiers else _bench_report).render(result)))
+        print("\n".join(module.render(result)))
     if args.json and args.json != "-":
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(result, file, indent=2)
-    return 1 if any(table["wrong"] for table in result["tables"]) else 0
+    return 1 if any(table["wrong"] for table in result.get("tables", ())) else 0

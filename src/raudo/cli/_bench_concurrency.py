@@ -1,0 +1,56 @@
+"""`raudo bench concurrency`: what each section measures, and how long that takes."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raudo.cli import _bench_rows
+from raudo.cli._bench_rows import Row
+from raudo.cli._bench_timing import heading
+
+__all__ = ["SECTIONS", "packages", "render", "run"]
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    what: str
+    seconds: int
+    """About how long it takes, with all libraries and a quiet machine."""
+    module: str
+    """Offers `rows(quick) -> list[Row]`; imported when it is run."""
+
+    def rows(self, quick: bool) -> list[Row]:
+        found: list[Row] = importlib.import_module(f"raudo.cli.{self.module}").rows(quick)
+        return found
+
+
+SECTIONS = {
+    "retry": Section("retries: what the path of success costs", 5, "_bench_retrying"),
+}
+
+
+def packages() -> list[str]:
+    """Return the packages whose versions belong to the figures."""
+    peers = ("aiometer", "anyio", "batched", "joblib", "mpire", "pebble", "stamina", "tenacity")
+    return ["raudo", *peers, "numpy"]
+
+
+def run(*, quick: bool, sections: Sequence[str], say: Say) -> dict[str, Any]:
+    """Measure the sections, in the order of `SECTIONS`; `say` is told what is going on."""
+    rows: list[Row] = []
+    for name, section in SECTIONS.items():
+        if name in sections:
+            say(f"{name}: {section.what}, about {section.seconds} s")
+            rows += section.rows(quick)
+    return {"rows": [row.as_json() for row in rows]}
+
+
+def render(result: dict[str, Any]) -> list[str]:
+    """Return the figures as lines."""
+    rows = [Row.of_json(each) for each in result["rows"]]
+    return [*heading(result), *_bench_rows.render(rows)]

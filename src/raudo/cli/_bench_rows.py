@@ -1,0 +1,177 @@
+"""Rows of a comparison: one case, the figure of raudo and of each peer, and the bar to meet.
+
+A module that measures offers `rows(quick) -> list[Row]`; `render` prints what several of them
+found as tables, and names the bars that were missed and the cases in which a peer is better.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from raudo.cli._bench_timing import interleave, summary
+
+__all__ = ["OURS", "Row", "is_installed", "race", "render"]
+
+OURS = "raudo"
+"""The subject that is judged; others whose names begin with it are ours too, and only shown."""
+_TIE = 1.1  # of two medians on a machine that others use too
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One case of a comparison.
+
+    Args:
+        table: Heading that the row is printed under; rows of one table share a unit.
+        case: What was done.
+        unit: Of the values: "ns", "us", "ms", "MB", ...
+        values: Figure by subject, `"raudo"` among them.
+        times_better: How many times better than the best of `rivals` raudo is to be; None: no bar.
+        at_most: What raudo's own figure is not to exceed; None: no such bar.
+        rivals: The subjects that the bar is about; empty for all that are not ours.
+        is_less_better: Whether small figures are the good ones.
+        note: What a reader has to know of this row.
+    """
+
+    table: str
+    case: str
+    unit: str
+    values: Mapping[str, float]
+    times_better: float | None = None
+    at_most: float | None = None
+    rivals: Sequence[str] = ()
+    is_less_better: bool = True
+    note: str = ""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Subjects that could not do it, and what they said."""
+
+    @property
+    def best_rival(self) -> str | None:
+        """The best of the subjects that raudo is compared with; None where there are none."""
+        names = [
+            name
+            for name in self.values
+            if (name in self.rivals if self.rivals else not name.startswith(OURS))
+        ]
+        if not names:
+            return None
+        return (min if self.is_less_better else max)(names, key=lambda name: self.values[name])
+
+    def ratio_to(self, name: str) -> float:
+        """Return how many times better raudo is than a subject; below 1 it is worse."""
+        ours, theirs = self.values[OURS], self.values[name]
+        above, below = (theirs, ours) if self.is_less_better else (ours, theirs)
+        return above / below if below else float("inf")
+
+    def bar(self) -> tuple[str, bool] | None:
+        """Return the bar in words and whether it is met; None where there is none to judge."""
+        if self.at_most is not None:
+            return f"<= {self.at_most:g} {self.unit}", self.values[OURS] <= self.at_most
+        best = self.best_rival
+        if self.times_better is None or best is None:
+            return None
+        is_met = self.ratio_to(best) >= self.times_better
+        return f">= {self.times_better:g}x the best of {len(self.rivals) or 'all'}", is_met
+
+    def loss(self) -> str | None:
+        """Name the peer that is better than raudo here, if one is by more than a tie."""
+        others = [name for name in self.values if not name.startswith(OURS)]
+        worst = min(others, key=self.ratio_to, default=None)
+        if worst is None or self.ratio_to(worst) * _TIE >= 1:
+            return None
+        return (
+            f"{self.table}, {self.case}: raudo {_figure(self.values[OURS])} {self.unit}, "
+            f"{worst} {_figure(self.values[worst])} {self.unit} ({self.ratio_to(worst):.2f}x)"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row as plain data, with the bar judged."""
+        bar = self.bar()
+        plain = asdict(self)
+        plain["bar"] = None if bar is None else {"wanted": bar[0], "met": bar[1]}
+        return plain
+
+    @classmethod
+    def of_json(cls, plain: Mapping[str, Any]) -> Row:
+        """Return the row that `as_json` gave."""
+        return cls(**{name: value for name, value in plain.items() if name != "bar"})
+
+
+def is_installed(*modules: str) -> bool:
+    """Say whether all of these could be imported."""
+    return all(importlib.util.find_spec(each) is not None for each in modules)
+
+
+def race(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Call every contender once a round, in another order each; return the median of each.
+
+    A contender does one pass and returns its figure. The first round warms up and does not count.
+    """
+    found = interleave({"": contenders}, rounds, lambda: None)
+    return {name: summary(found[name][""], 0.0)["median"] for name in contenders}
+
+
+# --- as text ----------------------------------------------------------------------------------
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _cell(row: Row, name: str) -> str:
+    if name not in row.values:
+        return "failed" if name in row.failed else "-"
+    if name == OURS:
+        return _figure(row.values[name])
+    return f"{_figure(row.values[name])} ({_figure(row.ratio_to(name))}x)"
+
+
+def _aligned(header: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
+    for line in (header, ["-" * width for width in widths], *lines):
+        cells = [line[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
+def _table(title: str, rows: Sequence[Row]) -> Iterator[str]:
+    """A case a column, as there are more peers than cases: subjects go down, cases across."""
+    names = list(dict.fromkeys(name for row in rows for name in (*row.values, *row.failed)))
+    names.sort(key=lambda name: name != OURS)
+    yield ""
+    yield f"{title} ({rows[0].unit}; in brackets: times worse than raudo)"
+    yield from _aligned(
+        ["", *(row.case for row in rows)],
+        [[name, *(_cell(row, name) for row in rows)] for name in names],
+    )
+    for row in rows:
+        if row.note:
+            yield f"({row.case}: {row.note})"
+        yield from (f"({row.case}: {name} failed: {why})" for name, why in row.failed.items())
+
+
+def _bar_line(row: Row) -> str | None:
+    bar = row.bar()
+    if bar is None:
+        return None
+    wanted, is_met = bar
+    best = row.best_rival
+    got = f"{_figure(row.values[OURS])} {row.unit}"
+    if row.at_most is None and best is not None:
+        got = f"{row.ratio_to(best):.2f}x {best}"
+    return f"  {'met   ' if is_met else 'MISSED'}  {row.table}, {row.case}: {wanted}; got {got}"
+
+
+def render(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield tables, bars and losses, line by line."""
+    for title in dict.fromkeys(row.table for row in rows):
+        yield from _table(title, [row for row in rows if row.table == title])
+    bars = [line for row in rows if (line := _bar_line(row)) is not None]
+    if bars:
+        yield from ("", "Bars:", *bars)
+    lost = [line for row in rows if (line := row.loss()) is not None]
+    yield from ("", "Where a peer beats raudo by more than 10 %:")
+    yield from (f"  {line}" for line in lost or ["nowhere"])
