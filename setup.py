@@ -18,7 +18,7 @@ ONLY = set(filter(None, os.environ.get("RAUDO_ONLY", "").split(",")))
 
 # Each folder of csrc/ is linked into exactly one extension: no duplicate code or dispatch state.
 C_FOLDERS = {
-    "kernels": ["csrc", "csrc/distance"],
+    "kernels": ["csrc", "csrc/distance", "csrc/panel"],
     "text": ["csrc/hash", "csrc/text"],
 }
 FLAGS = {

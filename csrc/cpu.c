@@ -26,8 +26,11 @@ unsigned raudo_cpu_features(void)
         found |= RAUDO_CPU_AVX2;
     const unsigned avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     if ((saved & 0xe6u) == 0xe6u /* and opmask, both halves of ZMM */
-        && (b & avx512) == avx512 && (c & bit_AVX512VPOPCNTDQ))
+        && (b & avx512) == avx512 && (c & bit_AVX512VPOPCNTDQ) && (c & bit_AVX512VNNI)) {
         found |= RAUDO_CPU_AVX512;
+        if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & bit_AVX512BF16))
+            found |= RAUDO_CPU_BF16;
+    }
     return found;
 }
 

@@ -49,7 +49,9 @@
 
 #define RAUDO_TARGET_AVX2 RAUDO_TARGET_BEGIN("avx2,fma,popcnt")
 #define RAUDO_TARGET_AVX512 \
-    RAUDO_TARGET_BEGIN("avx2,fma,popcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")
+    RAUDO_TARGET_BEGIN(                                                                           \
+        "avx2,fma,popcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq")
+#define RAUDO_TARGET_AVX512_BF16 RAUDO_TARGET_BEGIN("avx2,fma,avx512f,avx512bw,avx512vl,avx512bf16")
 
 #if defined(__clang__)
 #define RAUDO_UNROLL RAUDO_PRAGMA(unroll)

@@ -3,7 +3,7 @@
 Only `kernels` links the C; others reach every kernel through the table that `active()` returns.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int8_t, int32_t, uint16_t, uint32_t
 
 
 cdef extern from "distance/distance.h" nogil:
@@ -45,6 +45,25 @@ cdef extern from "distance/distance.h" nogil:
         RAUDO_sqeuclidean_f64
 
 
+cdef extern from "panel/panel.h" nogil:
+    ctypedef struct raudo_copied:
+        float norm2, error, scale
+
+    ctypedef struct raudo_panel_kernels:
+        raudo_copied (*copy_i8)(const float *row, const float *shift, size_t d, unsigned char offset,
+                                unsigned char *scratch, unsigned char *out, size_t out_step) noexcept nogil
+        raudo_copied (*copy_bf16)(const float *row, const float *shift, size_t d, unsigned char offset,
+                                  unsigned char *scratch, unsigned char *out, size_t out_step) noexcept nogil
+        void (*dot_i8)(size_t n_groups, size_t m, const int8_t *queries, const int32_t *zero,
+                       const unsigned char *panel, int32_t *sums, size_t stride) noexcept nogil
+        void (*dot_bf16)(size_t n_groups, size_t m, const uint16_t *queries, const uint16_t *panel,
+                         float *sums, size_t stride) noexcept nogil
+        size_t (*sift_i8)(const int32_t *sums, const float *scale, const float *bias, float query_scale,
+                          float limit, size_t n, uint32_t *found) noexcept nogil
+        size_t (*sift_bf16)(const float *sums, const float *scale, const float *bias, float query_scale,
+                            float limit, size_t n, uint32_t *found) noexcept nogil
+
+
 ctypedef fused real:
     float
     double
@@ -62,6 +81,7 @@ cdef enum:
     BASE_BLOCK = 192
 
 cdef const raudo_kernels *active() noexcept nogil
+cdef const raudo_panel_kernels *active_panels() noexcept nogil
 cdef raudo_rows rows_of(const raudo_kernels *kernels, size_t row_kernel) noexcept nogil
 
 cdef size_t tile_rows(const raudo_kernels *kernels, real unused) noexcept nogil

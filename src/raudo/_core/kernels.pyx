@@ -28,11 +28,20 @@ cdef extern from "distance/distance.h" nogil:
     const char *raudo_metric_name(size_t metric)
 
 
+cdef extern from "panel/panel.h" nogil:
+    const raudo_panel_kernels *raudo_panel_kernels_for(const char *isa)
+
+
 cdef const raudo_kernels *_active = raudo_kernels_find(NULL)
+cdef const raudo_panel_kernels *_active_panels = raudo_panel_kernels_for(_active.isa)
 
 
 cdef const raudo_kernels *active() noexcept nogil:
     return _active
+
+
+cdef const raudo_panel_kernels *active_panels() noexcept nogil:
+    return _active_panels
 
 
 cdef raudo_rows rows_of(const raudo_kernels *kernels, size_t row_kernel) noexcept nogil:
@@ -57,7 +66,7 @@ def available_isas():
 
 def force_isa(name):
     """Use the named instruction set from now on, in all threads; None: the fastest."""
-    global _active
+    global _active, _active_panels
     cdef const raudo_kernels *found = NULL
     cdef bytes encoded
     if name is None:
@@ -68,6 +77,7 @@ def force_isa(name):
     if found == NULL:
         raise ValueError(f"no instruction set {name!r} on this processor: one of {', '.join(available_isas())}")
     _active = found
+    _active_panels = raudo_panel_kernels_for(found.isa)
 
 
 if os.environ.get("RAUDO_ISA"):

@@ -1,0 +1,132 @@
+/* AVX2: two queries by 32 rows, four registers of sums each. vpmaddubsw wants one side unsigned and
+ * would saturate on 255 * 127 * 2: so the query's signs go to the rows (127 * 127 * 2 fits). */
+#include "panel/panel.h"
+
+#include "cpu.h"
+#include "target.h"
+
+#if RAUDO_COMPILES_AVX2
+RAUDO_TARGET_AVX2
+#include "panel/copy.h"
+
+RAUDO_INLINE __m256i group_of(const void *queries, size_t at)
+{
+    int32_t group;
+    memcpy(&group, (const uint8_t *)queries + at * RAUDO_PANEL_GROUP, sizeof group);
+    return _mm256_set1_epi32(group);
+}
+
+RAUDO_INLINE __m256i load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+
+RAUDO_INLINE void dot_i8_of(size_t n_groups, const size_t m, const int8_t *queries,
+                            const uint8_t *panel, int32_t *sums, size_t stride)
+{
+    const __m256i ones = _mm256_set1_epi16(1), middle = _mm256_set1_epi8((char)128);
+    __m256i sum[2][4];
+    RAUDO_UNROLL
+    for (size_t i = 0; i < m; i++)
+        sum[i][0] = sum[i][1] = sum[i][2] = sum[i][3] = _mm256_setzero_si256();
+    for (size_t g = 0; g < n_groups; g++, panel += 128, queries += 4 * RAUDO_PANEL_QUERIES) {
+        RAUDO_UNROLL
+        for (size_t part = 0; part < 4; part++) {
+            const __m256i rows = _mm256_xor_si256(load(panel + 32 * part), middle);
+            RAUDO_UNROLL
+            for (size_t i = 0; i < m; i++) {
+                const __m256i x = group_of(queries, i);
+                const __m256i products =
+                    _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(rows, x));
+                sum[i][part] = _mm256_add_epi32(sum[i][part], _mm256_madd_epi16(products, ones));
+            }
+        }
+    }
+    RAUDO_UNROLL
+    for (size_t i = 0; i < m; i++)
+        RAUDO_UNROLL
+        for (size_t part = 0; part < 4; part++)
+            _mm256_storeu_si256((__m256i *)(void *)(sums + i * stride + 8 * part), sum[i][part]);
+}
+
+static void dot_i8(size_t n_groups, size_t m, const int8_t *queries, const int32_t *zero,
+                   const uint8_t *panel, int32_t *sums, size_t stride)
+{
+    (void)zero;
+    size_t i = 0;
+    for (; i + 2 <= m; i += 2)
+        dot_i8_of(n_groups, 2, queries + 4 * i, panel, sums + i * stride, stride);
+    if (i < m)
+        dot_i8_of(n_groups, 1, queries + 4 * i, panel, sums + i * stride, stride);
+}
+
+RAUDO_INLINE __m256 even_of(__m256i pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
+RAUDO_INLINE __m256 odd_of(__m256i pairs)
+{
+    return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32((int)0xffff0000u)));
+}
+
+RAUDO_INLINE void dot_bf16_of(size_t n_groups, const size_t m, const uint16_t *queries,
+                              const uint16_t *panel, float *sums, size_t stride)
+{
+    __m256 sum[2][4];
+    RAUDO_UNROLL
+    for (size_t i = 0; i < m; i++)
+        sum[i][0] = sum[i][1] = sum[i][2] = sum[i][3] = _mm256_setzero_ps();
+    for (size_t g = 0; g < n_groups; g++, panel += 64, queries += 2 * RAUDO_PANEL_QUERIES) {
+        RAUDO_UNROLL
+        for (size_t part = 0; part < 4; part++) {
+            const __m256i rows = load(panel + 16 * part);
+            RAUDO_UNROLL
+            for (size_t i = 0; i < m; i++) {
+                const __m256i x = group_of(queries, i);
+                sum[i][part] = _mm256_fmadd_ps(even_of(x), even_of(rows), sum[i][part]);
+                sum[i][part] = _mm256_fmadd_ps(odd_of(x), odd_of(rows), sum[i][part]);
+            }
+        }
+    }
+    RAUDO_UNROLL
+    for (size_t i = 0; i < m; i++)
+        RAUDO_UNROLL
+        for (size_t part = 0; part < 4; part++)
+            _mm256_storeu_ps(sums + i * stride + 8 * part, sum[i][part]);
+}
+
+static void dot_bf16(size_t n_groups, size_t m, const uint16_t *queries, const uint16_t *panel,
+                     float *sums, size_t stride)
+{
+    size_t i = 0;
+    for (; i + 2 <= m; i += 2)
+        dot_bf16_of(n_groups, 2, queries + 2 * i, panel, sums + i * stride, stride);
+    if (i < m)
+        dot_bf16_of(n_groups, 1, queries + 2 * i, panel, sums + i * stride, stride);
+}
+
+RAUDO_INLINE __m256 load_sums_i8(const int32_t *sums) { return _mm256_cvtepi32_ps(load(sums)); }
+RAUDO_INLINE __m256 load_sums_bf16(const float *sums) { return _mm256_loadu_ps(sums); }
+
+#define DEFINE_SIFT(type, number)                                                                 \
+    static size_t sift_##type(const number *sums, const float *scale, const float *bias,          \
+                              float query_scale, float limit, size_t n, uint32_t *found)          \
+    {                                                                                             \
+        const __m256 scales = _mm256_set1_ps(query_scale), limits = _mm256_set1_ps(limit);        \
+        size_t n_found = 0, j = 0;                                                                \
+        for (; j + 8 <= n; j += 8) {                                                              \
+            const __m256 key = _mm256_fnmadd_ps(                                                  \
+                _mm256_mul_ps(scales, _mm256_loadu_ps(scale + j)), load_sums_##type(sums + j),    \
+                _mm256_loadu_ps(bias + j));                                                       \
+            unsigned hits = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(key, limits, _CMP_NGT_UQ)); \
+            for (; hits; hits &= hits - 1)                                                        \
+                found[n_found++] = (uint32_t)j + (uint32_t)__builtin_ctz(hits);                   \
+        }                                                                                         \
+        for (; j < n; j++)                                                                        \
+            if (!(bias[j] - query_scale * scale[j] * (float)sums[j] > limit))                     \
+                found[n_found++] = (uint32_t)j;                                                   \
+        return n_found;                                                                           \
+    }
+DEFINE_SIFT(i8, int32_t)
+DEFINE_SIFT(bf16, float)
+
+const raudo_panel_kernels raudo_panel_avx2 = {copy_i8, copy_bf16, dot_i8, dot_bf16, sift_i8, sift_bf16};
+
+RAUDO_TARGET_END
+#else
+typedef int raudo_no_panel_avx2; /* a translation unit may not be empty */
+#endif
