@@ -12,8 +12,12 @@
 
 enum { COPY_LANES = 16 };
 
-/* Rows whose largest element is beyond are measured, not sifted: products of them may overflow. */
-#define RAUDO_PANEL_LARGEST 1e15f
+/* Rows whose largest element is not between are measured, not sifted: squares and products of theirs
+ * may overflow or vanish. Rows of zeros are fine; NaN is not. */
+RAUDO_INLINE int can_be_sifted(float largest)
+{
+    return largest == 0 || (largest > 1e-15f && largest < 1e15f);
+}
 
 RAUDO_INLINE float moved(const float *row, const float *shift, size_t k)
 {
@@ -68,8 +72,8 @@ static raudo_copied copy_i8(const float *row, const float *shift, size_t d, uint
     const uint32_t bits = largest_bits(row, shift, d);
     float largest, norm2[COPY_LANES] = {0}, error2[COPY_LANES] = {0};
     memcpy(&largest, &bits, sizeof largest);
-    const int usable = largest <= RAUDO_PANEL_LARGEST; /* not NaN either */
-    const float scale = usable && largest > 1e-30f ? largest / 127 : 0;
+    const int usable = can_be_sifted(largest);
+    const float scale = usable ? largest / 127 : 0;
     const float per_scale = scale > 0 ? 127 / largest : 0;
     memset(scratch, offset, n_groups * RAUDO_PANEL_GROUP);
     if (usable) {
@@ -111,8 +115,7 @@ static raudo_copied copy_bf16(const float *row, const float *shift, size_t d, ui
     const uint32_t bits = largest_bits(row, shift, d);
     float largest, norm2[COPY_LANES] = {0}, error2[COPY_LANES] = {0};
     memcpy(&largest, &bits, sizeof largest);
-    /* Numbers below the normal ones count as 0 in the product: where they could matter, measure. */
-    const int usable = largest <= RAUDO_PANEL_LARGEST && (largest == 0 || largest > 1e-15f);
+    const int usable = can_be_sifted(largest);
     (void)offset;
     memset(scratch, 0, n_groups * RAUDO_PANEL_GROUP);
     if (usable) {

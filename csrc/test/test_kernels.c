@@ -7,6 +7,7 @@
 
 #include "cpu.h"
 #include "distance/distance.h"
+#include "panel/panel.h"
 #include "topk/topk.h"
 
 static int n_failed, n_checked;
@@ -242,6 +243,72 @@ static void test_kernels(const raudo_kernels *kernels)
           kernels->isa, "panel rows", 0, 0, 0);
 }
 
+#if !defined(RAUDO_EMULATED)
+/* Panel kernels against the scalar ones: the same bytes, the same whole numbers, nearly the same sums. */
+static void test_panels(const char *isa, const raudo_panel_kernels *own)
+{
+    enum { ROWS = RAUDO_PANEL_ROWS, QUERIES = RAUDO_PANEL_QUERIES, GROUP = RAUDO_PANEL_GROUP };
+    const raudo_panel_kernels *plain = &raudo_panel_scalar;
+    for (size_t d = 1; d < 150; d += d < 20 ? 1 : 13)
+        for (int bf16 = 0; bf16 < 2; bf16++) {
+            const size_t n_groups = bf16 ? (d + 1) / 2 : (d + 3) / 4;
+            void *blocks[4];
+            uint8_t *panel = off_alignment(n_groups * ROWS * GROUP, 2, &blocks[0]);
+            uint8_t *queries = off_alignment(n_groups * QUERIES * GROUP, 2, &blocks[1]);
+            uint8_t *scratch = off_alignment(n_groups * GROUP, 1, &blocks[2]);
+            float *row = off_alignment(d, sizeof *row, &blocks[3]);
+            uint8_t *both[2] = {malloc(n_groups * GROUP), malloc(n_groups * GROUP)};
+            int32_t zero[QUERIES], sums[2][QUERIES * ROWS];
+            float floats[2][QUERIES * ROWS];
+            for (size_t i = 0; i < ROWS + QUERIES; i++) {
+                const uint8_t offset = i < ROWS && !bf16 ? 128 : 0;
+                raudo_copied copied[2];
+                fill(row, d, F32);
+                if (i % 9 == 4)
+                    row[d / 2] = i % 2 ? NAN : 1e30f;
+                for (size_t which = 0; which < 2; which++) {
+                    const raudo_panel_kernels *k = which ? own : plain;
+                    copied[which] = (bf16 ? k->copy_bf16 : k->copy_i8)(row, NULL, d, offset, scratch,
+                                                                      both[which], GROUP);
+                }
+                check(memcmp(both[0], both[1], n_groups * GROUP) == 0, isa, "panel copy", d, 0, 0);
+                check(isnan(copied[0].scale) == isnan(copied[1].scale), isa, "panel scale", d, 0, 0);
+                check(close_to((double)copied[1].error, (double)copied[0].error, 1, 1e-5), isa, "panel error",
+                      d, (double)copied[1].error, (double)copied[0].error);
+                int32_t sum = 0;
+                for (size_t k = 0; k < n_groups * GROUP; k++) {
+                    const size_t g = k / GROUP;
+                    if (i < ROWS)
+                        panel[(g * ROWS + i) * GROUP + k % GROUP] = both[1][k];
+                    else
+                        queries[(g * QUERIES + i - ROWS) * GROUP + k % GROUP] = both[1][k];
+                    sum += (int8_t)both[1][k];
+                }
+                if (i >= ROWS)
+                    zero[i - ROWS] = 128 * sum;
+            }
+            for (size_t m = 1; m <= QUERIES; m++)
+                for (size_t which = 0; which < 2; which++) {
+                    const raudo_panel_kernels *k = which ? own : plain;
+                    if (bf16)
+                        k->dot_bf16(n_groups, m, (const void *)queries, (const void *)panel,
+                                    floats[which], ROWS);
+                    else
+                        k->dot_i8(n_groups, m, (const int8_t *)queries, zero, panel, sums[which], ROWS);
+                    for (size_t at = 0; which && at < m * ROWS; at++)
+                        check(bf16 ? close_to((double)floats[1][at], (double)floats[0][at], (double)d, 1e-6)
+                                   : sums[0][at] == sums[1][at],
+                              isa, bf16 ? "panel dot_bf16" : "panel dot_i8", d, sums[1][at], sums[0][at]);
+                }
+            free(both[0]);
+            free(both[1]);
+            for (size_t i = 0; i < 4; i++)
+                free(blocks[i]);
+        }
+}
+
+#endif
+
 static void test_topk(void)
 {
     double scores[64], all[400];
@@ -282,6 +349,7 @@ int main(void)
     for (size_t i = 0; (kernels = raudo_kernels_compiled(i)); i++) {
         if ((kernels->needs & features) == kernels->needs) {
             test_kernels(kernels);
+            test_panels(kernels->isa, raudo_panel_kernels_for(kernels->isa));
             check(raudo_kernels_find(kernels->isa) == kernels, kernels->isa, "find", 0, 0, 0);
             printf("%s ", kernels->isa);
         } else {

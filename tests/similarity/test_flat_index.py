@@ -224,7 +224,11 @@ def test_wrong_arguments_are_named():
     for call, error, message in (
         (lambda: FlatIndex(0), ValueError, "dim is 0"),
         (lambda: FlatIndex(2.5), TypeError, "float"),
-        (lambda: FlatIndex(3, "inner", storage="int4"), ValueError, "one of float32, bits"),
+        (
+            lambda: FlatIndex(3, "inner", storage="int4"),
+            ValueError,
+            "one of float32, int8, bfloat16",
+        ),
         (lambda: FlatIndex(3, "inner", storage="bits"), ValueError, "not inner"),
         (lambda: FlatIndex(3, "jaccard"), ValueError, "wants storage='bits'"),
         (lambda: index.add(np.eye(4)), ValueError, "vectors has 4 columns, the index has 3"),

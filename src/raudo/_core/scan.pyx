@@ -159,8 +159,8 @@ cdef int _scan_tiles(const raudo_kernels *kernels, int form, raudo_rows exact, c
             multiply(kernels, form, d, a + row * d, n_rows, b, n, c, step)
             for i in range(n_rows):
                 sieve.a = a_norms[row + i] if form == FORM_SQEUCLIDEAN else sqrt(<double> a_norms[row + i])
-                if form == FORM_COSINE and not a_norms[row + i] >= <real> 1e-30:
-                    sieve.a = NAN  # too small to sift by: every row is measured
+                if form == FORM_COSINE and not <real> 1e-30 <= a_norms[row + i] <= <real> 1e37:
+                    sieve.a = NAN  # too small or large to sift by: every row is measured
                 _measure(kernels, &sieve, exact, exact_sign, queries + (row + i) * q_stride, base, first,
                          n, c + i * step, bias, sign, found, &tops[row + i])
             row += n_rows

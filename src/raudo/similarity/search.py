@@ -17,7 +17,7 @@ from raudo.similarity.distances import centre, fill_by_function, query_rows, row
 from raudo.similarity.metrics import Metric, metric_of
 from raudo.types import Matches
 
-__all__ = ["check_k", "nearest", "search_rows"]
+__all__ = ["best", "check_k", "nearest", "search_rows"]
 
 
 def nearest(
@@ -133,7 +133,7 @@ def _by_kernels(
     run(tasks, jobs)
     if n_parts == 1:
         return scores[0], names[0]
-    return _best(np.concatenate(scores, axis=1), np.concatenate(names, axis=1), k)
+    return best(np.concatenate(scores, axis=1), np.concatenate(names, axis=1), k)
 
 
 def _by_function(
@@ -154,7 +154,7 @@ def _by_function(
         if allowed is not None:
             new_scores = np.where(allowed[lo:hi], new_scores, np.nan)
         new_names = np.where(np.isnan(new_scores), -1, numbers[lo:hi])
-        scores, names = _best(
+        scores, names = best(
             np.concatenate((scores, new_scores), axis=1),
             np.concatenate((names, new_names), axis=1),
             k,
@@ -167,7 +167,7 @@ def _blocks(n: int, step: int) -> Iterator[tuple[int, int]]:
         yield lo, min(lo + step, n)
 
 
-def _best(
+def best(
     scores: NDArray[np.float64], names: NDArray[np.int64], k: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the k smallest of each row, ties by name, NaN last."""
