@@ -124,7 +124,7 @@ RAUDO_INLINE __m256 load_sums_bf16(const float *sums) { return _mm256_loadu_ps(s
 DEFINE_SIFT(i8, int32_t)
 DEFINE_SIFT(bf16, float)
 
-const raudo_panel_kernels raudo_panel_avx2 = {copy_i8, copy_bf16, dot_i8, dot_bf16, sift_i8, sift_bf16};
+const raudo_panel_kernels raudo_panel_avx2 = {0, copy_i8, copy_bf16, dot_i8, dot_bf16, sift_i8, sift_bf16};
 
 RAUDO_TARGET_END
 #else

@@ -129,8 +129,7 @@ RAUDO_INLINE __m512 load_sums_bf16(const float *sums) { return _mm512_loadu_ps(s
 DEFINE_SIFT(i8, int32_t)
 DEFINE_SIFT(bf16, float)
 
-const raudo_panel_kernels raudo_panel_avx512 = {copy_i8,  copy_bf16, dot_i8,
-                                                dot_bf16, sift_i8,   sift_bf16};
+const raudo_panel_kernels raudo_panel_avx512 = {1, copy_i8, copy_bf16, dot_i8, dot_bf16, sift_i8, sift_bf16};
 
 RAUDO_TARGET_END
 RAUDO_TARGET_AVX512_BF16
@@ -162,8 +161,7 @@ RAUDO_INLINE void dot_bf16_vdp_of(size_t n_groups, const size_t m, const uint16_
 }
 DEFINE_DOT_BF16(dot_bf16_vdp)
 
-const raudo_panel_kernels raudo_panel_avx512_bf16 = {copy_i8,      copy_bf16, dot_i8,
-                                                     dot_bf16_vdp, sift_i8,   sift_bf16};
+const raudo_panel_kernels raudo_panel_avx512_bf16 = {1, copy_i8, copy_bf16, dot_i8, dot_bf16_vdp, sift_i8, sift_bf16};
 
 RAUDO_TARGET_END
 #else

@@ -49,6 +49,7 @@ typedef size_t (*raudo_panel_sift_bf16)(const float *sums, const float *scale, c
                                         float query_scale, float limit, size_t n, uint32_t *found);
 
 typedef struct {
+    int outruns_float32; /* products of int8 take less time than those of float32 */
     raudo_panel_copy copy_i8, copy_bf16;
     raudo_panel_dot_i8 dot_i8;
     raudo_panel_dot_bf16 dot_bf16;

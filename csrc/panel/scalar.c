@@ -53,5 +53,4 @@ static void dot_bf16(size_t n_groups, size_t m, const uint16_t *queries, const u
 DEFINE_SIFT(i8, int32_t)
 DEFINE_SIFT(bf16, float)
 
-const raudo_panel_kernels raudo_panel_scalar = {copy_i8,  copy_bf16, dot_i8,
-                                                dot_bf16, sift_i8,   sift_bf16};
+const raudo_panel_kernels raudo_panel_scalar = {0, copy_i8, copy_bf16, dot_i8, dot_bf16, sift_i8, sift_bf16};

@@ -50,6 +50,7 @@ cdef extern from "panel/panel.h" nogil:
         float norm2, error, scale
 
     ctypedef struct raudo_panel_kernels:
+        bint outruns_float32
         raudo_copied (*copy_i8)(const float *row, const float *shift, size_t d, unsigned char offset,
                                 unsigned char *scratch, unsigned char *out, size_t out_step) noexcept nogil
         raudo_copied (*copy_bf16)(const float *row, const float *shift, size_t d, unsigned char offset,

@@ -27,7 +27,7 @@ cdef struct Shelf:  # the rows of an index
     const raudo_panel_kernels *kernels
     int kind, form
     size_t d, n_groups, panel_bytes
-    const unsigned char *panels
+    const unsigned char *panels   # NULL: there are none, rows are copied as the search goes
     const float *scale     # by position: panel * 32 + place
     const float *bias
     const float *spread    # by panel: the largest error and the largest norm
@@ -49,7 +49,8 @@ cdef struct Asked:  # one query
 
 cdef struct Block:  # up to BLOCK_PANELS panels, and room to work on them
     size_t n_panels
-    const int32_t *numbers
+    const int32_t *numbers        # panel 7 has positions [7 * 32, 8 * 32)
+    const unsigned char *panels[8]
     const float *scale
     const float *bias
     int32_t *sums          # float for bfloat16

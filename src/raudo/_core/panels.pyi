@@ -1,5 +1,6 @@
 from typing import Any
 
+def outruns_float32() -> bool: ...
 def n_groups(kind: int, d: int) -> int: ...
 def copy_rows(
     rows: Any,

@@ -14,11 +14,10 @@ released.
 from libc.math cimport INFINITY, NAN, fmax, sqrt
 from libc.stdint cimport int8_t, int32_t, int64_t, uint16_t, uint32_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy
 
 from raudo._core.kernels cimport (
     FORM_COSINE, FORM_INNER, FORM_SQEUCLIDEAN, active, active_panels, aligned, raudo_copied,
-    raudo_panel_kernels, raudo_rows, rows_of,
+    raudo_panel_kernels, rows_of,
 )
 
 
@@ -47,6 +46,11 @@ cdef size_t groups_of(int kind, size_t d) noexcept nogil:
     return (d + 3) // 4 if kind == INT8 else (d + 1) // 2
 
 
+def outruns_float32():
+    """Return whether products of int8 take less time than those of float32 on this processor."""
+    return active_panels().outruns_float32
+
+
 def n_groups(int kind, size_t d):
     """Return how many groups of four bytes a row has: the shape of a panel is (groups, 32, 4)."""
     return groups_of(kind, d)
@@ -65,50 +69,50 @@ def copy_rows(const float[:, :] rows not None, const int64_t[::1] positions not 
     cdef size_t n = rows.shape[0], d = rows.shape[1], i
     if n == 0 or d == 0:
         return
-    cdef const raudo_panel_kernels *kernels = active_panels()
     cdef const float *moved = &shift[0] if shift is not None else NULL
-    cdef const float *row
-    cdef void *scratch
-    cdef unsigned char *bytes = <unsigned char *> aligned(groups_of(kind, d) * RAUDO_PANEL_GROUP, &scratch)
-    cdef unsigned char *out
-    cdef raudo_copied copied
-    cdef double norm, error, row_bias, row_scale
+    cdef void *memory
+    cdef unsigned char *scratch = <unsigned char *> aligned(groups_of(kind, d) * RAUDO_PANEL_GROUP, &memory)
     cdef Py_ssize_t position, panel
-    if bytes == NULL:
+    if scratch == NULL:
         raise MemoryError()
     with nogil:
         for i in range(n):
             position = positions[i]
             panel = position // RAUDO_PANEL_ROWS
-            out = &panels[panel, 0, position % RAUDO_PANEL_ROWS, 0]
-            row = &rows[i, 0]
-            if kind == INT8:
-                copied = kernels.copy_i8(row, moved, d, 128, bytes, out, ROWS_BYTES)
-            else:
-                copied = kernels.copy_bf16(row, moved, d, 0, bytes, out, ROWS_BYTES)
-            norm = sqrt(<double> copied.norm2)
-            error, row_scale, row_bias = copied.error, copied.scale, 0
-            if form == FORM_SQEUCLIDEAN:
-                row_bias = copied.norm2 / 2
-            elif form == FORM_COSINE:
-                if norm > 1e-30:
-                    error, row_scale, norm = error / norm, row_scale / norm, 1
-                else:
-                    row_scale = NAN
-            if row_scale != row_scale:  # it cannot be sifted: always measured
-                row_scale, row_bias, error, norm = 0, -INFINITY, 0, 0
-            scale[position] = <float> row_scale
-            bias[position] = <float> row_bias
-            spread[panel, 0] = <float> fmax(spread[panel, 0], error)
-            spread[panel, 1] = <float> fmax(spread[panel, 1], norm * (1 + 1e-5))
-        free(scratch)
+            copy_row(active_panels(), kind, form, &rows[i, 0], moved, d, scratch,
+                     &panels[panel, 0, position % RAUDO_PANEL_ROWS, 0], &scale[position], &bias[position],
+                     &spread[panel, 0])
+        free(memory)
+
+
+cdef void copy_row(const raudo_panel_kernels *kernels, int kind, int form, const float *row,
+                   const float *shift, size_t d, unsigned char *scratch, unsigned char *out, float *scale,
+                   float *bias, float *spread) noexcept nogil:
+    """Copy a row into its place of a panel; spread[0] and spread[1] grow with its error and norm."""
+    cdef raudo_copied copied
+    if kind == INT8:
+        copied = kernels.copy_i8(row, shift, d, 128, scratch, out, ROWS_BYTES)
+    else:
+        copied = kernels.copy_bf16(row, shift, d, 0, scratch, out, ROWS_BYTES)
+    cdef double norm = sqrt(<double> copied.norm2), error = copied.error, row_scale = copied.scale
+    cdef double row_bias = copied.norm2 / 2 if form == FORM_SQEUCLIDEAN else 0
+    if form == FORM_COSINE:
+        if norm > 1e-30:
+            error, row_scale, norm = error / norm, row_scale / norm, 1
+        else:
+            row_scale = NAN
+    if row_scale != row_scale:  # it cannot be sifted: always measured
+        row_scale, row_bias, error, norm = 0, -INFINITY, 0, 0
+    scale[0], bias[0] = <float> row_scale, <float> row_bias
+    spread[0] = <float> fmax(spread[0], error)
+    spread[1] = <float> fmax(spread[1], norm * (1 + 1e-5))
 
 
 cdef void ask(const Shelf *shelf, const float *row, const float *shift, raudo_topk *top,
               unsigned char *scratch, unsigned char *tile, int32_t *zero, Asked *asked) noexcept nogil:
     """Copy a query into its place of a tile."""
     cdef raudo_copied copied
-    cdef size_t g, k
+    cdef size_t k
     cdef int32_t sum = 0
     if shelf.kind == INT8:
         copied = shelf.kernels.copy_i8(row, shift, shelf.d, 0, scratch, tile, QUERIES_BYTES)
@@ -187,7 +191,7 @@ cdef void measure(const Shelf *shelf, const Block *block, const Asked *asked, co
     """Measure the rows of a block that pass the sieve."""
     cdef raudo_topk *top = asked.top
     cdef double limit = raudo_topk_limit(top), key = key_limit(shelf, block, asked, limit)
-    cdef size_t n = block.n_panels * RAUDO_PANEL_ROWS, f, n_found, j, position
+    cdef size_t n = block.n_panels * RAUDO_PANEL_ROWS, f, n_found, j
     if shelf.kind == INT8:
         n_found = shelf.kernels.sift_i8(sums, block.scale, block.bias, asked.scale, <float> key, n, block.found)
     else:
@@ -240,11 +244,8 @@ cdef void search_block(const Shelf *shelf, Block *block, Asked *const *asked, si
     """Search a block of panels for up to TILE_BLOCK queries, packed in tiles."""
     cdef size_t p, i, tile_bytes = shelf.n_groups * QUERIES_BYTES
     cdef const unsigned char *panel
-    block.error = block.norm = 0
     for p in range(block.n_panels):
-        panel = shelf.panels + <size_t> block.numbers[p] * shelf.panel_bytes
-        block.error = fmax(block.error, shelf.spread[2 * block.numbers[p]])
-        block.norm = fmax(block.norm, shelf.spread[2 * block.numbers[p] + 1])
+        panel = block.panels[p]
         i = 0
         while i < m:
             if shelf.kind == INT8:
@@ -262,6 +263,17 @@ cdef void search_block(const Shelf *shelf, Block *block, Asked *const *asked, si
         measure(shelf, block, asked[i], block.sums + i * BLOCK_ROWS)
 
 
+cdef void lay(const Shelf *shelf, Block *block) noexcept nogil:
+    """Say where the panels of a block are, and how far at most their copies are off."""
+    cdef size_t p, number
+    block.error = block.norm = 0
+    for p in range(block.n_panels):
+        number = block.numbers[p]
+        block.panels[p] = shelf.panels + number * shelf.panel_bytes
+        block.error = fmax(block.error, shelf.spread[2 * number])
+        block.norm = fmax(block.norm, shelf.spread[2 * number + 1])
+
+
 # --- all panels -----------------------------------------------------------------------------------
 
 cdef int _nearest(Shelf *shelf, const float *queries, size_t q, size_t stride, const float *shift,
@@ -274,7 +286,9 @@ cdef int _nearest(Shelf *shelf, const float *queries, size_t q, size_t stride, c
         n_tiles * tile_bytes + shelf.n_groups * RAUDO_PANEL_GROUP + 64
         + padded * (sizeof(int32_t) + sizeof(Asked) + sizeof(Asked *))
         + (TILE_BLOCK + RAUDO_PANEL_QUERIES + 2) * BLOCK_ROWS * sizeof(int32_t)
-        + (end_panel - first_panel) * sizeof(int32_t) + 64 * 8, &memory)
+        + (end_panel - first_panel) * sizeof(int32_t) + 64 * 16
+        + (0 if shelf.panels != NULL else BLOCK_PANELS * shelf.panel_bytes + 2 * BLOCK_ROWS * sizeof(float)),
+        &memory)
     if tiles == NULL:
         raise MemoryError()
     cdef Asked *asked = <Asked *> aligned_after(tiles + n_tiles * tile_bytes)
@@ -284,6 +298,9 @@ cdef int _nearest(Shelf *shelf, const float *queries, size_t q, size_t stride, c
     cdef uint32_t *found = <uint32_t *> aligned_after(sums + (TILE_BLOCK + RAUDO_PANEL_QUERIES) * BLOCK_ROWS)
     cdef int32_t *numbers = <int32_t *> aligned_after(found + BLOCK_ROWS)
     cdef unsigned char *scratch = <unsigned char *> aligned_after(numbers + (end_panel - first_panel))
+    cdef float *scale = <float *> aligned_after(scratch + shelf.n_groups * RAUDO_PANEL_GROUP)
+    cdef float *bias = scale + BLOCK_ROWS
+    cdef unsigned char *copies = <unsigned char *> aligned_after(bias + BLOCK_ROWS)
     cdef size_t i, p
     cdef Block block
     for i in range(n_tiles * tile_bytes):
@@ -302,8 +319,13 @@ cdef int _nearest(Shelf *shelf, const float *queries, size_t q, size_t stride, c
     while p < end_panel:
         block.n_panels = min(<size_t> BLOCK_PANELS, end_panel - p)
         block.numbers = numbers + (p - first_panel)
-        block.scale = shelf.scale + p * RAUDO_PANEL_ROWS
-        block.bias = shelf.bias + p * RAUDO_PANEL_ROWS
+        if shelf.panels != NULL:
+            block.scale = shelf.scale + p * RAUDO_PANEL_ROWS
+            block.bias = shelf.bias + p * RAUDO_PANEL_ROWS
+            lay(shelf, &block)
+        else:
+            block.scale, block.bias = scale, bias
+            copy_block(shelf, &block, shift, scratch, copies, scale, bias)
         i = 0
         while i < q:
             search_block(shelf, &block, by_number + i, min(<size_t> TILE_BLOCK, q - i),
@@ -314,19 +336,38 @@ cdef int _nearest(Shelf *shelf, const float *queries, size_t q, size_t stride, c
     return 0
 
 
+cdef void copy_block(const Shelf *shelf, Block *block, const float *shift, unsigned char *scratch,
+                     unsigned char *copies, float *scale, float *bias) noexcept nogil:
+    """Copy the rows of a block into memory that is used again for the next."""
+    cdef size_t first = <size_t> block.numbers[0] * RAUDO_PANEL_ROWS, j, p
+    cdef float[2] spread
+    spread[0] = spread[1] = 0
+    for j in range(block.n_panels * RAUDO_PANEL_ROWS):
+        if first + j < shelf.end:
+            copy_row(shelf.kernels, shelf.kind, shelf.form, shelf.rows + (first + j) * shelf.stride, shift,
+                     shelf.d, scratch, copies + j // RAUDO_PANEL_ROWS * shelf.panel_bytes
+                     + j % RAUDO_PANEL_ROWS * RAUDO_PANEL_GROUP, &scale[j], &bias[j], spread)
+        else:
+            scale[j], bias[j] = 0, INFINITY
+    for p in range(block.n_panels):
+        block.panels[p] = copies + p * shelf.panel_bytes
+    block.error, block.norm = spread[0], spread[1]
+
+
 cdef inline void *aligned_after(const void *end) noexcept nogil:
     return <void *> ((<size_t> end + 63) & ~<size_t> 63)
 
 
 def nearest_panels(const float[:, :] queries not None, const float[:, :] rows,
-                   const unsigned char[:, :, :, ::1] panels not None, const float[::1] scale not None,
-                   const float[::1] bias not None, const float[:, ::1] spread not None,
+                   const unsigned char[:, :, :, ::1] panels, const float[::1] scale,
+                   const float[::1] bias, const float[:, ::1] spread,
                    const int64_t[::1] ids, const unsigned char[::1] allowed, Py_ssize_t first_panel,
                    Py_ssize_t end, int kind, int form, size_t row_kernel, const float[::1] shift,
                    double[:, ::1] scores not None, int64_t[:, ::1] found not None):
     """Write each query's best scores and ids among positions [32 * first_panel, end), best first.
 
     `rows` (None: the copies decide), `ids` and `allowed` go by position; the rest is `copy_rows`'s.
+    Without `panels` rows are copied as the search goes, which many queries repay.
     """
     cdef size_t q = queries.shape[0], k = scores.shape[1], i
     cdef size_t end_panel = (end + RAUDO_PANEL_ROWS - 1) // RAUDO_PANEL_ROWS
@@ -346,13 +387,15 @@ def nearest_panels(const float[:, :] queries not None, const float[:, :] rows,
     shelf.kernels = active_panels()
     shelf.kind, shelf.form = kind, form
     shelf.d = queries.shape[1]
-    shelf.n_groups = panels.shape[1]
+    shelf.n_groups = groups_of(kind, shelf.d)
     shelf.panel_bytes = shelf.n_groups * ROWS_BYTES
     shelf.end = end
     try:
         if end > 32 * first_panel and shelf.d:
-            shelf.panels, shelf.scale, shelf.bias = &panels[0, 0, 0, 0], &scale[0], &bias[0]
-            shelf.spread = &spread[0, 0]
+            shelf.panels = &panels[0, 0, 0, 0] if panels is not None else NULL
+            shelf.scale = &scale[0] if panels is not None else NULL
+            shelf.bias = &bias[0] if panels is not None else NULL
+            shelf.spread = &spread[0, 0] if panels is not None else NULL
             shelf.ids = &ids[0] if ids is not None else NULL
             shelf.allowed = &allowed[0] if allowed is not None else NULL
             shelf.exact = rows_of(active(), row_kernel) if rows is not None else NULL

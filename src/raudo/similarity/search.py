@@ -10,14 +10,19 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from raudo._core import scan
+from raudo._core import panels, scan
 from raudo.similarity._arrays import Pair, pair
 from raudo.similarity._threads import jobs_for, run
 from raudo.similarity.distances import centre, fill_by_function, query_rows, row_kernel
-from raudo.similarity.metrics import Metric, metric_of
+from raudo.similarity.metrics import Form, Metric, metric_of
 from raudo.types import Matches
 
-__all__ = ["best", "check_k", "nearest", "search_rows"]
+__all__ = ["MOST_COLUMNS", "best", "check_k", "nearest", "search_rows"]
+
+# From here on making int8 copies of the base as the search goes repays (bench_similarity_knn).
+REPAYS_COPYING = 64
+# Sums of products of int8 stay within 32 bits up to here (csrc/panel/panel.h).
+MOST_COLUMNS = 65_536
 
 
 def nearest(
@@ -99,6 +104,13 @@ def _by_kernels(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     x, y, kind, _ = rows
     step = query_rows(rows, jobs)
+    by_copies = (
+        kind == "f32"
+        and metric.form in (Form.INNER, Form.SQEUCLIDEAN, Form.COSINE)
+        and min(len(x), step) >= REPAYS_COPYING
+        and MOST_COLUMNS >= x.shape[1] >= 16
+        and panels.outruns_float32()
+    )
     # Few queries cannot occupy all threads: then each thread takes a part of the base.
     n_parts = min(jobs, max(1, len(y) // 1024)) if len(x) <= step else 1
     part_rows = max(1, -(-len(y) // n_parts))
@@ -113,17 +125,37 @@ def _by_kernels(
     def search(part: int, first: int) -> None:
         lo, hi = part * part_rows, (part + 1) * part_rows
         part_names = names[part, first : first + step]
-        compiled(
-            x[first : first + step],
-            y[lo:hi],
-            None if ids is None else ids[lo:hi],
-            None if mask is None else mask[lo:hi],
-            int(metric.form),
-            number,
-            *shift,
-            scores[part, first : first + step],
-            part_names,
-        )
+        if by_copies:
+            panels.nearest_panels(
+                x[first : first + step],
+                y[lo:hi],
+                None,
+                None,
+                None,
+                None,
+                None if ids is None else ids[lo:hi],
+                None if mask is None else mask[lo:hi],
+                0,
+                len(y[lo:hi]),
+                0,
+                int(metric.form),
+                number,
+                shift[0] if metric.form == Form.SQEUCLIDEAN else None,
+                scores[part, first : first + step],
+                part_names,
+            )
+        else:
+            compiled(
+                x[first : first + step],
+                y[lo:hi],
+                None if ids is None else ids[lo:hi],
+                None if mask is None else mask[lo:hi],
+                int(metric.form),
+                number,
+                *shift,
+                scores[part, first : first + step],
+                part_names,
+            )
         if ids is None and lo:
             part_names[part_names >= 0] += lo
 

@@ -19,15 +19,13 @@ from raudo.similarity._arrays import Pair
 from raudo.similarity._threads import jobs_for, run
 from raudo.similarity.distances import centre, row_kernel
 from raudo.similarity.metrics import Form, Metric
-from raudo.similarity.search import best
+from raudo.similarity.search import MOST_COLUMNS, best
 from raudo.types import Matches
 
 __all__ = ["COPIED_STORAGES", "Copies", "MOST_COLUMNS"]
 
 PANEL_ROWS = 32
 COPIED_STORAGES = {"int8": 0, "bfloat16": 1}
-# Sums of products of int8 stay within 32 bits up to here (panel.h).
-MOST_COLUMNS = 65_536
 _MOST_QUERIES = 768
 
 
