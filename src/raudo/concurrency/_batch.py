@@ -1,9 +1,10 @@
 """A batch: N workers over one shared iterator, and no Task for each item.
 
-A Task per item costs 16 us an item and 900 bytes; this costs about half a microsecond and the
-result's place in a list. The price is that the items that one worker runs share its Task: context
-variables that one sets are seen by the next, and one that cancels "the current task" cancels its
-worker. The latter is caught here and stays the item's own failure; `isolate` avoids both.
+A Task per item costs 6 to 16 us and 900 bytes; this, driven by compiled code (`_core/drive.pyx`),
+costs a fifth of a microsecond and the result's place in a list. The price is that the items that
+one worker runs share its Task: context variables that one sets are seen by the next, and one that
+cancels "the current task" cancels its worker. The latter is caught here and stays the item's own
+failure; `isolate` avoids both.
 """
 
 from __future__ import annotations
@@ -12,14 +13,12 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from raudo._core.drive import Drive, Items
 from raudo.concurrency._calls import Call, is_coroutine_function, unpack
-from raudo.concurrency._deadlines import NOT_TIMED, Run
+from raudo.concurrency._deadlines import Run, compiled_clock
 from raudo.concurrency._engine import Engine, Plan
 
-__all__ = ["SLICE_SECONDS", "Batch", "join"]
-
-# Items that never suspend would keep the loop for themselves; this often others get their turn.
-SLICE_SECONDS = 0.01
+__all__ = ["Batch", "join"]
 
 
 async def join(workers: Sequence[asyncio.Task[None]], stop: Callable[[], None]) -> None:
@@ -66,16 +65,12 @@ class Batch:
         on_progress: Callable[[int, int | None], object] | None,
     ) -> None:
         self._engine, self._plan = engine, plan
-        self._source = iter(tasks)
+        self._items = Items(iter(tasks), on_progress, n_tasks)
         self._n_workers = n_workers
         self._return_exceptions = return_exceptions
-        self._on_progress = on_progress
-        self._total = n_tasks
-        self._n_done = 0
         self._workers: list[asyncio.Task[None]] = []
-        self._is_closing = False
         self._error: BaseException | None = None
-        self.results: list[Any] = []
+        self.results = self._items.results
 
     @property
     def n_uncounted(self) -> int:
@@ -111,107 +106,96 @@ class Batch:
         self._fail(reason)
 
     def _fail(self, error: BaseException) -> None:
-        if self._error is None and not self._is_closing:
+        if self._error is None and not self._items.is_closing:
             self._error = error
         self._close()
 
     def _close(self) -> None:
-        if self._is_closing:  # to cancel twice would break into the items' cleaning up
+        if self._items.is_closing:  # to cancel twice would break into the items' cleaning up
             return
-        self._is_closing = True
+        self._items.is_closing = True
+        if self._engine.loop.is_closed():  # it was closed under us, and the collector came round
+            return
         current = asyncio.current_task(self._engine.loop)
         for worker in self._workers:
             if worker is not current:
                 worker.cancel()
 
     async def _work(self) -> None:
-        if self._is_closing:  # an eager task factory runs us while the others are being made
+        if self._items.is_closing:  # an eager task factory runs us while the others are being made
             return
+        engine, plan, items = self._engine, self._plan, self._items
         task = asyncio.current_task()
         assert task is not None
         run = Run(task)
-        sweep = self._engine.watch(run, self._plan.timeout)
+        sweep = engine.watch(run, plan.timeout)
+        drive = Drive(
+            items,
+            run,
+            engine.ledger,
+            task.cancelling,
+            compiled_clock(engine.clock),
+            is_coroutine_function,
+            plan.kind in ("auto", "async") and not plan.isolate and not engine.limits.any,
+        )
         try:
-            await self._take_turns(run)
-        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            while True:
+                await drive
+                if drive.is_done:
+                    return
+                if not await self._decide(drive, run):
+                    return
+        except asyncio.CancelledError:
             raise
-        except BaseException as error:  # of the input itself, or of `on_progress`
-            if isinstance(error, asyncio.CancelledError):
-                raise
+        except Exception as error:  # of the input itself, or of `on_progress`
             self._fail(error)
+        except BaseException:
+            self._close()
+            raise
         finally:
             if sweep is not None:
                 sweep.unwatch(run)
 
-    async def _take_turns(self, run: Run) -> None:
-        """Run item after item. Written for the commonest: `(fn, args, kwargs)`, `fn` a coroutine
-        function and not the first of its kind; each line here costs every item."""
-        engine, plan, ledger, results = self._engine, self._plan, self._engine.ledger, self.results
-        clock, cancelling = engine.clock, run.task.cancelling
-        may_be_direct = (
-            plan.kind in ("auto", "async") and not plan.isolate and not engine.limits.any
-        )
-        known: Any = None
-        is_direct = False
-        now = clock()
-        turn_ends = now + SLICE_SECONDS
-        for item in self._source:
-            index = len(results)
-            results.append(None)
-            if (
-                type(item) is tuple
-                and len(item) == 3
-                and type(item[1]) is tuple
-                and type(item[2]) is dict
-            ):
-                fn, args, kwargs = item
-            else:
+    async def _decide(self, drive: Drive, run: Run) -> bool:
+        """Do what the drive cannot: recover from an error, call elsewhere. False: the end."""
+        engine, ledger, index = self._engine, self._engine.ledger, drive.index
+        goes_on = True
+        error = drive.error
+        try:
+            if error is not None:
+                run.reset()
+                run.attempts, run.kind, run.ran_s = 1, "async", engine.clock() - drive.begun
+                call = drive.fn, drive.args, drive.kwargs
+                goes_on = await self._recover(run, index, call, error, True)
+            elif drive.is_call:
+                call = self._call_of(drive)
+                run.reset()
                 try:
-                    fn, args, kwargs = unpack(item, index)
-                except TypeError:
-                    results.pop()
-                    raise
-            if fn is not known:
-                if not callable(fn):
-                    results.pop()
-                    raise TypeError(f"task {index} must begin with a callable, not {fn!r:.200}")
-                known, is_direct = fn, may_be_direct and is_coroutine_function(fn)
-            try:
-                if is_direct:
-                    run.started = now
-                    value = await fn(*args, **kwargs)
+                    value = await engine.attempt(run, call, self._plan)
+                except BaseException as raised:
+                    goes_on = await self._recover(run, index, call, raised, False)
                 else:
-                    run.reset()
-                    value = await engine.attempt(run, (fn, args, kwargs), plan)
-            except BaseException as error:
-                if is_direct:
-                    run.reset()
-                    run.attempts, run.kind, run.ran_s = 1, "async", clock() - now
-                if not await self._recover(run, index, (fn, args, kwargs), error, is_direct):
-                    return
-                now = clock()
-            else:
-                begun, now = now, clock()
-                results[index] = value
-                ledger.succeeded += 1
-                if is_direct:
-                    ledger.busy_s += now - begun
-                else:
+                    self.results[index] = value
+                    ledger.succeeded += 1
                     ledger.busy_s += run.ran_s
                     ledger.count_kind(run.kind)
-            if cancelling():
-                run.started = NOT_TIMED
+        finally:
+            error = None  # its traceback holds this frame
+        if goes_on:
+            if run.task.cancelling():
                 await engine.shake_off(run)
-            if self._is_closing:
-                return
-            if self._on_progress is not None:
-                self._n_done += 1
-                self._on_progress(self._n_done, self._total)
-            if now >= turn_ends:
-                run.started = NOT_TIMED
-                await asyncio.sleep(0)
-                now = clock()
-                turn_ends = now + SLICE_SECONDS
+            if not self._items.is_closing:
+                self._items.note_done()
+        return goes_on
+
+    def _call_of(self, drive: Drive) -> Call:
+        if drive.args is not None:
+            return drive.fn, drive.args, drive.kwargs
+        try:
+            return unpack(drive.fn, drive.index)
+        except TypeError:
+            self._items.drop_last()
+            raise
 
     async def _recover(
         self, run: Run, index: int, call: Call, error: BaseException, is_direct: bool
@@ -223,7 +207,7 @@ class Batch:
             raise error
         final: BaseException = engine.settled(run, error, plan) if is_direct else error
         try:
-            if plan.rule.retries and not self._is_closing and isinstance(final, Exception):
+            if plan.rule.retries and not self._items.is_closing and isinstance(final, Exception):
                 try:
                     self.results[index] = await engine.execute(run, call, plan, failed=final)
                 except BaseException as raised:
@@ -236,7 +220,7 @@ class Batch:
             ledger.busy_s += run.ran_s
             if isinstance(final, asyncio.CancelledError):
                 ledger.cancelled += 1
-                if self._is_closing:
+                if self._items.is_closing:
                     return False
                 while run.task.cancelling() > run.cancelling:  # it cancelled itself
                     run.task.uncancel()

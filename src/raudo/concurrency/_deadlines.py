@@ -11,10 +11,12 @@ into `TaskTimeout` unless somebody else cancelled it too.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+from raudo._core.drive import Timed
 from raudo.errors import TaskTimeout
 
 __all__ = ["MAX_TIMEOUT", "MIN_TIMEOUT", "DeadlineSweep", "Run", "check_timeout", "clock_of"]
@@ -42,7 +44,12 @@ def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
     return loop.time
 
 
-class Run:
+def compiled_clock(clock: Callable[[], float]) -> Callable[[], float] | None:
+    """Return None for a clock that compiled code reads itself, any other as it is."""
+    return None if clock is time.monotonic and sys.platform == "linux" else clock
+
+
+class Run(Timed):
     """A task that is running, as the sweep and the statistics see it. Reused from task to task."""
 
     __slots__ = (
@@ -52,7 +59,6 @@ class Run:
         "inline_left",
         "kind",
         "ran_s",
-        "started",
         "stopped",
         "task",
         "timed_out",
@@ -62,7 +68,6 @@ class Run:
     def __init__(self, task: asyncio.Task[Any]) -> None:
         self.task = task
         self.cancelling = task.cancelling()
-        self.started = NOT_TIMED
         self.timed_out = False
         self.stopped: BaseException | None = None
         self.was_stopped = False

@@ -5,42 +5,43 @@ Always: submitted = succeeded + failed + cancelled + dropped + running + queued.
 
 from __future__ import annotations
 
+from raudo._core.drive import Counts
+
 __all__ = ["Ledger"]
 
 
-class Ledger:
-    """Counts of one processor on one event loop, touched by that loop's thread only."""
+class Ledger(Counts):
+    """Counts of one processor on one event loop, touched by that loop's thread only.
+
+    The compiled base has `succeeded` and `busy_s`, the seconds of all attempts of finished tasks.
+    """
 
     __slots__ = (
         "abandoned",
-        "busy_s",
         "cancelled",
         "dropped",
         "failed",
         "not_async",
         "retried",
         "submitted",
-        "succeeded",
         "timed_out",
     )
 
     def __init__(self) -> None:
         self.submitted = 0  # tasks taken: pulled from an input, called or queued
-        self.succeeded = 0
         self.failed = 0
         self.cancelled = 0
         self.dropped = 0  # pushed out of a full queue
         self.retried = 0  # attempts after a task's first
         self.timed_out = 0  # attempts that were ended for their timeout
         self.abandoned = 0  # functions left running on a thread, their result unwanted
-        self.busy_s = 0.0  # seconds of all attempts of finished tasks
         # Tasks that succeeded elsewhere than on the loop; the rest is "async". Counting the rare
         # ones keeps the commonest path, a coroutine in a batch, at one increment.
         self.not_async: dict[str, int] = {}
 
     def add(self, other: Ledger) -> None:
         """Add the counts of another ledger to these."""
-        for name in self.__slots__:
+        for name in ("succeeded", "busy_s", *self.__slots__):
             if name != "not_async":
                 setattr(self, name, getattr(self, name) + getattr(other, name))
         for kind, n in list(other.not_async.items()):

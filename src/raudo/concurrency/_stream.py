@@ -19,7 +19,8 @@ from collections.abc import (
 )
 from typing import Any
 
-from raudo.concurrency._batch import SLICE_SECONDS, join
+from raudo._core.drive import SLICE_SECONDS
+from raudo.concurrency._batch import join
 from raudo.concurrency._calls import Call, unpack
 from raudo.concurrency._deadlines import Run
 from raudo.concurrency._engine import Engine, Plan
@@ -110,6 +111,8 @@ class Stream:
         if self._is_closing:  # to cancel twice would break into the items' cleaning up
             return
         self._is_closing = True
+        if self._engine.loop.is_closed():  # it was closed under us, and the collector came round
+            return
         for worker in self._workers:
             worker.cancel()
 
@@ -218,6 +221,11 @@ class Stream:
                 if now >= turn_ends:
                     await asyncio.sleep(0)
                     turn_ends = clock() + SLICE_SECONDS
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            self._close()
+            raise
         finally:
             if sweep is not None:
                 sweep.unwatch(run)
