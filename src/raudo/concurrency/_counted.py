@@ -6,6 +6,8 @@ import threading
 from concurrent.futures import Future
 from typing import Any
 
+from raudo._core.futures import FutureState
+
 __all__ = ["CountedFuture", "Tally"]
 
 
@@ -39,11 +41,10 @@ class Tally:
             }
 
 
-class CountedFuture(Future[Any]):
+class CountedFuture(FutureState, Future[Any]):
     """A future that tells a tally how it ended, before it wakes those who wait."""
 
     def __init__(self, tally: Tally) -> None:
-        super().__init__()
         self._tally = tally
         tally.submitted()
 

@@ -1,45 +1,120 @@
 """A pool of threads that can grow and shrink while it runs.
 
-Differs from `concurrent.futures.ThreadPoolExecutor` in four ways: the submitter's context variables
-come along, the number of threads can change, running and queued tasks are counted, and the threads
-are daemons (`lifetime` finishes at exit what was submitted).
+Differs from `concurrent.futures.ThreadPoolExecutor` in five ways: the submitter's context variables
+come along, a burst of tasks wakes one thread at a time (`_core/jobs.pyx`), the number of threads can
+change, running and queued tasks are counted, and the threads are daemons (`lifetime` finishes at exit
+what was submitted).
 """
 
 from __future__ import annotations
 
+import functools
+import threading
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextvars import Context, copy_context
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
-from raudo.concurrency._workers.crew import Crew
-from raudo.errors import InitializerFailed
+from raudo._core.futures import FutureState
+from raudo._core.jobs import Job, JobQueue, Sleeper
+from raudo.concurrency._workers import lifetime
+from raudo.concurrency._workers.crew import positive_count
+from raudo.errors import Closed, InitializerFailed
 
-__all__ = ["ThreadWorkers"]
+__all__ = ["ThreadFuture", "ThreadWorkers"]
 
 _NO_KWARGS: Mapping[str, Any] = MappingProxyType({})
 
 
-class _Task(NamedTuple):
-    future: Future[Any]
-    context: Context
-    fn: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
+class ThreadFuture(FutureState, Future[Any]):
+    """A standard future that makes its lock when somebody waits for it."""
 
-    def run(self) -> None:
-        future = self.future
-        if not future.set_running_or_notify_cancel():
-            return
+
+class _Crew:
+    """The threads of one pool. They hold this, not the pool: one that nobody closed ends too."""
+
+    can_stop: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        max_workers: int,
+        name: str,
+        initialize: Callable[[], object] | None,
+        idle_timeout: float | None,
+    ) -> None:
+        self.queue = JobQueue(max_workers, self._start, idle_timeout)
+        self.broken: InitializerFailed | RuntimeError | None = None
+        self._name, self._initialize = name, initialize
+        self._n_started = 0
+        self._threads: set[threading.Thread] = set()
+        lifetime.register(self)
+
+    def _start(self, sleeper: Sleeper) -> None:
+        self._n_started += 1
+        thread = threading.Thread(
+            target=self._main, args=(sleeper,), name=f"{self._name}-{self._n_started}", daemon=True
+        )
+        self._threads.add(thread)
         try:
-            value = self.context.run(self.fn, *self.args, **self.kwargs)
-        except BaseException as error:
-            future.set_exception(error)
-            del future, self  # breaks the cycle error -> traceback -> frame -> future -> error
-        else:
-            future.set_result(value)
+            thread.start()
+        except RuntimeError:
+            self._threads.discard(thread)
+            raise
+
+    def _main(self, sleeper: Sleeper) -> None:
+        queue = self.queue
+        try:
+            if self._is_ready(sleeper):
+                while (job := queue.take(sleeper)) is not None:
+                    job.run()
+                    del job  # an idle thread keeps nothing of its last task alive
+        except RuntimeError as error:  # it was the last one, and there can be no other
+            self._fail_all(error)
+        finally:
+            self._threads.discard(threading.current_thread())
+
+    def _is_ready(self, sleeper: Sleeper) -> bool:
+        if self._initialize is None:
+            return True
+        try:
+            self._initialize()
+        except BaseException as cause:
+            error = InitializerFailed(f"a worker thread's initializer raised {cause!r}")
+            error.__cause__ = cause
+            self._fail_all(error)
+            self.queue.gone(sleeper)
+            return False
+        return True
+
+    def _fail_all(self, error: InitializerFailed | RuntimeError) -> None:
+        self.broken = error
+        for job in self.queue.drain():
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(error)
+
+    def cancel_queued(self) -> None:
+        for job in self.queue.drain():
+            job.future.cancel()
+            job.future.set_running_or_notify_cancel()
+
+    def close(self, wait: bool = True, cancel: bool = False) -> None:
+        self.queue.close()
+        if cancel:
+            self.cancel_queued()
+        if wait:
+            me = threading.current_thread()
+            for thread in list(self._threads):
+                if thread is not me:
+                    thread.join()
+        if wait or cancel:
+            lifetime.unregister(self)
+
+    def abandon(self) -> None:
+        """In a fork of the process, where the threads are not."""
+        self._threads = set()
+        self.queue = JobQueue(1, self._start, None)
+        self.queue.close()
 
 
 class ThreadWorkers:
@@ -64,40 +139,28 @@ class ThreadWorkers:
     ) -> None:
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer must be callable, not {type(initializer).__name__}")
-        initargs = tuple(initargs)
-
-        def serve() -> None:
-            if initializer is not None:
-                try:
-                    initializer(*initargs)
-                except BaseException as cause:
-                    error = InitializerFailed(f"a worker thread's initializer raised {cause!r}")
-                    error.__cause__ = cause
-                    crew.fail_all(error)
-                    return
-            while (task := crew.take()) is not None:
-                task.run()
-                del task  # an idle thread keeps nothing of its last task alive
-
-        crew: Crew[_Task] = Crew(max_workers, name, serve, idle_timeout)
+        initialize = None
+        if initializer is not None:
+            initialize = functools.partial(initializer, *initargs)
+        crew = _Crew(positive_count("max_workers", max_workers), name, initialize, idle_timeout)
         self._crew = crew
-        self._end = weakref.finalize(self, self._crew.end)
+        self._end = weakref.finalize(self, crew.queue.close)
         self._end.atexit = False
 
     @property
     def max_workers(self) -> int:
         """Most threads at once."""
-        return self._crew.max_workers
+        return self._crew.queue.max_threads
 
     @property
     def n_workers(self) -> int:
         """Threads alive now, idle ones included."""
-        return len(self._crew.threads)
+        return self._crew.queue.n_threads
 
     @property
     def n_busy(self) -> int:
         """Threads that run a task now."""
-        return self._crew.n_busy
+        return self._crew.queue.n_busy
 
     @property
     def queue_size(self) -> int:
@@ -120,14 +183,18 @@ class ThreadWorkers:
             Closed: After `close`.
             InitializerFailed: A thread's initializer raised.
         """
+        crew = self._crew
+        if crew.broken is not None:
+            raise type(crew.broken)(str(crew.broken)) from crew.broken.__cause__
         if future is None:
-            future = Future()
-        self._crew.add(_Task(future, copy_context(), fn, args, kwargs))
+            future = ThreadFuture()
+        if not crew.queue.put(Job(future, fn, args, kwargs)):
+            raise Closed("cannot submit: the workers are closed")
         return future
 
     def resize(self, max_workers: int) -> None:
         """Change the most threads; surplus ones leave as soon as they are idle."""
-        self._crew.resize(max_workers)
+        self._crew.queue.resize(positive_count("max_workers", max_workers))
 
     def cancel_queued(self) -> None:
         """Cancel the tasks that no thread has begun."""

@@ -1,0 +1,181 @@
+# cython: binding=False
+"""The state of a `concurrent.futures.Future`, with a lock only where somebody waits for it.
+
+The standard future makes a condition variable, with two locks, for each task, and takes it at every step.
+Most futures are looked at once they are done. Here the steps are C code that runs no Python in between,
+which the interpreter lock makes whole; the condition is made by the first who asks for it, and whoever
+ends the task takes it if it is there. Put before `Future` among a class's bases, this does what that does.
+"""
+
+import logging
+import threading
+from concurrent.futures import CancelledError, Future, InvalidStateError
+
+cdef enum State:
+    PENDING
+    RUNNING
+    CANCELLED
+    NOTIFIED  # cancelled, and those who wait were told
+    FINISHED
+
+cdef tuple NAMES = ("PENDING", "RUNNING", "CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED")
+
+
+cdef class FutureState:
+    cdef object condition, value, error
+    cdef list waiters, callbacks
+    cdef int state
+
+    def __init__(self):
+        pass
+
+    # --- what the standard library's functions reach for ---
+
+    @property
+    def _condition(self):
+        if self.condition is None:
+            made = threading.Condition()  # others may run meanwhile
+            if self.condition is None:
+                self.condition = made
+        return self.condition
+
+    @property
+    def _state(self):
+        return NAMES[self.state]
+
+    @_state.setter
+    def _state(self, name):
+        self.state = NAMES.index(name)
+
+    @property
+    def _result(self):
+        return self.value
+
+    @_result.setter
+    def _result(self, value):
+        self.value = value
+
+    @property
+    def _exception(self):
+        return self.error
+
+    @_exception.setter
+    def _exception(self, error):
+        self.error = error
+
+    @property
+    def _waiters(self):
+        if self.waiters is None:
+            self.waiters = []
+        return self.waiters
+
+    @property
+    def _done_callbacks(self):
+        if self.callbacks is None:
+            self.callbacks = []
+        return self.callbacks
+
+    # --- for those who wait ---
+
+    def cancelled(self):
+        return self.state == CANCELLED or self.state == NOTIFIED
+
+    def running(self):
+        return self.state == RUNNING
+
+    def done(self):
+        return self.state >= CANCELLED
+
+    def result(self, timeout=None):
+        if self.state != FINISHED:
+            return Future.result(self, timeout)
+        if self.error is None:
+            return self.value
+        try:
+            raise self.error
+        finally:
+            self = None  # the error's traceback holds this frame
+
+    def exception(self, timeout=None):
+        return self.error if self.state == FINISHED else Future.exception(self, timeout)
+
+    def add_done_callback(self, fn):
+        if self.state < CANCELLED:
+            self._done_callbacks.append(fn)
+        else:
+            self.call(fn)
+
+    def cancel(self):
+        if self.state == RUNNING or self.state == FINISHED:
+            return False
+        if self.state != PENDING:
+            return True
+        if self.condition is None:
+            self.state = CANCELLED
+        else:
+            with self.condition:
+                if self.state == RUNNING or self.state == FINISHED:
+                    return False
+                if self.state != PENDING:
+                    return True
+                self.state = CANCELLED
+                self.condition.notify_all()
+        self.call_all()
+        return True
+
+    # --- for those who work ---
+
+    def set_running_or_notify_cancel(self):
+        if self.state == PENDING:  # no one waits for the beginning: no need of the condition
+            self.state = RUNNING
+            return True
+        if self.state != CANCELLED:
+            logging.getLogger("concurrent.futures").critical(
+                "Future %s in unexpected state: %s", id(self), NAMES[self.state]
+            )
+            raise RuntimeError("Future in unexpected state")
+        if self.condition is None:
+            self.state = NOTIFIED
+        else:
+            with self.condition:
+                self.state = NOTIFIED
+                for waiter in self._waiters:
+                    waiter.add_cancelled(self)
+        return False
+
+    def set_result(self, result):
+        self.finish(result, None)
+
+    def set_exception(self, exception):
+        self.finish(None, exception)
+
+    cdef int finish(self, object value, object error) except -1:
+        if self.condition is None and self.state < CANCELLED:
+            self.value, self.error = value, error
+            self.state = FINISHED
+        else:
+            with self._condition:
+                if self.state >= CANCELLED:
+                    raise InvalidStateError(f"{NAMES[self.state]}: {self!r}")
+                self.value, self.error = value, error
+                self.state = FINISHED
+                for waiter in self._waiters:
+                    (waiter.add_result if error is None else waiter.add_exception)(self)
+                self.condition.notify_all()
+        return self.call_all()
+
+    cdef int call_all(self) except -1:
+        callbacks, self.callbacks = self.callbacks, None
+        if callbacks is not None:
+            for fn in callbacks:
+                self.call(fn)
+        return 0
+
+    cdef int call(self, object fn) except -1:
+        try:
+            fn(self)
+        except Exception:
+            logging.getLogger("concurrent.futures").exception(
+                "exception calling callback for %r", self
+            )
+        return 0

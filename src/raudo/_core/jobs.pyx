@@ -1,0 +1,225 @@
+# cython: binding=False
+"""A queue of calls and the threads that sleep until there are some.
+
+Waking a thread costs a system call, and then a fight for the interpreter lock; `ThreadPoolExecutor` pays
+both for each task. Here at most one thread is on its way at a time. It wakes the next one when it has
+taken a call and sees more, so that calls that wait spread over all threads, while calls that end at once
+are done by the one that is awake, many in one turn.
+
+Thread-safe: each step is C code that runs no Python in between, which the interpreter lock makes whole.
+"""
+
+cimport cython
+from cpython.object cimport PyObject
+
+from collections import deque
+
+cdef extern from "Python.h":
+    ctypedef void *PyThread_type_lock
+    PyThread_type_lock PyThread_allocate_lock() noexcept
+    void PyThread_free_lock(PyThread_type_lock) noexcept
+    void PyThread_release_lock(PyThread_type_lock) noexcept nogil
+    int PyThread_acquire_lock_timed(PyThread_type_lock, long long us, int intr) noexcept nogil
+    object PyContext_CopyCurrent()
+    int PyContext_Enter(object) except -1
+    int PyContext_Exit(object) except -1
+    object PyObject_Call(object fn, object args, PyObject *kwargs)
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Job:
+    """A call, the future of its result, and a copy of the context variables where this was made."""
+
+    cdef readonly object future
+    cdef object context, fn, args, kwargs
+
+    def __cinit__(self, future, fn, tuple args not None, kwargs):
+        self.future, self.fn, self.args = future, fn, args
+        self.kwargs = dict(kwargs) if kwargs else None
+        self.context = PyContext_CopyCurrent()
+
+    def run(self):
+        """Make the call and settle the future, unless that was cancelled."""
+        future, context = self.future, self.context
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            PyContext_Enter(context)
+            try:
+                value = PyObject_Call(
+                    self.fn, self.args, <PyObject *>self.kwargs if self.kwargs is not None else NULL
+                )
+            finally:
+                PyContext_Exit(context)
+        except BaseException as error:
+            self.drop()
+            future.set_exception(error)
+        else:
+            self.drop()
+            future.set_result(value)
+
+    cdef int drop(self) except -1:
+        """Let go of everything before anyone knows that the call is over."""
+        self.future = self.context = self.fn = self.args = self.kwargs = None
+        return 0
+
+
+@cython.final
+cdef class Sleeper:
+    """Where one thread sleeps. Made awake, by the thread or by whoever starts it."""
+
+    cdef PyThread_type_lock lock
+    cdef bint is_on_its_way
+
+    def __cinit__(self):
+        self.is_on_its_way = True
+        self.lock = PyThread_allocate_lock()
+        if self.lock == NULL:
+            raise MemoryError
+        PyThread_acquire_lock_timed(self.lock, -1, 0)
+
+    def __dealloc__(self):
+        if self.lock != NULL:
+            PyThread_release_lock(self.lock)
+            PyThread_free_lock(self.lock)
+
+
+@cython.final
+cdef class JobQueue:
+    """Jobs, in order, and the threads that take them.
+
+    Args:
+        max_threads: Most threads; surplus ones are told to leave.
+        start_thread: Called as `start_thread(sleeper)` to start one more, which calls `take` with that.
+            Raises RuntimeError where there can be none.
+        idle_timeout: Seconds after which a thread without work leaves; None for never.
+    """
+
+    cdef object jobs, start_thread
+    cdef list asleep
+    cdef long long timeout_us
+    cdef readonly Py_ssize_t n_threads
+    cdef Py_ssize_t most
+    cdef bint is_waking
+    cdef readonly bint is_closed
+
+    def __cinit__(self, Py_ssize_t max_threads, start_thread, idle_timeout):
+        self.jobs, self.asleep = deque(), []
+        self.most, self.start_thread = max_threads, start_thread
+        self.timeout_us = -1 if idle_timeout is None else <long long>(idle_timeout * 1e6)
+
+    @property
+    def max_threads(self):
+        return self.most
+
+    @property
+    def n_busy(self):
+        return self.n_threads - len(self.asleep)
+
+    def __len__(self):
+        return len(self.jobs)
+
+    def put(self, Job job not None):
+        """Queue a job, and see to it that a thread comes for it; False if the queue is closed."""
+        if self.is_closed:
+            return False
+        self.jobs.append(job)
+        if not self.is_waking:
+            try:
+                self.wake()
+            except BaseException:
+                if job in self.jobs:
+                    self.jobs.remove(job)
+                raise
+        return True
+
+    def take(self, Sleeper me not None):
+        """Wait for a job; None when the calling thread is to leave."""
+        cdef bint in_time = True
+        while True:
+            if me.is_on_its_way:
+                me.is_on_its_way = self.is_waking = False
+            if self.n_threads > self.most:
+                break
+            if self.jobs:
+                job = self.jobs.popleft()
+                if self.jobs and not self.is_waking:
+                    self.wake()
+                return job
+            if self.is_closed or not in_time:
+                break
+            self.asleep.append(me)
+            in_time = self.sleep(me)
+        self.n_threads -= 1
+        if not self.is_waking:
+            self.wake()
+        return None
+
+    cdef bint sleep(self, Sleeper me) except -1:
+        """Sleep until woken; False if it was for too long."""
+        cdef int is_woken
+        cdef long long timeout_us = self.timeout_us
+        with nogil:
+            is_woken = PyThread_acquire_lock_timed(me.lock, timeout_us, 0)
+        if is_woken:
+            return True
+        if me in self.asleep:
+            self.asleep.remove(me)
+            return False
+        PyThread_acquire_lock_timed(me.lock, -1, 0)  # woken at the last moment
+        return True
+
+    cdef int wake(self) except -1:
+        """Wake a thread, or start one, if there is a job and none is on its way."""
+        if not self.jobs or self.is_waking:
+            return 0
+        self.is_waking = True
+        if self.asleep:
+            sleeper = <Sleeper>self.asleep.pop()
+            sleeper.is_on_its_way = True
+            PyThread_release_lock(sleeper.lock)
+        elif self.n_threads < self.most:
+            self.n_threads += 1
+            try:
+                self.start_thread(Sleeper())
+            except RuntimeError:
+                self.n_threads -= 1
+                self.is_waking = False
+                if self.n_threads == 0:
+                    raise  # no thread at all can be had: the job would wait for ever
+            except BaseException:
+                self.n_threads -= 1
+                self.is_waking = False
+                raise
+        else:
+            self.is_waking = False
+        return 0
+
+    def gone(self, Sleeper me not None):
+        """Count a thread as gone that left without being told to."""
+        self.n_threads -= 1
+        if me.is_on_its_way:
+            me.is_on_its_way = self.is_waking = False
+
+    def resize(self, Py_ssize_t max_threads):
+        """Change the most threads; surplus ones leave as soon as they are idle."""
+        self.most = max_threads
+        self.wake()
+        self.wake_surplus(self.n_threads - max_threads)
+
+    def close(self):
+        """Take no more jobs; the threads leave when those that are queued are done."""
+        self.is_closed = True
+        self.wake_surplus(len(self.asleep))
+
+    cdef int wake_surplus(self, Py_ssize_t n) except -1:
+        while n > 0 and self.asleep:
+            n -= 1
+            PyThread_release_lock((<Sleeper>self.asleep.pop()).lock)
+        return 0
+
+    def drain(self):
+        """Return the jobs that no thread has taken, and forget them."""
+        left, self.jobs = self.jobs, deque()
+        return left
