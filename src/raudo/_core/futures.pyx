@@ -9,7 +9,7 @@ ends the task takes it if it is there. Put before `Future` among a class's bases
 
 import logging
 import threading
-from concurrent.futures import CancelledError, Future, InvalidStateError
+from concurrent.futures import Future, InvalidStateError
 
 cdef enum State:
     PENDING
@@ -179,3 +179,55 @@ cdef class FutureState:
                 "exception calling callback for %r", self
             )
         return 0
+
+
+cdef class Tally:
+    """Counts of tasks: submitted = done + failed + cancelled + pending, at every moment."""
+
+    cdef Py_ssize_t n_submitted, n_done, n_failed, n_cancelled
+
+    def submitted(self, Py_ssize_t n=1):
+        """Count tasks as taken."""
+        self.n_submitted += n
+
+    def ended(self, Py_ssize_t done=0, Py_ssize_t failed=0, Py_ssize_t cancelled=0):
+        """Count tasks as over."""
+        self.n_done += done
+        self.n_failed += failed
+        self.n_cancelled += cancelled
+
+    def read(self):
+        """Return the four counts and `pending`, all of one moment."""
+        cdef Py_ssize_t ended = self.n_done + self.n_failed + self.n_cancelled
+        return {
+            "submitted": self.n_submitted,
+            "done": self.n_done,
+            "failed": self.n_failed,
+            "cancelled": self.n_cancelled,
+            "pending": self.n_submitted - ended,
+        }
+
+
+cdef class CountedState(FutureState):
+    """A future's state that tells a tally how it ended, before it wakes those who wait."""
+
+    cdef Tally tally
+
+    def __init__(self, Tally tally not None):
+        self.tally = tally
+        tally.n_submitted += 1
+
+    def set_result(self, result):
+        self.tally.n_done += 1
+        self.finish(result, None)
+
+    def set_exception(self, exception):
+        self.tally.n_failed += 1
+        self.finish(None, exception)
+
+    def cancel(self):
+        cdef bint was_cancelled = self.state == CANCELLED or self.state == NOTIFIED
+        cdef bint is_cancelled = FutureState.cancel(self)
+        if is_cancelled and not was_cancelled:
+            self.tally.n_cancelled += 1
+        return is_cancelled

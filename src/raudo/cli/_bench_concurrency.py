@@ -30,6 +30,8 @@ class Section:
 
 
 SECTIONS = {
+    "coroutines": Section("many coroutines at once", 25, "_bench_coroutines"),
+    "threads": Section("functions on threads", 15, "_bench_pool_threads"),
     "retry": Section("retries: what the path of success costs", 5, "_bench_retrying"),
 }
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -189,13 +189,12 @@ class Engine:
         except asyncio.CancelledError as error:
             raise self.settled(run, error, plan) from None
 
-    async def attempt(self, run: Run, call: Call, plan: Plan) -> Any:
+    def attempt(self, run: Run, call: Call, plan: Plan) -> Coroutine[Any, Any, Any]:
         """Make one attempt: pass the limits, run the task where it belongs, within its time."""
+        if self.limits.any:
+            return self._limited(run, call, plan)
         fn, args, kwargs = call
-        limits = self.limits
-        if limits.any:
-            return await self._limited(run, call, plan)
-        return await self._placed(run, fn, args, kwargs, plan)
+        return self._placed(run, fn, args, kwargs, plan)
 
     async def _limited(self, run: Run, call: Call, plan: Plan) -> Any:
         fn, args, kwargs = call
@@ -242,12 +241,14 @@ class Engine:
         begun = self.clock()
         try:
             if kind == "process":
-                await self._permit(self._processes)
+                if not self._processes.take_nowait():
+                    await self._processes.take()  # this waiting does not count as running
                 begun = self.clock()
                 value = await self._on_process(fn, args, kwargs, plan.timeout)
             else:
                 if kind == "thread":
-                    await self._permit(self._threads)
+                    if not self._threads.take_nowait():
+                        await self._threads.take()
                     begun = run.started = self.clock()
                     value = await self._on_thread(fn, args, kwargs, is_observed)
                 else:
@@ -319,11 +320,6 @@ class Engine:
 
     # --- off the loop -----------------------------------------------------------------------
 
-    async def _permit(self, permits: Permits) -> None:
-        """Wait for a free worker, so that waiting does not count as running."""
-        if not permits.take_nowait():
-            await permits.take()
-
     async def _on_thread(
         self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, is_observed: bool
     ) -> Any:
@@ -356,6 +352,9 @@ class Engine:
     def _thread_ended(self) -> None:
         """Return a thread's permit, and let the search for the best number of them learn of it."""
         permits = self._threads
+        if not self.pools.scales_threads:
+            permits.give()
+            return
         now = self.clock() if permits.n_waiting else None
         last, self._last_thread_end = self._last_thread_end, now
         if now is not None and last is not None:

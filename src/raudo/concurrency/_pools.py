@@ -93,6 +93,11 @@ class Pools:
         return self._processes
 
     @property
+    def scales_threads(self) -> bool:
+        """Whether the number of threads follows what throughput they bring."""
+        return self._climb is not None
+
+    @property
     def thread_limit(self) -> int:
         """Threads that may be busy now."""
         return self.max_threads if self._climb is None else self._climb.limit

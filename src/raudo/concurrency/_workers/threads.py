@@ -1,9 +1,9 @@
 """A pool of threads that can grow and shrink while it runs.
 
 Differs from `concurrent.futures.ThreadPoolExecutor` in five ways: the submitter's context variables
-come along, a burst of tasks wakes one thread at a time (`_core/jobs.pyx`), the number of threads can
-change, running and queued tasks are counted, and the threads are daemons (`lifetime` finishes at exit
-what was submitted).
+come along, a burst of tasks wakes one thread at a time (`_core/jobs.pyx`), the number of threads
+can change, running and queued tasks are counted, and the threads are daemons (`lifetime` finishes
+at exit what was submitted).
 """
 
 from __future__ import annotations
