@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import functools
 import os
+import statistics
 import threading
 from typing import Any
 
@@ -557,20 +558,25 @@ async def test_task_that_would_wait_for_itself_is_refused(way: str) -> None:
     await processor.stop()
 
 
+@pytest.mark.parametrize("kind", ["thread", "process"])
 @pytest.mark.parametrize("knee", [2, 6, 12])
-def test_number_of_threads_follows_the_throughput_they_bring(knee: int) -> None:
-    """A resource that serves `knee` at a time: more threads than that only queue up for it."""
-    pools = Pools(24, use_threads=True, use_processes=False, min_threads=1)
+def test_number_of_workers_follows_the_throughput_they_bring(
+    knee: int, kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resource that serves `knee` at a time: more workers than that only queue up for it."""
+    monkeypatch.setattr("raudo.concurrency._pools.usable_cpus", lambda: 24)
+    pools = Pools(24, use_threads=True, use_processes=True, min_workers=1, auto_scale=True)
+    other: Any = "process" if kind == "thread" else "thread"
     limits = []
-    for _ in range(20_000):
-        limits.append(pools.thread_limit)
-        pools.record_thread_task(0.001 / min(pools.thread_limit, knee))
-    assert limits[0] == 24  # a few long tasks never wait for the search
-    settled = sum(limits[-5000:]) / 5000
-    assert 0.6 * knee <= settled <= 1.6 * knee + 1
-    before = pools.thread_limit
+    for _ in range(10_000):
+        limits.append(pools.limit(kind))
+        pools.record(kind, 0.001 / min(pools.limit(kind), knee))
+    settled = limits[len(limits) // 2 :]
+    assert knee * 0.8 <= statistics.mean(settled) <= knee * 1.5
+    before = pools.limit(kind)
     for _ in range(1000):
-        assert pools.record_thread_task(None) == before  # idle threads tell nothing
+        assert pools.record(kind, None) == before  # idle workers tell nothing
+    assert pools.limit(other) == 24  # each kind for itself
 
 
 async def test_number_of_threads_stays_within_its_bounds() -> None:

@@ -39,6 +39,58 @@ def run(
     return limits, throughputs
 
 
+def goodput(backends: dict[str, Callable[[int], float]], noise: float, start: int) -> list[float]:
+    """Return for each backend the share of its best throughput, once there was time to search."""
+    shares = []
+    for backend in backends.values():
+        _, throughputs = run(backend, HillClimb(1, 32, start=start), noise, 300)
+        shares.append(statistics.mean(throughputs[60:]) / max(map(backend, range(1, 33))))
+    return shares
+
+
+def unseen(seed: int) -> dict[str, Callable[[int], float]]:
+    """Draw ten backends of the shapes that services have; nothing was tuned on them."""
+    chance = random.Random(seed)
+
+    def hard(knee: int) -> Callable[[int], float]:
+        return lambda n: min(n, knee)
+
+    def serial(share: float) -> Callable[[int], float]:
+        return lambda n: n / (1 + share * (n - 1))
+
+    def law(a: float, b: float) -> Callable[[int], float]:
+        return lambda n: n / (1 + a * (n - 1) + b * n * (n - 1))
+
+    def thrash(knee: int, share: float) -> Callable[[int], float]:
+        return lambda n: n if n <= knee else knee * max(0.05, 1 - share * (n - knee))
+
+    def soft(width: float) -> Callable[[int], float]:
+        return lambda n: 1 - math.exp(-n / width)
+
+    made = [hard(chance.randint(1, 32)) for _ in range(3)]
+    made += [serial(chance.uniform(0.02, 0.3)) for _ in range(2)]
+    made += [law(chance.uniform(0, 0.06), chance.uniform(0.0003, 0.01)) for _ in range(2)]
+    made += [thrash(chance.randint(3, 28), chance.uniform(0.02, 0.2)) for _ in range(2)]
+    made += [soft(chance.uniform(1, 8))]
+    return {str(i): backend for i, backend in enumerate(made)}
+
+
+@pytest.mark.parametrize("start", [1, 32])
+@pytest.mark.parametrize("noise", [0.0, 0.03])
+def test_reaches_the_best_goodput_of_ten_backends(noise: float, start: int) -> None:
+    shares = goodput(BACKENDS, noise, start)
+    assert statistics.mean(shares) >= 0.98
+    assert min(shares) >= 0.95
+
+
+@pytest.mark.parametrize("start", [1, 32])
+def test_reaches_it_on_backends_it_was_not_tuned_on(start: int) -> None:
+    shares = [share for seed in range(20) for share in goodput(unseen(seed), 0.03, start)]
+    assert statistics.mean(shares) >= 0.98
+    assert statistics.quantiles(shares, n=20)[0] >= 0.95
+    assert min(shares) >= 0.85
+
+
 @pytest.mark.parametrize("start", [1, 32])
 @pytest.mark.parametrize("name", BACKENDS)
 def test_settles_near_the_best_throughput(name: str, start: int) -> None:

@@ -20,7 +20,7 @@ from raudo.concurrency._calls import Call, Kind, is_coroutine_function
 from raudo.concurrency._deadlines import NOT_TIMED, DeadlineSweep, Run, clock_of
 from raudo.concurrency._ledger import Ledger
 from raudo.concurrency._permits import Permits
-from raudo.concurrency._pools import Pools, timed
+from raudo.concurrency._pools import Pooled, Pools, timed
 from raudo.concurrency._wakeups import Wakeups
 from raudo.concurrency._workers.threads import ThreadWorkers
 from raudo.concurrency.limits import Circuits, RateLimit, RetryBudget
@@ -87,9 +87,9 @@ class Engine:
         self.in_flight: set[Stoppable] = set()
         self.n_abandoned = 0  # threads that run on now, their result unwanted
         self._wakeups = Wakeups(loop)
-        self._threads = Permits(pools.thread_limit)
-        self._last_thread_end: float | None = None  # while tasks wait for threads
-        self._processes = Permits(pools.max_processes)
+        self._threads = Permits(pools.limit("thread"))
+        self._processes = Permits(pools.limit("process"))
+        self._last_end: dict[Pooled, float | None] = {}  # while tasks wait for such workers
         self._sweeps: dict[float, DeadlineSweep] = {}
         self._sweeps_limit = 64  # then those that are idle are dropped
         self._idle: asyncio.Future[None] | None = None
@@ -342,25 +342,23 @@ class Engine:
                 self._abandon(future)
             raise
         n_running = permits.n_taken
-        self._thread_ended()
+        self._worker_ended("thread", permits)
         if not is_observed:
             return future.result()
         value, wall_s, cpu_s = future.result()
         self.pools.router.observe(fn, "thread", wall_s, cpu_s, result=value, n_running=n_running)
         return value
 
-    def _thread_ended(self) -> None:
-        """Return a thread's permit, and let the search for the best number of them learn of it."""
-        permits = self._threads
-        if not self.pools.scales_threads:
+    def _worker_ended(self, kind: Pooled, permits: Permits) -> None:
+        """Return a worker's permit, and let the search for the best number of them learn of it."""
+        if not self.pools.scales(kind):
             permits.give()
             return
         now = self.clock() if permits.n_waiting else None
-        last, self._last_thread_end = self._last_thread_end, now
-        if now is not None and last is not None:
-            limit = self.pools.record_thread_task(now - last)
-        else:
-            limit = self.pools.record_thread_task(None)
+        last, self._last_end[kind] = self._last_end.get(kind), now
+        limit = self.pools.record(
+            kind, now - last if now is not None and last is not None else None
+        )
         permits.give()
         if limit != permits.size:
             permits.resize(limit)
@@ -401,6 +399,8 @@ class Engine:
                 if not future.cancel():
                     processes.cancel_running(future)
                 raise
-        finally:
+        except BaseException:
             permits.give()
+            raise
+        self._worker_ended("process", permits)
         return future.result()

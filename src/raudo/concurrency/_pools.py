@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from raudo.concurrency._calls import Kind
 from raudo.concurrency._workers.cpus import usable_cpus
@@ -19,7 +19,11 @@ from raudo.concurrency._workers.threads import ThreadWorkers
 from raudo.concurrency.routing import Router
 from raudo.concurrency.scaling import HillClimb
 
-__all__ = ["Pools", "timed"]
+__all__ = ["IDLE_SECONDS", "Pooled", "Pools", "timed"]
+
+Pooled = Literal["thread", "process"]
+
+IDLE_SECONDS = 10.0  # with auto-scaling, workers without work leave after this long
 
 
 def timed(
@@ -35,19 +39,31 @@ class Pools:
     """Lazily started thread and process workers. Thread-safe."""
 
     def __init__(
-        self, max_workers: int, use_threads: bool, use_processes: bool, *, min_threads: int
+        self,
+        max_workers: int,
+        use_threads: bool,
+        use_processes: bool,
+        *,
+        min_workers: int,
+        auto_scale: bool,
     ) -> None:
         self.max_threads = max_workers
         self.max_processes = min(max_workers, usable_cpus())
         self.use_threads, self.use_processes = use_threads, use_processes
         self.router = Router()
-        # Begins with all threads, so that a few long tasks never wait for the search; what more
-        # threads than useful cost shows with many tasks only, and then the search goes down.
-        self._climb = (
-            HillClimb(min_threads, max_workers, start=max_workers)
-            if min_threads < max_workers
-            else None
-        )
+        self._idle_timeout = IDLE_SECONDS if auto_scale else None
+        # Begins with all workers, so that a few long tasks never wait for the search; what more
+        # than useful cost shows with many tasks only, and then the search goes down.
+        self._climbs: dict[Pooled, HillClimb] = {}
+        if auto_scale:
+            bounds: tuple[tuple[Pooled, int], ...] = (
+                ("thread", self.max_threads),
+                ("process", self.max_processes),
+            )
+            for kind, most in bounds:
+                least = min(min_workers, most)
+                if least < most:
+                    self._climbs[kind] = HillClimb(least, most, start=most)
         self._lock = threading.Lock()
         self._threads: ThreadWorkers | None = None
         self._processes: ProcessWorkers | None = None
@@ -80,7 +96,9 @@ class Pools:
         if self._threads is None:
             with self._lock:
                 if self._threads is None:
-                    self._threads = ThreadWorkers(self.thread_limit, name="raudo-async")
+                    self._threads = ThreadWorkers(
+                        self.limit("thread"), name="raudo-async", idle_timeout=self._idle_timeout
+                    )
         return self._threads
 
     @property
@@ -89,36 +107,36 @@ class Pools:
         if self._processes is None:
             with self._lock:
                 if self._processes is None:
-                    self._processes = ProcessWorkers(self.max_processes)
+                    self._processes = ProcessWorkers(
+                        self.limit("process"), idle_timeout=self._idle_timeout
+                    )
         return self._processes
 
-    @property
-    def scales_threads(self) -> bool:
-        """Whether the number of threads follows what throughput they bring."""
-        return self._climb is not None
+    def limit(self, kind: Pooled) -> int:
+        """Return how many workers of a kind may be busy now."""
+        climb = self._climbs.get(kind)
+        if climb is not None:
+            return climb.limit
+        return self.max_threads if kind == "thread" else self.max_processes
 
-    @property
-    def thread_limit(self) -> int:
-        """Threads that may be busy now."""
-        return self.max_threads if self._climb is None else self._climb.limit
+    def scales(self, kind: Pooled) -> bool:
+        """Say whether the number of these workers follows what throughput they bring."""
+        return kind in self._climbs
 
-    def record_thread_task(self, elapsed_s: float | None) -> int:
-        """Note that a thread finished a task, this long after the one before while others waited.
+    def record(self, kind: Pooled, elapsed_s: float | None) -> int:
+        """Note that a worker finished a task, this long after the one before while others waited.
 
         None says that none waited, so that the throughput says nothing. Returns the new limit.
         """
-        climb = self._climb
-        if climb is None:
-            return self.max_threads
+        climb = self._climbs[kind]
         if elapsed_s is None:
             climb.reset_window()
             return climb.limit
         before = climb.limit
         limit = climb.record(1, elapsed_s)
-        if limit != before:
-            threads = self._threads
-            if threads is not None:
-                threads.resize(limit)
+        workers = self._threads if kind == "thread" else self._processes
+        if limit != before and workers is not None:
+            workers.resize(limit)
         return limit
 
     def counts(self) -> dict[str, int]:
@@ -127,7 +145,8 @@ class Pools:
         return {
             "threads": threads.n_workers if threads is not None else 0,
             "processes": processes.n_workers if processes is not None else 0,
-            "thread_limit": self.thread_limit if self.use_threads else 0,
+            "thread_limit": self.limit("thread") if self.use_threads else 0,
+            "process_limit": self.limit("process") if self.use_processes else 0,
             "max_threads": self.max_threads if self.use_threads else 0,
             "max_processes": self.max_processes if self.use_processes else 0,
         }

@@ -73,7 +73,7 @@ class AsyncProcessor:
             this many and at most one per CPU.
         use_threads: Whether plain functions may run on threads.
         use_processes: Whether plain functions may run in other processes.
-        min_workers: Fewest threads that auto-scaling goes down to.
+        min_workers: Fewest threads, and processes, that auto-scaling goes down to under load.
         queue_size: Most tasks of `submit` that wait.
         on_full: What `submit` does when as many wait: `"wait"`, `"raise"` (`QueueFull`) or
             `"drop_oldest"` (whose future gets `QueueFull`).
@@ -83,7 +83,8 @@ class AsyncProcessor:
         retries: Attempts after the first.
         retry_on: Exception classes that are tried again. Cancellation never is.
         backoff: Seconds before the second attempt (then doubling), or a `Backoff`.
-        auto_scale: Whether the number of threads follows what throughput they bring.
+        auto_scale: Whether the numbers of threads and of processes, each for itself, follow what
+            throughput they bring, and workers leave that had nothing to do for ten seconds.
         isolate: Whether each item of a batch or stream gets a Task and a context of its own.
         rate: Attempts a second, or a `RateLimit`, over all functions.
         breaker: When to stop calling a function that keeps failing; one circuit per function.
@@ -144,7 +145,8 @@ class AsyncProcessor:
             max_workers,
             bool(use_threads),
             bool(use_processes),
-            min_threads=min_workers if auto_scale else max_workers,
+            min_workers=min_workers,
+            auto_scale=bool(auto_scale),
         )
         self._name = name
         self._past = Ledger()  # of loops that are closed
