@@ -32,6 +32,7 @@ class Section:
 SECTIONS = {
     "coroutines": Section("many coroutines at once", 25, "_bench_coroutines"),
     "threads": Section("functions on threads", 15, "_bench_pool_threads"),
+    "http": Section("a service on the loopback, with and without a knee", 30, "_bench_http"),
     "retry": Section("retries: what the path of success costs", 5, "_bench_retrying"),
 }
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from raudo.concurrency._calls import Call, Kind, is_coroutine_function
@@ -25,6 +25,7 @@ from raudo.concurrency._wakeups import Wakeups
 from raudo.concurrency._workers.threads import ThreadWorkers
 from raudo.concurrency.limits import Circuits, RateLimit, RetryBudget
 from raudo.concurrency.retrying import RetryRule
+from raudo.concurrency.timeouts import SmartTimeouts
 from raudo.errors import TaskTimeout
 
 __all__ = ["Engine", "Limits", "Plan", "Stoppable"]
@@ -54,9 +55,10 @@ class Limits:
         rate: RateLimit | None = None,
         circuits: Circuits | None = None,
         budget: RetryBudget | None = None,
+        timeouts: SmartTimeouts | None = None,
     ) -> None:
-        self.rate, self.circuits, self.budget = rate, circuits, budget
-        self.any = not (rate is None and circuits is None and budget is None)
+        self.rate, self.circuits, self.budget, self.timeouts = rate, circuits, budget, timeouts
+        self.any = any(each is not None for each in (rate, circuits, budget, timeouts))
 
 
 class Stoppable(Protocol):
@@ -197,7 +199,7 @@ class Engine:
         return self._placed(run, fn, args, kwargs, plan)
 
     async def _limited(self, run: Run, call: Call, plan: Plan) -> Any:
-        fn, args, kwargs = call
+        fn = call[0]
         limits = self.limits
         if limits.budget is not None and run.attempts == 0:
             limits.budget.deposit()
@@ -211,17 +213,40 @@ class Engine:
                     raise
         circuits = limits.circuits
         if circuits is None:
-            return await self._placed(run, fn, args, kwargs, plan)
+            return await self._smartly_timed(run, call, plan)
         passed = circuits.enter(fn, self.clock())
         failure: BaseException | None = None
         try:
-            return await self._placed(run, fn, args, kwargs, plan)
+            return await self._smartly_timed(run, call, plan)
         except BaseException as error:
             failure = error
             raise
         finally:
             circuits.leave(passed, failure, self.clock())
             failure = None
+
+    async def _smartly_timed(self, run: Run, call: Call, plan: Plan) -> Any:
+        """Run the task under its function's own timeout, if there are such, and learn from it."""
+        fn, args, kwargs = call
+        timeouts = self.limits.timeouts
+        if timeouts is None:
+            return await self._placed(run, fn, args, kwargs, plan)
+        limit = timeouts.limit(fn, plan.timeout)
+        sweep = None
+        if limit != plan.timeout:  # the sweep of the plan's own watches it already
+            plan = replace(plan, timeout=limit)
+            sweep = self.watch(run, limit)
+        before_s = run.ran_s
+        try:
+            value = await self._placed(run, fn, args, kwargs, plan)
+        except TaskTimeout:
+            timeouts.record(fn, run.ran_s - before_s, was_ended=True)
+            raise
+        finally:
+            if sweep is not None:
+                sweep.unwatch(run)
+        timeouts.record(fn, run.ran_s - before_s, was_ended=False)
+        return value
 
     async def _placed(
         self, run: Run, fn: Callable[..., Any], args: Args, kwargs: Kwargs, plan: Plan

@@ -26,6 +26,7 @@ from raudo.concurrency._stream import Stream
 from raudo.concurrency._workers.crew import positive_count
 from raudo.concurrency.limits import CircuitBreaker, Circuits, RateLimit, RetryBudget
 from raudo.concurrency.retrying import Backoff, RetryOn, RetryRule
+from raudo.concurrency.timeouts import SmartTimeout, SmartTimeouts
 from raudo.errors import Closed
 from raudo.types import Outcome, Sample
 
@@ -89,6 +90,8 @@ class AsyncProcessor:
         rate: Attempts a second, or a `RateLimit`, over all functions.
         breaker: When to stop calling a function that keeps failing; one circuit per function.
         retry_budget: Bound on retries as a share of first attempts.
+        smart_timeout: Whether each function gets a timeout of its own, a few times the running 99th
+            percentile of what it takes; `timeout` stays the most. A `SmartTimeout` says how.
         name: Label of its samples.
 
     Nothing needs to be started. One event loop's tasks stay on that loop; different loops may use
@@ -113,6 +116,7 @@ class AsyncProcessor:
         rate: float | RateLimit | None = None,
         breaker: CircuitBreaker | None = None,
         retry_budget: RetryBudget | None = None,
+        smart_timeout: bool | SmartTimeout = False,
         name: str = "processor",
     ) -> None:
         self._max_workers = positive_count("max_workers", max_workers)
@@ -128,6 +132,13 @@ class AsyncProcessor:
             raise TypeError(
                 f"retry_budget must be a RetryBudget, not {type(retry_budget).__name__}"
             )
+        if smart_timeout is True:
+            smart_timeout = SmartTimeout()
+        elif smart_timeout and not isinstance(smart_timeout, SmartTimeout):
+            raise TypeError(
+                "smart_timeout must be a bool or a SmartTimeout, "
+                f"not {type(smart_timeout).__name__}"
+            )
         self._on_full: OnFull = on_full
         self._timeout = check_timeout("timeout", timeout)
         self._rule = RetryRule.of(retries, retry_on, backoff)
@@ -140,6 +151,7 @@ class AsyncProcessor:
             rate,
             Circuits(breaker) if breaker is not None else None,
             retry_budget,
+            SmartTimeouts(smart_timeout) if smart_timeout else None,
         )
         self._pools = Pools(
             max_workers,
@@ -508,9 +520,13 @@ class AsyncProcessor:
         `processed_tasks` are those that ran to an end; `failed_tasks` of them failed. Always:
         `submitted_tasks = processed_tasks + cancelled + dropped + running + queue_size`.
         `avg_processing_time` is seconds a processed task ran, all attempts, without waiting.
-        `routes` says for each plain function where `kind="auto"` runs it, and why.
+        `routes` says for each plain function where `kind="auto"` runs it, and why;
+        `smart_timeouts` the seconds that each function has got.
         """
-        return as_dict(self._figures(), self._pools)
+        stats = as_dict(self._figures(), self._pools)
+        timeouts = self._limits.timeouts
+        stats["smart_timeouts"] = timeouts.explain() if timeouts is not None else {}
+        return stats
 
     def samples(self) -> list[Sample]:
         """Return the same figures for a `Monitor`. Thread-safe."""

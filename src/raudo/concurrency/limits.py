@@ -17,7 +17,24 @@ from typing import Any, NamedTuple
 from raudo.concurrency._checks import check_positive
 from raudo.errors import CircuitOpen
 
-__all__ = ["CircuitBreaker", "Circuits", "RateLimit", "RetryBudget"]
+__all__ = ["CircuitBreaker", "Circuits", "RateLimit", "RetryBudget", "function_behind"]
+
+
+def function_behind(fn: Callable[..., Any]) -> Any:
+    """Return what calls of `fn` are counted under: a key that can be referred to weakly.
+
+    A method's is its function, a partial's what it wraps; the class of a callable object that is
+    neither hashable nor weakly referable stands for it.
+    """
+    key: Any = fn
+    while isinstance(key, functools.partial | types.MethodType):
+        key = key.func if isinstance(key, functools.partial) else key.__func__
+    try:
+        hash(key)
+        weakref.ref(key)
+    except TypeError:
+        return type(key)
+    return key
 
 
 class RateLimit:
@@ -95,16 +112,11 @@ class Circuits:
 
     def of(self, fn: Callable[..., Any]) -> _Circuit:
         """Return the circuit that calls of `fn` go through."""
-        key: Any = fn
-        while isinstance(key, functools.partial | types.MethodType):
-            key = key.func if isinstance(key, functools.partial) else key.__func__
-        try:
-            with self._lock:
-                circuit = self._circuits.get(key)
-                if circuit is None:
-                    circuit = self._circuits[key] = _Circuit()
-        except TypeError:  # neither hashable nor weakly referable: its class stands for it
-            return self.of(type(key))
+        key = function_behind(fn)
+        with self._lock:
+            circuit = self._circuits.get(key)
+            if circuit is None:
+                circuit = self._circuits[key] = _Circuit()
         return circuit
 
     def enter(self, fn: Callable[..., Any], now: float) -> Pass:
