@@ -31,6 +31,7 @@ class JobQueue:
         max_threads: int,
         start_thread: Callable[[Sleeper], object],
         idle_timeout: float | None,
+        on_window: Callable[[int, float], int] | None,
     ) -> Self: ...
     @property
     def max_threads(self) -> int: ...

@@ -26,6 +26,12 @@ cdef extern from "Python.h":
     object PyObject_Call(object fn, object args, PyObject *kwargs)
 
 
+cdef extern from "entry/drive.h":
+    double raudo_monotonic() noexcept
+
+cdef double WINDOW_SECONDS = 0.01  # shorter ones would measure how threads are switched
+
+
 @cython.final
 @cython.freelist(64)
 cdef class Job:
@@ -94,9 +100,14 @@ cdef class JobQueue:
         start_thread: Called as `start_thread(sleeper)` to start one more, which calls `take` with that.
             Raises RuntimeError where there can be none.
         idle_timeout: Seconds after which a thread without work leaves; None for never.
+        on_window: Called as `on_window(n_jobs, seconds)` when four jobs a thread have ended in at least
+            ten milliseconds, and more were waiting all the while; returns the most threads from then on.
+            None: nobody asks.
     """
 
-    cdef object jobs, start_thread
+    cdef object jobs, start_thread, on_window
+    cdef Py_ssize_t n_ended
+    cdef double window_began
     cdef list asleep
     cdef long long timeout_us
     cdef readonly Py_ssize_t n_threads
@@ -104,8 +115,9 @@ cdef class JobQueue:
     cdef bint is_waking
     cdef readonly bint is_closed
 
-    def __cinit__(self, Py_ssize_t max_threads, start_thread, idle_timeout):
+    def __cinit__(self, Py_ssize_t max_threads, start_thread, idle_timeout, on_window):
         self.jobs, self.asleep = deque(), []
+        self.on_window, self.n_ended = on_window, -1
         self.most, self.start_thread = max_threads, start_thread
         self.timeout_us = -1 if idle_timeout is None else <long long>(idle_timeout * 1e6)
 
@@ -137,6 +149,8 @@ cdef class JobQueue:
     def take(self, Sleeper me not None):
         """Wait for a job; None when the calling thread is to leave."""
         cdef bint in_time = True
+        if self.on_window is not None:
+            self.measure()
         while True:
             if me.is_on_its_way:
                 me.is_on_its_way = self.is_waking = False
@@ -155,6 +169,26 @@ cdef class JobQueue:
         if not self.is_waking:
             self.wake()
         return None
+
+    cdef int measure(self) except -1:
+        """Count a job that ended while others waited; with enough of them, ask how many threads."""
+        cdef double now
+        if not self.jobs:
+            self.n_ended = -1
+            return 0
+        self.n_ended += 1
+        if self.n_ended == 0:
+            self.window_began = raudo_monotonic()
+        elif self.n_ended % (4 * self.most) == 0:
+            now = raudo_monotonic()
+            if now - self.window_began < WINDOW_SECONDS:
+                return 0
+            n_ended, seconds = self.n_ended, now - self.window_began
+            self.n_ended, self.window_began = 0, now
+            most = self.on_window(n_ended, seconds)
+            if most != self.most:
+                self.resize(most)
+        return 0
 
     cdef bint sleep(self, Sleeper me) except -1:
         """Sleep until woken; False if it was for too long."""

@@ -102,30 +102,46 @@ class ParallelExecutor(Executor):
         if self._is_shut_down:
             raise Closed("cannot submit: the executor was shut down")
         refuse_coroutine_function(fn)
-        router = self._backend.router
-        kind: Kind
         if self._kind == "auto":
-            arguments = (*args, *kwargs.values()) if kwargs else args
-            kind = router.choose(fn, arguments)
+            return self._submit_routed(fn, args, kwargs)
+        future = CountedFuture(self._tally)
+        if self._kind == "inline":
+            _run_here(future, fn, args, kwargs)
         else:
-            kind = self._kind
+            self._hand_over(self._kind, fn, args, kwargs, future, None)
+        return future
+
+    def _submit_routed(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[Any]:
+        router = self._backend.router
+        kind = router.choose(fn, (*args, *kwargs.values()) if kwargs else args)
         future = CountedFuture(self._tally)
         if kind == "inline":
             _run_here(future, fn, args, kwargs)
             return future
-        observe = None
-        if self._kind == "auto":
 
-            def observe(value: Any, wall_s: float, cpu_s: float) -> None:
-                n_running = self._backend.stats()["threads"]["busy"] if kind == "thread" else 1
-                router.observe(fn, kind, wall_s, cpu_s, result=value, n_running=n_running)
+        def observe(value: Any, wall_s: float, cpu_s: float) -> None:
+            n_running = self._backend.stats()["threads"]["busy"] if kind == "thread" else 1
+            router.observe(fn, kind, wall_s, cpu_s, result=value, n_running=n_running)
 
+        self._hand_over(kind, fn, args, kwargs, future, observe)
+        return future
+
+    def _hand_over(
+        self,
+        kind: Kind,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        future: CountedFuture,
+        observe: Callable[[Any, float, float], object] | None,
+    ) -> None:
         try:
             self._backend.submit(kind, fn, args, kwargs, future=future, observe=observe)
         except BaseException:
             future.cancel()
             raise
-        return future
 
     def map(
         self,

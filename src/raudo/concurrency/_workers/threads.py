@@ -42,8 +42,9 @@ class _Crew:
         name: str,
         initialize: Callable[[], object] | None,
         idle_timeout: float | None,
+        on_window: Callable[[int, float], int] | None,
     ) -> None:
-        self.queue = JobQueue(max_workers, self._start, idle_timeout)
+        self.queue = JobQueue(max_workers, self._start, idle_timeout, on_window)
         self.broken: InitializerFailed | RuntimeError | None = None
         self._name, self._initialize = name, initialize
         self._n_started = 0
@@ -113,7 +114,7 @@ class _Crew:
     def abandon(self) -> None:
         """In a fork of the process, where the threads are not."""
         self._threads = set()
-        self.queue = JobQueue(1, self._start, None)
+        self.queue = JobQueue(1, self._start, None, None)
         self.queue.close()
 
 
@@ -126,6 +127,9 @@ class ThreadWorkers:
         initializer: Called as `initializer(*initargs)` in each new thread. When it raises, queued
             and later tasks fail with `InitializerFailed`.
         idle_timeout: Seconds after which a thread without work leaves; None for never.
+        on_window: Called as `on_window(n_tasks, seconds)` when four tasks a thread have ended, in
+            at least ten milliseconds, and more were waiting all the while; returns the most threads
+            from then on.
     """
 
     def __init__(
@@ -136,13 +140,15 @@ class ThreadWorkers:
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         idle_timeout: float | None = None,
+        on_window: Callable[[int, float], int] | None = None,
     ) -> None:
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer must be callable, not {type(initializer).__name__}")
         initialize = None
         if initializer is not None:
             initialize = functools.partial(initializer, *initargs)
-        crew = _Crew(positive_count("max_workers", max_workers), name, initialize, idle_timeout)
+        most = positive_count("max_workers", max_workers)
+        crew = _Crew(most, name, initialize, idle_timeout, on_window)
         self._crew = crew
         self._end = weakref.finalize(self, crew.queue.close)
         self._end.atexit = False

@@ -60,19 +60,18 @@ class LocalBackend:
         future: Future[Any] | None = None,
         observe: Callable[[Any, float, float], object] | None = None,
     ) -> Future[Any]:
-        pool = self._pool(kind)
+        pool = self._pools.get(kind) or self._pool(kind)
+        if kind == "thread" and observe is None:
+            return pool.submit(fn, args, kwargs, future=future)
         if isinstance(pool, ProcessWorkers):
             submitted = pool.submit(
                 fn, args, kwargs, timeout=timeout, future=future, observe=observe
             )
-        elif observe is not None:
-            submitted = pool.submit(_observed, (observe, fn, args, kwargs), future=future)
-        else:
-            submitted = pool.submit(fn, args, kwargs, future=future)
-        if self._settings.auto_scale:
-            scale = self._scales[kind]
-            submitted.add_done_callback(lambda _: scale.task_ended(pool))
-        return submitted
+            if self._settings.auto_scale:
+                scale = self._scales[kind]
+                submitted.add_done_callback(lambda _: scale.task_ended(pool))
+            return submitted
+        return pool.submit(_observed, (observe, fn, args, kwargs), future=future)
 
     def _pool(self, kind: Kind) -> ThreadWorkers | ProcessWorkers:
         pool = self._pools.get(kind)
@@ -90,6 +89,7 @@ class LocalBackend:
                         initializer=settings.initializer,
                         initargs=settings.initargs,
                         idle_timeout=idle_timeout,
+                        on_window=self._scales["thread"].record if settings.auto_scale else None,
                     )
                 else:
                     self._pools[kind] = ProcessWorkers(
@@ -169,7 +169,11 @@ class _AutoScale:
     def limit(self) -> int:
         return self._climb.limit
 
-    def task_ended(self, pool: ThreadWorkers | ProcessWorkers) -> None:
+    def record(self, n_tasks: int, seconds: float) -> int:
+        """Note a window in which tasks always waited; return the new limit."""
+        return self._climb.record(n_tasks, seconds)
+
+    def task_ended(self, pool: ProcessWorkers) -> None:
         now = self._now()
         with self._lock:
             if pool.queue_size == 0:  # workers are or become idle: it says nothing of the limit
