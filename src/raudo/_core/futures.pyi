@@ -1,5 +1,8 @@
+from asyncio import AbstractEventLoop
+from asyncio import Future as LoopFuture
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, Self, final
 
 from typing_extensions import disjoint_base
 
@@ -28,3 +31,15 @@ class Tally:
 @disjoint_base
 class CountedState(FutureState):
     def __init__(self, tally: Tally) -> None: ...
+
+@final
+@disjoint_base
+class Arrival:
+    def __call__(self, future: Future[Any], /) -> None: ...
+
+@final
+@disjoint_base
+class Wakeups:
+    def __new__(cls, loop: AbstractEventLoop) -> Self: ...
+    def when_done(self, future: Future[Any]) -> LoopFuture[None]: ...
+    def deliver(self) -> None: ...

@@ -7,8 +7,11 @@ which the interpreter lock makes whole; the condition is made by the first who a
 ends the task takes it if it is there. Put before `Future` among a class's bases, this does what that does.
 """
 
+cimport cython
+
 import logging
 import threading
+from collections import deque
 from concurrent.futures import Future, InvalidStateError
 
 cdef enum State:
@@ -173,7 +176,10 @@ cdef class FutureState:
 
     cdef int call(self, object fn) except -1:
         try:
-            fn(self)
+            if type(fn) is Arrival:
+                (<Arrival>fn).wakeups.arrive((<Arrival>fn).waiter)
+            else:
+                fn(self)
         except Exception:
             logging.getLogger("concurrent.futures").exception(
                 "exception calling callback for %r", self
@@ -231,3 +237,62 @@ cdef class CountedState(FutureState):
         if is_cancelled and not was_cancelled:
             self.tally.n_cancelled += 1
         return is_cancelled
+
+
+@cython.final
+cdef class Arrival:
+    """The callback of one future: brings word of it to one waiter on an event loop."""
+
+    cdef Wakeups wakeups
+    cdef object waiter
+
+    def __call__(self, future, /):
+        self.wakeups.arrive(self.waiter)
+
+
+@cython.final
+cdef class Wakeups:
+    """Lets the coroutines of one loop wait for futures that other threads complete.
+
+    `asyncio.wrap_future` wakes the loop once a result, each time through a lock and a socket. Here
+    results that arrive before the loop came round share one wake-up.
+    """
+
+    cdef object create_future, call_soon_threadsafe, arrived
+    cdef bint is_on_its_way
+
+    def __cinit__(self, loop):
+        self.create_future = loop.create_future
+        self.call_soon_threadsafe = loop.call_soon_threadsafe
+        self.arrived = deque()
+
+    def when_done(self, future):
+        """Return a future of the loop that is done, without a result, when `future` is.
+
+        Cancelling it leaves `future` alone.
+        """
+        cdef Arrival arrival = Arrival.__new__(Arrival)
+        arrival.wakeups, arrival.waiter = self, self.create_future()
+        future.add_done_callback(arrival)
+        return arrival.waiter
+
+    cdef int arrive(self, object waiter) except -1:
+        # No lock: it appends before it looks, and `deliver` lowers the flag before it pops. Whoever
+        # sees the flag up knows that a delivery will still see the entry.
+        self.arrived.append(waiter)
+        if not self.is_on_its_way:
+            self.is_on_its_way = True
+            try:
+                self.call_soon_threadsafe(self.deliver)
+            except RuntimeError:
+                self.arrived.clear()  # the loop is closed: nobody waits any more
+        return 0
+
+    def deliver(self):
+        """Wake everyone whose future is done; on the loop's own thread."""
+        self.is_on_its_way = False
+        arrived = self.arrived
+        while arrived:
+            waiter = arrived.popleft()
+            if not waiter.done():
+                waiter.set_result(None)

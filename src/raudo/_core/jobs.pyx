@@ -132,10 +132,11 @@ cdef class JobQueue:
     def __len__(self):
         return len(self.jobs)
 
-    def put(self, Job job not None):
-        """Queue a job, and see to it that a thread comes for it; False if the queue is closed."""
+    def submit(self, future, fn, tuple args not None, kwargs):
+        """Queue a call, and see to it that a thread comes for it; False if the queue is closed."""
         if self.is_closed:
             return False
+        job = Job(future, fn, args, kwargs)
         self.jobs.append(job)
         if not self.is_waking:
             try:

@@ -8,10 +8,13 @@ from typing import Any
 __all__ = ["check_positive", "check_seconds", "refuse_coroutine_function"]
 
 
+_CO_COROUTINE = inspect.CO_COROUTINE
+
+
 def refuse_coroutine_function(fn: Any) -> None:
     """Raise `TypeError` for a function whose coroutine no worker would await."""
     code = getattr(fn, "__code__", None)
-    if code is not None and getattr(code, "co_flags", 0) & inspect.CO_COROUTINE:
+    if code is not None and getattr(code, "co_flags", 0) & _CO_COROUTINE:
         raise TypeError(
             f"fn is a coroutine function ({fn.__qualname__}), which an AsyncProcessor runs; "
             "here it must be a plain one"

@@ -16,12 +16,12 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from raudo._core.futures import Wakeups
 from raudo.concurrency._calls import Call, Kind, is_coroutine_function
 from raudo.concurrency._deadlines import NOT_TIMED, DeadlineSweep, Run, clock_of
 from raudo.concurrency._ledger import Ledger
 from raudo.concurrency._permits import Permits
 from raudo.concurrency._pools import Pooled, Pools, timed
-from raudo.concurrency._wakeups import Wakeups
 from raudo.concurrency._workers.threads import ThreadWorkers
 from raudo.concurrency.limits import Circuits, RateLimit, RetryBudget
 from raudo.concurrency.retrying import RetryRule

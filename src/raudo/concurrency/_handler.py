@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Set
 from concurrent.futures import Future
 from typing import Any
 
+from raudo._core.futures import Wakeups
 from raudo.concurrency._calls import is_coroutine_function
-from raudo.concurrency._wakeups import Wakeups
 from raudo.concurrency._workers.threads import ThreadWorkers
 
 __all__ = ["Handler", "HandlerThreads", "call_handler", "check_handler"]

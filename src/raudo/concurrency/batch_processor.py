@@ -11,6 +11,7 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 
+from raudo._core.futures import Wakeups
 from raudo.concurrency._batch import join
 from raudo.concurrency._batch_cost import BatchCost
 from raudo.concurrency._checks import check_seconds
@@ -19,7 +20,6 @@ from raudo.concurrency._collector import Collector, Counts
 from raudo.concurrency._handler import Handler, HandlerThreads, call_handler, check_handler
 from raudo.concurrency._loops import PerLoop
 from raudo.concurrency._stats import shared_samples
-from raudo.concurrency._wakeups import Wakeups
 from raudo.concurrency._workers.crew import positive_count
 from raudo.errors import Closed
 from raudo.types import Sample

@@ -21,7 +21,6 @@ from raudo.concurrency._mapper import Mapper, Plan
 from raudo.concurrency._stats import shared_samples
 from raudo.concurrency._workers.crew import positive_count
 from raudo.concurrency.backends import Settings, open_backend
-from raudo.concurrency.routing import Kind
 from raudo.errors import Closed
 from raudo.types import Sample
 
@@ -107,8 +106,12 @@ class ParallelExecutor(Executor):
         future = CountedFuture(self._tally)
         if self._kind == "inline":
             _run_here(future, fn, args, kwargs)
-        else:
-            self._hand_over(self._kind, fn, args, kwargs, future, None)
+            return future
+        try:
+            self._backend.submit(self._kind, fn, args, kwargs, future=future)
+        except BaseException:
+            future.cancel()
+            raise
         return future
 
     def _submit_routed(
@@ -125,23 +128,12 @@ class ParallelExecutor(Executor):
             n_running = self._backend.stats()["threads"]["busy"] if kind == "thread" else 1
             router.observe(fn, kind, wall_s, cpu_s, result=value, n_running=n_running)
 
-        self._hand_over(kind, fn, args, kwargs, future, observe)
-        return future
-
-    def _hand_over(
-        self,
-        kind: Kind,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        future: CountedFuture,
-        observe: Callable[[Any, float, float], object] | None,
-    ) -> None:
         try:
             self._backend.submit(kind, fn, args, kwargs, future=future, observe=observe)
         except BaseException:
             future.cancel()
             raise
+        return future
 
     def map(
         self,

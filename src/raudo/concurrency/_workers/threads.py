@@ -14,10 +14,10 @@ import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from raudo._core.futures import FutureState
-from raudo._core.jobs import Job, JobQueue, Sleeper
+from raudo._core.jobs import JobQueue, Sleeper
 from raudo.concurrency._workers import lifetime
 from raudo.concurrency._workers.crew import positive_count
 from raudo.errors import Closed, InitializerFailed
@@ -90,9 +90,16 @@ class _Crew:
 
     def _fail_all(self, error: InitializerFailed | RuntimeError) -> None:
         self.broken = error
+        self.queue.close()
         for job in self.queue.drain():
             if job.future.set_running_or_notify_cancel():
                 job.future.set_exception(error)
+
+    def refuse(self) -> NoReturn:
+        """Say why there are no more tasks taken."""
+        if self.broken is not None:
+            raise type(self.broken)(str(self.broken)) from self.broken.__cause__
+        raise Closed("cannot submit: the workers are closed")
 
     def cancel_queued(self) -> None:
         for job in self.queue.drain():
@@ -189,13 +196,10 @@ class ThreadWorkers:
             Closed: After `close`.
             InitializerFailed: A thread's initializer raised.
         """
-        crew = self._crew
-        if crew.broken is not None:
-            raise type(crew.broken)(str(crew.broken)) from crew.broken.__cause__
         if future is None:
             future = ThreadFuture()
-        if not crew.queue.put(Job(future, fn, args, kwargs)):
-            raise Closed("cannot submit: the workers are closed")
+        if not self._crew.queue.submit(future, fn, args, kwargs):
+            self._crew.refuse()
         return future
 
     def resize(self, max_workers: int) -> None:
