@@ -427,6 +427,7 @@ async def test_failures_leave_no_reference_cycles() -> None:
         tasks = [(hop, (1,)), (bad, (1,)), (hop, (2,))]
         for awaitable in (
             processor.process_batch(tasks, 2),
+            processor.process_batch(tasks, 2, return_exceptions=True),
             processor.process(bad, 1),
             await processor.submit(bad, 1),
         ):

@@ -88,6 +88,11 @@ cdef class Items:
         """Take back the place of an item that is no task."""
         self.results.pop()
 
+    def take_results(self):
+        """Give the results away; errors among them lead to the workers' frames and so back here."""
+        results, self.results = self.results, []
+        return results
+
     def note_done(self):
         """Tell whoever wants to know that one more item is done."""
         self.count()
@@ -183,6 +188,10 @@ cdef class Drive:
         if yielded == NULL:
             raise StopIteration
         return steal(yielded)
+
+    def forget(self):
+        """Let go of the call and its error, whose traceback leads back here."""
+        self.fn = self.args = self.kwargs = self.error = None
 
     def close(self):
         """Close the coroutine that is being driven."""

@@ -70,12 +70,11 @@ class Batch:
         self._return_exceptions = return_exceptions
         self._workers: list[asyncio.Task[None]] = []
         self._error: BaseException | None = None
-        self.results = self._items.results
 
     @property
     def n_uncounted(self) -> int:
         """Tasks taken that the ledger does not know of yet."""
-        return len(self.results) if self in self._engine.in_flight else 0
+        return len(self._items.results) if self in self._engine.in_flight else 0
 
     async def run(self) -> list[Any]:
         """Run all tasks; return their results in order, or raise the first error."""
@@ -87,7 +86,7 @@ class Batch:
             await join(self._workers, self._close)
         finally:
             engine.leave(self)
-            engine.ledger.submitted += len(self.results)
+            engine.ledger.submitted += len(self._items.results)
         if self._error is not None:
             try:
                 raise self._error
@@ -95,7 +94,7 @@ class Batch:
                 self._error = None  # its traceback holds this frame
         if any(worker.cancelled() for worker in self._workers):
             raise asyncio.CancelledError  # the loop is shutting down and cancels every task it has
-        return self.results
+        return self._items.take_results()
 
     def is_run_by(self, task: asyncio.Task[Any]) -> bool:
         """Say whether this Task is one of the workers."""
@@ -175,12 +174,13 @@ class Batch:
                 except BaseException as raised:
                     goes_on = await self._recover(run, index, call, raised, False)
                 else:
-                    self.results[index] = value
+                    self._items.results[index] = value
                     ledger.succeeded += 1
                     ledger.busy_s += run.ran_s
                     ledger.count_kind(run.kind)
         finally:
             error = None  # its traceback holds this frame
+            drive.forget()
         if goes_on:
             if run.task.cancelling():
                 await engine.shake_off(run)
@@ -209,7 +209,7 @@ class Batch:
         try:
             if plan.rule.retries and not self._items.is_closing and isinstance(final, Exception):
                 try:
-                    self.results[index] = await engine.execute(run, call, plan, failed=final)
+                    self._items.results[index] = await engine.execute(run, call, plan, failed=final)
                 except BaseException as raised:
                     final = raised
                 else:
@@ -229,7 +229,7 @@ class Batch:
                 if isinstance(final, KeyboardInterrupt | SystemExit | GeneratorExit):
                     raise final
             if self._return_exceptions:
-                self.results[index] = final
+                self._items.results[index] = final
                 return True
             self._fail(final)
             return False
