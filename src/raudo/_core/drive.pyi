@@ -16,7 +16,6 @@ class Counts:
     busy_s: float
 
 @final
-@disjoint_base
 class Items:
     is_closing: bool
     def __new__(
@@ -32,7 +31,6 @@ class Items:
     def note_done(self) -> None: ...
 
 @final
-@disjoint_base
 class Drive:
     def __new__(
         cls,

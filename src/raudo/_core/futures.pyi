@@ -8,6 +8,7 @@ from typing_extensions import disjoint_base
 
 @disjoint_base
 class FutureState:
+    def __init__(self) -> None: ...
     _state: str
     _result: Any
     _exception: BaseException | None
@@ -33,12 +34,10 @@ class CountedState(FutureState):
     def __init__(self, tally: Tally) -> None: ...
 
 @final
-@disjoint_base
 class Arrival:
     def __call__(self, future: Future[Any], /) -> None: ...
 
 @final
-@disjoint_base
 class Wakeups:
     def __new__(cls, loop: AbstractEventLoop) -> Self: ...
     def when_done(self, future: Future[Any]) -> LoopFuture[None]: ...

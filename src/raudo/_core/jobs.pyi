@@ -3,21 +3,16 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Self, final
 
-from typing_extensions import disjoint_base
-
 @final
-@disjoint_base
 class Job:
     @property
     def future(self) -> Future[Any]: ...
     def run(self) -> None: ...
 
 @final
-@disjoint_base
 class Sleeper: ...
 
 @final
-@disjoint_base
 class JobQueue:
     def __new__(
         cls,
