@@ -8,7 +8,7 @@ from typing_extensions import disjoint_base
 
 @disjoint_base
 class FutureState:
-    def __init__(self) -> None: ...
+    def __init__(self, *args: object, **kwargs: object) -> None: ...
     _state: str
     _result: Any
     _exception: BaseException | None

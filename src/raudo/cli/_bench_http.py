@@ -118,6 +118,12 @@ async def _connected(port: int) -> list[_Connection]:
     return [connection for _, connection in made]
 
 
+async def _closed(connections: list[_Connection]) -> None:
+    for connection in connections:
+        connection.transport.close()
+    await asyncio.sleep(0)
+
+
 def _fan_out(port: int, n: int, rounds: int) -> Row:
     with asyncio.Runner() as runner:
         free = runner.run(_connected(port))
@@ -140,8 +146,7 @@ def _fan_out(port: int, n: int, rounds: int) -> Row:
 
             ways["aiometer"] = lambda: aiometer.run_on_each(fetch, range(n), max_at_once=LIMIT)
         figures = race({name: timed(runner, way, n) for name, way in ways.items()}, rounds)
-        for connection in every:
-            connection.transport.close()
+        runner.run(_closed(every))
     return Row(
         "HTTP on the loopback, 16 connections",
         "GET",
@@ -152,24 +157,31 @@ def _fan_out(port: int, n: int, rounds: int) -> Row:
     )
 
 
-def _slow_requests(port: int) -> Callable[[int], None]:
-    """Return a function that makes a request, each thread on a connection of its own."""
-    local = threading.local()
+class _Requests:
+    """A function that makes a request, each thread on a connection of its own."""
 
-    def fetch(_: int) -> None:
+    def __init__(self, port: int) -> None:
+        self._port, self._local = port, threading.local()
+        self._connections: list[http.client.HTTPConnection] = []
+
+    def __call__(self, _: int) -> None:
+        local = self._local
         if not hasattr(local, "connection"):
-            local.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            local.connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+            self._connections.append(local.connection)
         local.connection.request("GET", "/")
         local.connection.getresponse().read()
 
-    return fetch
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
 
 
 def _knee(port: int, seconds: float) -> Row:
     """Give each number of threads, and the search for it, the same time; count the answers."""
 
     async def rate(processor: AsyncProcessor) -> float:
-        fetch = _slow_requests(port)
+        fetch = _Requests(port)
         ends = time.monotonic() + seconds
 
         def tasks() -> Iterator[Any]:
@@ -181,7 +193,9 @@ def _knee(port: int, seconds: float) -> Row:
         async with processor:
             begun = time.monotonic()
             done = await processor.process_batch(tasks(), 64, kind="thread")
-            return len(done) / (time.monotonic() - begun)
+            seconds_taken = time.monotonic() - begun
+        fetch.close()
+        return len(done) / seconds_taken
 
     values = {"raudo": asyncio.run(rate(AsyncProcessor(32)))}
     for n in _FIXED:
