@@ -1,7 +1,10 @@
-"""The async half of the concurrency room beside asyncio's own ways, interleaved, medians.
+"""Timeouts, retries and micro-batches beside asyncio's own ways, interleaved, medians.
 
     python benchmarks/bench_concurrency_async.py            # all tables
-    python benchmarks/bench_concurrency_async.py batch --n 20000 --rounds 5
+    python benchmarks/bench_concurrency_async.py timeout --n 20000 --rounds 5
+
+Batches, threads and HTTP have bars to meet:
+`raudo bench concurrency --only coroutines,threads,http`.
 
 Each round runs every contender once, in turn, so that a slow moment of the machine falls on all of
 them; what is printed is the median over the rounds and its ratio to raudo's.
@@ -14,7 +17,6 @@ import asyncio
 import statistics
 import sys
 import time
-import tracemalloc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -32,44 +34,6 @@ async def nothing(x: int) -> int:
 async def one_hop(x: int) -> int:
     await asyncio.sleep(0)
     return x
-
-
-def tiny(x: int) -> int:
-    return x
-
-
-def sleep_ms(x: int) -> int:
-    time.sleep(0.001)
-    return x
-
-
-async def gather_semaphore(fn: Any, n: int, limit: int = 16) -> None:
-    semaphore = asyncio.Semaphore(limit)
-
-    async def one(x: int) -> int:
-        async with semaphore:
-            return await fn(x)
-
-    await asyncio.gather(*[one(x) for x in range(n)])
-
-
-async def task_group(fn: Any, n: int, limit: int = 16) -> None:
-    semaphore = asyncio.Semaphore(limit)
-
-    async def one(x: int) -> int:
-        async with semaphore:
-            return await fn(x)
-
-    async with asyncio.TaskGroup() as group:
-        for x in range(n):
-            group.create_task(one(x))
-
-
-async def to_thread(fn: Any, n: int, limit: int = 16) -> None:
-    async def call(x: int) -> Any:
-        return await asyncio.to_thread(fn, x)
-
-    await gather_semaphore(call, n, limit)
 
 
 def batches(processor: AsyncProcessor, fn: Any, **options: Any) -> Contender:
@@ -92,28 +56,6 @@ async def race(title: str, contenders: dict[str, Contender], n: int, rounds: int
     print(f"\n{title}, {n} items")
     for name, ns in medians.items():
         print(f"  {name:28} {ns:12.0f} ns/item {ns / first:8.2f}x")
-
-
-async def table_batch(n: int, rounds: int) -> None:
-    processor, isolated = AsyncProcessor(), AsyncProcessor(isolate=True)
-    for title, fn in (("never suspends", nothing), ("one hop of the loop", one_hop)):
-
-        async def stream(n: int, fn: Any = fn) -> None:
-            async for _ in processor.stream((fn, (x,), {}) for x in range(n)):
-                pass
-
-        await race(
-            f"coroutines, {title}, 16 at once",
-            {
-                "raudo process_batch": batches(processor, fn),
-                "raudo, isolate=True": batches(isolated, fn),
-                "raudo stream": stream,
-                "gather + Semaphore": lambda n, fn=fn: gather_semaphore(fn, n),
-                "TaskGroup + Semaphore": lambda n, fn=fn: task_group(fn, n),
-            },
-            n,
-            rounds,
-        )
 
 
 async def table_timeout(n: int, rounds: int) -> None:
@@ -143,22 +85,6 @@ async def table_timeout(n: int, rounds: int) -> None:
         n,
         rounds,
     )
-
-
-async def table_threads(n: int, rounds: int) -> None:
-    async with AsyncProcessor(16, use_processes=False) as processor:
-        for title, fn, divide in (("tiny", tiny, 1), ("sleeping 1 ms", sleep_ms, 10)):
-            count = max(16, n // 10 // divide)
-            await race(
-                f"plain functions, {title}, 16 at once",
-                {
-                    "raudo, kind=thread": batches(processor, fn, kind="thread"),
-                    "raudo, kind=auto": batches(processor, fn),
-                    "asyncio.to_thread": lambda n, fn=fn: to_thread(fn, n),
-                },
-                count,
-                rounds,
-            )
 
 
 async def table_retry(n: int, rounds: int) -> None:
@@ -205,24 +131,10 @@ async def table_batcher(n: int, rounds: int) -> None:
     await race("micro-batching", {"256 clients": clients, "a lone client": lone}, n, rounds)
 
 
-async def table_memory(n: int, rounds: int) -> None:
-    processor = AsyncProcessor()
-    task = (one_hop, (1,), {})
-    tracemalloc.start()
-    try:
-        await processor.process_batch(task for _ in range(n))
-        print(f"\nmemory, {n} items: {tracemalloc.get_traced_memory()[1] / n:.1f} bytes a task")
-    finally:
-        tracemalloc.stop()
-
-
 TABLES = {
-    "batch": table_batch,
     "timeout": table_timeout,
-    "threads": table_threads,
     "retry": table_retry,
     "batcher": table_batcher,
-    "memory": table_memory,
 }
 
 
