@@ -9,7 +9,7 @@ batches at once allows. So batches grow by themselves with the load, and without
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
@@ -51,8 +51,28 @@ class Counts:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
+class _Batch:
+    """Items that will go to the handler together; empty once it has them."""
+
+    __slots__ = ("items", "oldest", "since_sum", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.items: dict[asyncio.Future[Any], Any] = {}
+        self.oldest = 0.0  # when the first of the items came
+        self.since_sum = 0.0  # of the times at which they came
+
+    def take(self) -> dict[asyncio.Future[Any], Any]:
+        """Return the items; their submitters cannot take them back from here on."""
+        items, self.items = self.items, {}
+        return items
+
+
 class Collector:
     """The items that wait on one loop, and the batches that run there. Not thread-safe.
+
+    What it does for each item is little: an item is put into the batch that is open, and only the
+    first and the last of a batch make it look for what is due. A batch that is full stands in line.
 
     Args:
         run_batch: Called as `await run_batch(items)`; returns one result for each item.
@@ -77,7 +97,9 @@ class Collector:
         self._context = context.copy()  # a Context may be entered by one thread at a time
         self._max_wait_time, self._max_queue = max_wait_time, max_queue
         self._room = Permits(max_queue)
-        self._waiting: OrderedDict[asyncio.Future[Any], tuple[Any, float]] = OrderedDict()
+        self._open: _Batch | None = None
+        self._full: deque[_Batch] = deque()
+        self._n_gone = 0  # items that were submitted and no longer wait
         self._n_running = 0
         self._is_flush_near = self._is_in_line = False
         self._timer: asyncio.TimerHandle | None = None
@@ -86,68 +108,95 @@ class Collector:
 
     @property
     def n_waiting(self) -> int:
-        return len(self._waiting)
+        return self.counts.submitted - self._n_gone
 
     # --- in ---------------------------------------------------------------------------------
 
-    async def submit(self, item: Any, *, waits: bool) -> Any:
+    async def submit(self, item: Any, waits: bool) -> Any:
         """Queue an item and return its result."""
         if not self._room.take_nowait():
             if not waits:
                 raise QueueFull(f"the queue is full: {self._max_queue} items wait")
             await self._room.take()
+        batch = self._open
+        if batch is None:
+            batch = self._open = _Batch(self._next_size())
         future: asyncio.Future[Any] = self.loop.create_future()
-        self._waiting[future] = item, self.clock()
+        items, since = batch.items, self.clock()
+        items[future] = item
+        batch.since_sum += since
         self.counts.submitted += 1
-        self._consider()
+        n = len(items)
+        if n == 1 or n >= batch.size:
+            self._added(batch, since)
         try:
             return await future
         except asyncio.CancelledError:
-            if self._waiting.pop(future, None) is not None:
-                self._room.give()
-                self.counts.cancelled += 1
-                self._tell_if_idle()
+            if future in batch.items:
+                self._drop(batch, future, since)
             raise
         finally:
             del future  # an exception in it holds this frame
 
+    def _added(self, batch: _Batch, now: float) -> None:
+        """Note the first or the last item of the batch that is open."""
+        if len(batch.items) == 1:
+            batch.oldest = now
+        if len(batch.items) >= batch.size:
+            self._full.append(batch)
+            self._open = None
+        self._consider()
+
+    def _drop(self, batch: _Batch, future: asyncio.Future[Any], since: float) -> None:
+        """Take an item back whose submitter gave up."""
+        del batch.items[future]
+        batch.since_sum -= since
+        if not batch.items and batch is not self._open:
+            self._full.remove(batch)
+        self._leave(1)
+        self.counts.cancelled += 1
+        self._tell_if_idle()
+
+    def _leave(self, n: int) -> None:
+        """Note that so many items wait no longer."""
+        self._n_gone += n
+        self._room.give(n)
+
     # --- out --------------------------------------------------------------------------------
 
     def _consider(self) -> None:
-        """Start batches that are due; otherwise see to it that the oldest item's turn comes."""
-        while self._waiting:
-            size = self._next_size()
-            n = len(self._waiting)
-            if n < size:
-                if self._n_running == 0:
-                    if not self._is_flush_near:
-                        self._is_flush_near = True
-                        self.loop.call_soon(self._flush, context=self._context)
-                    return
-                oldest = next(iter(self._waiting.values()))[1]
-                if self.clock() < oldest + self._max_wait_time:
-                    if self._timer is None:
-                        self._timer = self.loop.call_at(
-                            oldest + self._max_wait_time, self._bound_reached, context=self._context
-                        )
-                    return
-            if not self._start(size):
+        """Start batches that are due; otherwise see to it that the turn of the open one comes."""
+        while self._full:
+            if not self._start():
                 return
+        batch = self._open
+        if batch is None or not batch.items:
+            return
+        if self._n_running == 0:
+            if not self._is_flush_near:
+                self._is_flush_near = True
+                self.loop.call_soon(self._flush, context=self._context)
+            return
+        due = batch.oldest + self._max_wait_time
+        if self.clock() >= due:
+            self._start()
+        elif self._timer is None:
+            self._timer = self.loop.call_at(due, self._bound_reached, context=self._context)
 
     def _flush(self) -> None:
         self._is_flush_near = False
-        if self._waiting and self._n_running == 0:
-            self._start(self._next_size())
+        if self._n_running == 0 and self._open is not None and self._open.items:
+            self._start()
         self._consider()
 
     def _bound_reached(self) -> None:
         self._timer = None
         self._consider()
 
-    def _start(self, size: int) -> bool:
+    def _start(self) -> bool:
         """Start a batch; if as many run as may, get in line and return False."""
         if self.slots.take_nowait():
-            self._spawn(self._take(size))
+            self._spawn(self._next_batch())
             return True
         if not self._is_in_line:
             self._is_in_line = True
@@ -159,25 +208,30 @@ class Collector:
             await self.slots.take()
         finally:
             self._is_in_line = False
-        if self._waiting:
-            self._spawn(self._take(self._next_size()))
-        else:
-            self.slots.give()
+        self._spawn(self._next_batch())
         self._consider()
 
-    def _take(self, size: int) -> dict[asyncio.Future[Any], Any]:
-        """Take the oldest items out of the queue."""
-        now = self.clock()
-        batch: dict[asyncio.Future[Any], Any] = {}
-        while self._waiting and len(batch) < size:
-            future, (item, since) = self._waiting.popitem(last=False)
-            self._room.give()
-            if future.cancelled():  # and its submitter has not come round to say so
-                self.counts.cancelled += 1
-                continue
-            self.counts.waited_s += now - since
-            batch[future] = item
-        return batch
+    def _next_batch(self) -> dict[asyncio.Future[Any], Any]:
+        """Take the oldest items out of the queue: a batch, and what fits of those that follow."""
+        batches = self._full
+        if not batches:
+            batch, self._open = self._open, None
+            return {} if batch is None else self._taken(batch)
+        size = batches[0].size
+        items = self._taken(batches.popleft())
+        while batches and len(items) + len(batches[0].items) <= size:  # submitters have given up
+            items |= self._taken(batches.popleft())
+        return items
+
+    def _taken(self, batch: _Batch) -> dict[asyncio.Future[Any], Any]:
+        items = batch.take()
+        n = len(items)
+        self._leave(n)
+        self.counts.waited_s += n * self.clock() - batch.since_sum
+        for future in [each for each in items if each.cancelled()]:
+            del items[future]  # its submitter has not come round to say so
+            self.counts.cancelled += 1
+        return items
 
     def _spawn(self, batch: dict[asyncio.Future[Any], Any]) -> None:
         if not batch:
@@ -195,22 +249,22 @@ class Collector:
         return task
 
     async def _serve(self, batch: dict[asyncio.Future[Any], Any]) -> None:
-        counts = self.counts
+        counts, n_failed = self.counts, 0
         try:
             results = await self._run_batch(list(batch.values()))
         except Exception as error:
             for future in batch:
-                counts.failed += 1
                 self._fail(future, error)
+            counts.failed += len(batch)
             return
         for future, result in zip(batch, results, strict=True):
             if isinstance(result, BaseException):
-                counts.failed += 1
+                n_failed += 1
                 self._fail(future, result)
-            else:
-                counts.answered += 1
-                if not future.done():
-                    future.set_result(result)
+            elif not future.done():
+                future.set_result(result)
+        counts.failed += n_failed
+        counts.answered += len(batch) - n_failed
 
     @staticmethod
     def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
@@ -243,14 +297,14 @@ class Collector:
     # --- the end ----------------------------------------------------------------------------
 
     def _tell_if_idle(self) -> None:
-        if self._idle is not None and not self._waiting and not self._n_running:
+        if self._idle is not None and not self.n_waiting and not self._n_running:
             if not self._idle.done():
                 self._idle.set_result(None)
             self._idle = None
 
     async def wait_idle(self) -> None:
         """Wait until nothing waits and no batch runs."""
-        while self._waiting or self._n_running:
+        while self.n_waiting or self._n_running:
             if self._idle is None:
                 self._idle = self.loop.create_future()
             await asyncio.shield(self._idle)
@@ -261,11 +315,15 @@ class Collector:
 
     async def cancel(self, reason: BaseException) -> None:
         """Fail what waits and what runs with this error, and wait until no batch is left."""
-        while self._waiting:
-            future, _ = self._waiting.popitem(last=False)
-            self._room.give()
-            self.counts.cancelled += 1
-            self._fail(future, reason)
+        batches = [*self._full] if self._open is None else [*self._full, self._open]
+        self._full.clear()
+        self._open = None
+        for batch in batches:
+            items = batch.take()
+            self._leave(len(items))
+            self.counts.cancelled += len(items)
+            for future in items:
+                self._fail(future, reason)
         self._reason = reason
         for task in self.tasks:
             task.cancel()

@@ -53,9 +53,9 @@ class Permits:
                     self._waiters.remove(waiter)
             raise
 
-    def give(self) -> None:
-        """Return a permit; the first in line gets it."""
-        self._taken -= 1
+    def give(self, n: int = 1) -> None:
+        """Return permits; the first in line get them."""
+        self._taken -= n
         self._hand_over()
 
     def resize(self, size: int) -> None:

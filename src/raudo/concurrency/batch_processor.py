@@ -192,7 +192,7 @@ class BatchProcessor:
         """
         if self._handler is None:
             self._required(None)
-        return await self._here().collector.submit(item, waits=self._waits)
+        return await self._here().collector.submit(item, self._waits)
 
     async def process(
         self, items: Iterable[Any] | AsyncIterable[Any], handler: Handler | None = None
