@@ -34,6 +34,8 @@ SECTIONS = {
     "threads": Section("functions on threads", 15, "_bench_pool_threads"),
     "http": Section("a service on the loopback, with and without a knee", 30, "_bench_http"),
     "retry": Section("retries: what the path of success costs", 5, "_bench_retrying"),
+    "batching": Section("single items gathered into batches", 15, "_bench_batching"),
+    "routing": Section("where functions run if nothing is said", 60, "_bench_routing"),
 }
 
 

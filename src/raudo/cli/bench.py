@@ -85,7 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECTION,...",
         type=_section_names,
         help="of a cache's hot, large, huge, keys, order, ttl, await, many, memory, pauses, "
-        "threads (otherwise: hot, large, memory); of concurrency's retry (otherwise: all)",
+        "threads (otherwise: hot, large, memory); of concurrency's retry, batching, routing "
+        "(otherwise: all)",
     )
     parser.add_argument(
         "--quick", action="store_true", help="small and short: shows that it runs, not figures"

@@ -18,7 +18,7 @@ from raudo.concurrency._deadlines import clock_of
 from raudo.concurrency._permits import Permits
 from raudo.errors import QueueFull
 
-__all__ = ["Collector", "Counts"]
+__all__ = ["Batch", "Collector", "Counts"]
 
 
 class Counts:
@@ -51,7 +51,7 @@ class Counts:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-class _Batch:
+class Batch:
     """Items that will go to the handler together; empty once it has them."""
 
     __slots__ = ("items", "oldest", "since_sum", "size")
@@ -91,14 +91,15 @@ class Collector:
         max_concurrent: int,
     ) -> None:
         self.loop, self.clock, self.counts = loop, clock_of(loop), Counts()
+        self._create_future = loop.create_future
         self.slots = Permits(max_concurrent)
         self.tasks: set[asyncio.Task[None]] = set()
         self._run_batch, self._next_size = run_batch, next_size
         self._context = context.copy()  # a Context may be entered by one thread at a time
         self._max_wait_time, self._max_queue = max_wait_time, max_queue
-        self._room = Permits(max_queue)
-        self._open: _Batch | None = None
-        self._full: deque[_Batch] = deque()
+        self.room = Permits(max_queue)  # in the queue; whoever calls `put` has taken one
+        self._open: Batch | None = None
+        self._full: deque[Batch] = deque()
         self._n_gone = 0  # items that were submitted and no longer wait
         self._n_running = 0
         self._is_flush_near = self._is_in_line = False
@@ -112,33 +113,30 @@ class Collector:
 
     # --- in ---------------------------------------------------------------------------------
 
-    async def submit(self, item: Any, waits: bool) -> Any:
-        """Queue an item and return its result."""
-        if not self._room.take_nowait():
-            if not waits:
-                raise QueueFull(f"the queue is full: {self._max_queue} items wait")
-            await self._room.take()
+    async def make_room(self, waits: bool) -> None:
+        """Take a place in the queue where `room` had none at once."""
+        if not waits:
+            raise QueueFull(f"the queue is full: {self._max_queue} items wait")
+        await self.room.take()
+
+    def put(self, item: Any) -> tuple[asyncio.Future[Any], Batch, float]:
+        """Queue an item for which there is room.
+
+        Returns the future of its result, and what `drop` takes if the submitter gives up.
+        """
         batch = self._open
         if batch is None:
-            batch = self._open = _Batch(self._next_size())
-        future: asyncio.Future[Any] = self.loop.create_future()
-        items, since = batch.items, self.clock()
+            batch = self._open = Batch(self._next_size())
+        items, future, since = batch.items, self._create_future(), self.clock()
         items[future] = item
         batch.since_sum += since
         self.counts.submitted += 1
         n = len(items)
         if n == 1 or n >= batch.size:
             self._added(batch, since)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            if future in batch.items:
-                self._drop(batch, future, since)
-            raise
-        finally:
-            del future  # an exception in it holds this frame
+        return future, batch, since
 
-    def _added(self, batch: _Batch, now: float) -> None:
+    def _added(self, batch: Batch, now: float) -> None:
         """Note the first or the last item of the batch that is open."""
         if len(batch.items) == 1:
             batch.oldest = now
@@ -147,8 +145,10 @@ class Collector:
             self._open = None
         self._consider()
 
-    def _drop(self, batch: _Batch, future: asyncio.Future[Any], since: float) -> None:
-        """Take an item back whose submitter gave up."""
+    def drop(self, future: asyncio.Future[Any], batch: Batch, since: float) -> None:
+        """Take an item back whose submitter gave up, unless a handler has it already."""
+        if future not in batch.items:
+            return
         del batch.items[future]
         batch.since_sum -= since
         if not batch.items and batch is not self._open:
@@ -160,7 +160,7 @@ class Collector:
     def _leave(self, n: int) -> None:
         """Note that so many items wait no longer."""
         self._n_gone += n
-        self._room.give(n)
+        self.room.give(n)
 
     # --- out --------------------------------------------------------------------------------
 
@@ -223,7 +223,7 @@ class Collector:
             items |= self._taken(batches.popleft())
         return items
 
-    def _taken(self, batch: _Batch) -> dict[asyncio.Future[Any], Any]:
+    def _taken(self, batch: Batch) -> dict[asyncio.Future[Any], Any]:
         items = batch.take()
         n = len(items)
         self._leave(n)
@@ -311,7 +311,7 @@ class Collector:
 
     def refuse(self, reason: BaseException) -> None:
         """Raise this in those who wait for room."""
-        self._room.refuse(reason)
+        self.room.refuse(reason)
 
     async def cancel(self, reason: BaseException) -> None:
         """Fail what waits and what runs with this error, and wait until no batch is left."""

@@ -192,7 +192,17 @@ class BatchProcessor:
         """
         if self._handler is None:
             self._required(None)
-        return await self._here().collector.submit(item, self._waits)
+        collector = self._here().collector
+        if not collector.room.take_nowait():
+            await collector.make_room(self._waits)
+        future, batch, since = collector.put(item)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            collector.drop(future, batch, since)
+            raise
+        finally:
+            del future  # an exception in it holds this frame
 
     async def process(
         self, items: Iterable[Any] | AsyncIterable[Any], handler: Handler | None = None
