@@ -56,10 +56,61 @@ def test_one_quiet_call_among_loaded_ones_is_enough() -> None:
 
 def test_functions_that_release_the_lock_stay_on_threads() -> None:
     router = Router(n_cpus=2)
-    observe(router, tasks.burn, 5e-3, 5e-3)
-    observe(router, tasks.burn, 5.2e-3, 5e-3, n_running=2)
+    observe(router, tasks.burn, 10e-3, 5e-3, n_running=4, busy_s=19e-3)
     assert router.choose(tasks.burn, (1,)) == "thread"
-    assert "do not wait for each other" in router.explain()["burn"]["why"]
+    assert "1.9 CPUs work" in router.explain()["burn"]["why"]
+    observe(router, tasks.burn, 20e-3, 5e-3, n=32, n_running=4, busy_s=20e-3)
+    assert router.choose(tasks.burn, (1,)) == "process"
+
+
+def test_short_computations_run_inline_until_one_waits() -> None:
+    router = Router(n_cpus=2)
+    observe(router, tasks.burn, 100e-6, 98e-6, n_running=4, busy_s=100e-6)
+    assert router.choose(tasks.burn, (1,)) == "inline"
+    router.observe(tasks.burn, "inline", 5e-3, 98e-6)
+    assert router.choose(tasks.burn, (1,)) == "thread"
+
+
+def test_nothing_moves_before_it_was_tried_on_threads() -> None:
+    router = Router(n_cpus=2)
+    observe(router, tasks.burn, 5e-3, 5e-3, n=7)
+    assert router.choose(tasks.burn, (1,)) == "thread"
+    observe(router, tasks.burn, 5e-3, 5e-3, n=1)
+    assert router.choose(tasks.burn, (1,)) == "process"
+    # It never ran beside others on threads; now that it may, it is looked at there.
+    router.note_end(tasks.burn, "process", 5e-3, 2)
+    chosen = [router.choose(tasks.burn, (1,)) for _ in range(10)]
+    assert chosen == ["thread"] * 8 + ["process"] * 2
+
+
+@pytest.mark.parametrize(("process_s", "kind"), [(2e-3, "process"), (4.5e-3, "thread")])
+def test_the_measured_pace_overrules_the_estimate(process_s: float, kind: str) -> None:
+    now = 100.0
+    router = Router(n_cpus=2, clock=lambda: now)
+    for _ in range(64):
+        now += 5e-3
+        router.observe(
+            tasks.burn,
+            "thread",
+            80e-3,
+            5e-3,
+            result=1,
+            n_running=16,
+            busy_s=80e-3,
+            since_s=5e-3,
+        )
+    assert router.choose(tasks.burn, (1,)) == "process"
+    for _ in range(20):
+        now += process_s
+        router.note_end(tasks.burn, "process", 2 * process_s, 2)
+    assert router.choose(tasks.burn, (1,)) == kind
+    route = router.explain()["burn"]
+    assert route["pace_s"]["thread"] == pytest.approx(5e-3, rel=0.1)
+    assert "on threads and every" in route["why"]
+    for _ in range(5000):  # what was measured long ago is not believed for ever
+        now += 1e-3
+        router.observe(tasks.burn, kind, 5e-3, 5e-3, result=1)
+    assert router.explain()["burn"]["kind"] == "process"
 
 
 def test_a_changed_function_is_moved() -> None:
@@ -164,10 +215,10 @@ def test_only_so_many_functions_are_remembered() -> None:
 
 def test_explain_has_numbers() -> None:
     router = Router(n_cpus=2)
-    observe(router, tasks.burn, 4e-3, 3e-3, n=3)
+    observe(router, tasks.burn, 4e-3, 3e-3, n=9)
     route = router.explain()["burn"]
     assert route["kind"] == "process"
-    assert route["calls"] == 3
-    assert route["calls_by_kind"] == {"thread": 3}
+    assert route["calls"] == 9
+    assert route["calls_by_kind"] == {"thread": 9}
     assert route["wall_s"] == pytest.approx(4e-3)
     assert route["cpu_share"] == pytest.approx(0.75)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from raudo.cli._bench_rows import Row, is_installed, race
@@ -103,6 +104,11 @@ async def _lone(submit: Submit, n: int) -> float:
     return (time.perf_counter() - begun) / n * 1e6
 
 
+def _run(runner: asyncio.Runner, measure: Any, submit: Submit, n: int) -> float:
+    figure: float = runner.run(measure(submit, n))
+    return figure
+
+
 def rows(quick: bool) -> list[Row]:
     """Measure 256 clients and one, with handlers that do nothing and one that takes its time."""
     n, n_slow, n_lone, rounds = (512, 512, 4, 1) if quick else (10_240, 5_120, 200, 7)
@@ -112,7 +118,7 @@ def rows(quick: bool) -> list[Row]:
         def raced(measure: Any, submitters: dict[str, Submit], n: int) -> dict[str, float]:
             return race(
                 {
-                    name: lambda submit=submit: runner.run(measure(submit, n))
+                    name: partial(_run, runner, measure, submit, n)
                     for name, submit in submitters.items()
                 },
                 rounds,

@@ -8,10 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from raudo.cli._bench_rows import Row, race
 from raudo.cli._bench_routing_tasks import Workload, workloads
+from raudo.cli._bench_rows import Row, race
 from raudo.concurrency import AsyncProcessor, ParallelExecutor
 
 __all__ = ["rows"]
@@ -27,7 +28,8 @@ import asyncio
 async def answer(reader, writer):
     await reader.readuntil(b"\\r\\n\\r\\n")
     await asyncio.sleep(0.003)
-    writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 1000\\r\\nConnection: close\\r\\n\\r\\n" + bytes(1000))
+    head = b"HTTP/1.1 200 OK\\r\\nContent-Length: 1000\\r\\nConnection: close\\r\\n\\r\\n"
+    writer.write(head + bytes(1000))
     await writer.drain()
     writer.close()
 
@@ -64,16 +66,17 @@ def _row(
     table: str,
     workload: Workload,
     run: Callable[[Any], object],
-    routes: Callable[[], dict[str, dict[str, Any]]],
+    get_stats: Callable[[], dict[str, Any]],
     rounds: int,
 ) -> Row:
     """Measure one workload; `run(kind)` does its batch."""
     for _ in range(N_WARM):
         run("auto")
-    contenders = {"raudo": _timed(lambda: run("auto"))}
-    contenders |= {f"kind={kind}": _timed(lambda kind=kind: run(kind)) for kind in KINDS}
+    contenders = {"raudo": _timed(partial(run, "auto"))}
+    contenders |= {f"kind={kind}": _timed(partial(run, kind)) for kind in KINDS}
     found = race(contenders, rounds)
-    route = next(each for name, each in routes().items() if name.endswith(workload.fn.__name__))
+    routes = get_stats()["routes"]
+    route = next(each for name, each in routes.items() if name.endswith(workload.fn.__name__))
     return Row(
         table,
         workload.name,
@@ -93,20 +96,19 @@ def rows(quick: bool) -> list[Row]:
         processor = AsyncProcessor(16)
         with ParallelExecutor(16) as executor:
             for workload in chosen:
-                tasks = [(workload.fn, (each,), {}) for each in workload.arguments]
+                tasks: list[Any] = [(workload.fn, (each,), {}) for each in workload.arguments]
 
-                def in_batch(kind: Any, tasks: Any = tasks) -> object:
+                def in_batch(kind: Any, tasks: list[Any] = tasks) -> object:
                     return runner.run(processor.process_batch(tasks, kind=kind))
 
                 def mapped(kind: Any, workload: Workload = workload) -> object:
                     return list(executor.map(workload.fn, workload.arguments, kind=kind))
 
-                for table, run, stats in (
-                    ("routing, AsyncProcessor.process_batch", in_batch, processor.get_stats),
-                    ("routing, ParallelExecutor.map", mapped, executor.get_stats),
-                ):
-                    made.append(
-                        _row(table, workload, run, lambda stats=stats: stats()["routes"], rounds)
-                    )
+                ways: tuple[tuple[str, Callable[[Any], object], Any], ...] = (
+                    ("routing, AsyncProcessor.process_batch", in_batch, processor),
+                    ("routing, ParallelExecutor.map", mapped, executor),
+                )
+                for table, run, owner in ways:
+                    made.append(_row(table, workload, run, owner.get_stats, rounds))
         runner.run(processor.stop())
     return sorted(made, key=lambda row: row.table)

@@ -324,7 +324,7 @@ class Engine:
         call = functools.partial(copy_context().run, fn) if plan.isolate else fn
         if not is_observed:
             return call(*args, **kwargs)
-        value, wall_s, cpu_s = timed(call, args, kwargs)
+        value, wall_s, cpu_s, _ = timed(call, args, kwargs)
         self.pools.router.observe(fn, "inline", wall_s, cpu_s)
         run.inline_fn, run.inline_left = fn, _INLINE_CALLS
         return value
@@ -350,6 +350,7 @@ class Engine:
     ) -> Any:
         permits = self._threads
         threads = self.pools.threads
+        begun = self.clock()
         try:
             if is_observed:
                 future = threads.submit(timed, (fn, args, kwargs))
@@ -370,8 +371,17 @@ class Engine:
         self._worker_ended("thread", permits)
         if not is_observed:
             return future.result()
-        value, wall_s, cpu_s = future.result()
-        self.pools.router.observe(fn, "thread", wall_s, cpu_s, result=value, n_running=n_running)
+        value, wall_s, cpu_s, busy_s = future.result()
+        self.pools.router.observe(
+            fn,
+            "thread",
+            wall_s,
+            cpu_s,
+            busy_s=busy_s,
+            result=value,
+            n_running=n_running,
+            since_s=self.clock() - begun,
+        )
         return value
 
     def _worker_ended(self, kind: Pooled, permits: Permits) -> None:
@@ -416,6 +426,7 @@ class Engine:
     ) -> Any:
         permits = self._processes
         processes = self.pools.processes
+        n_running, begun = permits.n_taken, self.clock()
         try:
             future = processes.submit(fn, args, kwargs, timeout=timeout)
             try:
@@ -428,4 +439,5 @@ class Engine:
             permits.give()
             raise
         self._worker_ended("process", permits)
+        self.pools.router.note_end(fn, "process", self.clock() - begun, n_running)
         return future.result()

@@ -91,6 +91,7 @@ class _Piece(NamedTuple):
     attempt: int
     started: Started | None
     n_beside: int
+    sent: float = 0.0
 
 
 class Mapper:
@@ -213,7 +214,7 @@ class Mapper:
             if left_s is not None and left_s < _WORTH_STARTING_SECONDS:
                 kind = "thread"
         if kind == "thread" and router.is_busy(self._fn):
-            return "thread", max(1, min(usable_cpus(), backend.slots("thread")))
+            return "thread", max(1, min(2 * usable_cpus(), backend.slots("thread")))
         return kind, self._depth(kind)
 
     def _depth(self, kind: Kind) -> int:
@@ -242,7 +243,8 @@ class Mapper:
         self, group: _Group, at: int, items: Sequence[tuple[Any, ...]], kind: Kind, attempt: int
     ) -> _Piece:
         started = Started() if kind == "thread" else None
-        return _Piece(group, at, items, kind, attempt, started, len(self._in_flight) + 1)
+        n_beside = len(self._in_flight) + 1
+        return _Piece(group, at, items, kind, attempt, started, n_beside, time.monotonic())
 
     def _submit(self, piece: _Piece) -> None:
         plan = self._plan
@@ -340,8 +342,11 @@ class Mapper:
                 piece.kind,
                 result.wall_s / n_run,
                 result.cpu_s / n_run,
+                busy_s=result.busy_s / n_run,
                 result=shown,
                 n_running=max(piece.n_beside, len(self._in_flight) + 1),
+                n_calls=n_run,
+                since_s=time.monotonic() - piece.sent if piece.sent else None,
             )
         for error in result.errors.values():
             self._note_failure(error)
@@ -350,7 +355,7 @@ class Mapper:
 
     def _recover(self, piece: _Piece, error: BaseException) -> None:
         """Deal with a piece whose task failed as a whole: the items did not fail by themselves."""
-        group, at, items, kind, attempt, _, _ = piece
+        group, at, items, kind, attempt, *_ = piece
         if isinstance(error, Unpicklable) and self._plan.kind == "auto":
             self._backend.router.keep_here(self._fn, "its arguments do not pickle")
             self._again.append(self._piece(group, at, items, "thread", attempt))

@@ -28,11 +28,12 @@ IDLE_SECONDS = 10.0  # with auto-scaling, workers without work leave after this 
 
 def timed(
     fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[Any, float, float]:
-    """Call a function; return its value, wall seconds and this thread's CPU seconds."""
-    wall, cpu = time.perf_counter(), time.thread_time()
+) -> tuple[Any, float, float, float]:
+    """Call a function; return its value, and wall, this thread's and all threads' CPU seconds."""
+    wall, cpu, busy = time.perf_counter(), time.thread_time(), time.process_time()
     value = fn(*args, **kwargs)
-    return value, time.perf_counter() - wall, time.thread_time() - cpu
+    wall = time.perf_counter() - wall
+    return value, wall, time.thread_time() - cpu, time.process_time() - busy
 
 
 class Pools:

@@ -121,12 +121,16 @@ class ParallelExecutor(Executor):
         kind = router.choose(fn, (*args, *kwargs.values()) if kwargs else args)
         future = CountedFuture(self._tally)
         if kind == "inline":
+            wall, cpu = time.perf_counter(), time.thread_time()
             _run_here(future, fn, args, kwargs)
+            router.observe(fn, kind, time.perf_counter() - wall, time.thread_time() - cpu)
             return future
 
-        def observe(value: Any, wall_s: float, cpu_s: float) -> None:
+        def observe(value: Any, wall_s: float, cpu_s: float, busy_s: float | None = None) -> None:
             n_running = self._backend.stats()["threads"]["busy"] if kind == "thread" else 1
-            router.observe(fn, kind, wall_s, cpu_s, result=value, n_running=n_running)
+            router.observe(
+                fn, kind, wall_s, cpu_s, busy_s=busy_s, result=value, n_running=n_running
+            )
 
         try:
             self._backend.submit(kind, fn, args, kwargs, future=future, observe=observe)

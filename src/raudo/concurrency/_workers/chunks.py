@@ -20,15 +20,22 @@ __all__ = ["ChunkResult", "Started", "run_chunk", "run_chunk_remotely"]
 class ChunkResult:
     """Values by position, and the errors of the items that have none.
 
-    Fewer values than items: the run stopped at its first error. Times are seconds of the whole.
+    Fewer values than items: the run stopped at its first error. Times are seconds of the whole;
+    `busy_s` is the CPU time of all threads of the process meanwhile.
     """
 
-    __slots__ = ("cpu_s", "errors", "values", "wall_s")
+    __slots__ = ("busy_s", "cpu_s", "errors", "values", "wall_s")
 
     def __init__(
-        self, values: list[Any], errors: dict[int, Any], wall_s: float, cpu_s: float
+        self,
+        values: list[Any],
+        errors: dict[int, Any],
+        wall_s: float,
+        cpu_s: float,
+        busy_s: float,
     ) -> None:
-        self.values, self.errors, self.wall_s, self.cpu_s = values, errors, wall_s, cpu_s
+        self.values, self.errors = values, errors
+        self.wall_s, self.cpu_s, self.busy_s = wall_s, cpu_s, busy_s
 
     def salvaged(self, unpicklable: Callable[[Any, BaseException], BaseException]) -> ChunkResult:
         """Return a copy whose values pickle; the others have become errors."""
@@ -39,7 +46,7 @@ class ChunkResult:
             except BaseException as cause:
                 values[at] = None
                 errors[at] = encode_error(unpicklable(value, cause))
-        return ChunkResult(values, errors, self.wall_s, self.cpu_s)
+        return ChunkResult(values, errors, self.wall_s, self.cpu_s, self.busy_s)
 
     def decode_errors(self) -> None:
         """Make exceptions again of what a worker process encoded."""
@@ -93,7 +100,7 @@ def run_chunk(
     """
     if started is not None:
         started.note()
-    wall, cpu = time.perf_counter(), time.thread_time()
+    wall, cpu, busy = time.perf_counter(), time.thread_time(), time.process_time()
     values: list[Any] = []
     errors: dict[int, Any] = {}
     for item in items:
@@ -110,7 +117,8 @@ def run_chunk(
             values.append(None)
             if stops_at_error:
                 break
-    return ChunkResult(values, errors, time.perf_counter() - wall, time.thread_time() - cpu)
+    wall = time.perf_counter() - wall
+    return ChunkResult(values, errors, wall, time.thread_time() - cpu, time.process_time() - busy)
 
 
 def _try_again(

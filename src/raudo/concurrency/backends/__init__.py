@@ -57,12 +57,13 @@ class Backend(Protocol):
         *,
         timeout: float | None = None,
         future: Future[Any] | None = None,
-        observe: Callable[[Any, float, float], object] | None = None,
+        observe: Callable[..., object] | None = None,
     ) -> Future[Any]:
         """Run a task on a worker of a kind, "thread" or "process".
 
         `timeout` (seconds) holds for processes: the task is stopped and gets `TaskTimeout`.
-        `observe(value, wall_s, cpu_s)` is called before the result is set.
+        `observe(value, wall_s, cpu_s[, busy_s])` is called before the result is set; what the whole
+        process spent is not told of other processes.
         """
         ...
 
