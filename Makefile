@@ -7,7 +7,7 @@ ASAN_TESTS := $(wildcard tests/core tests/compat/test_cachetools.py \
 	tests/analysis/test_text*.py)
 CORE_MODULES = $(patsubst src/raudo/_core/%.pyx,raudo._core.%,$(wildcard src/raudo/_core/*.pyx))
 
-.PHONY: build test test-fast soak bench bench-check lint floors types c-test asan wheel clean
+.PHONY: build test test-fast soak behaviour bench bench-check lint floors types c-test asan wheel clean
 
 build:  ## compile what changed, in place
 	$(PYTHON) setup.py -q build_ext --inplace
@@ -21,6 +21,9 @@ test-fast: build
 soak: build  ## eight threads of mixed work on one cache, a minute for each strategy
 	RAUDO_SOAK_SECONDS=$${RAUDO_SOAK_SECONDS:-60} $(PYTHON) -m pytest -s \
 		tests/core/test_soak.py tests/soak --timeout 1800
+
+behaviour: build  ## what happens when things go wrong, beside the other pools, into the README
+	cd tests && PYTHONPATH=. $(PYTHON) -m behaviour.table
 
 bench: build  ## the comparison runs; quiet machine, please
 	$(PYTHON) -m raudo bench cache
