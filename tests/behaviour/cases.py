@@ -7,6 +7,7 @@ processes behind, needs not find that out itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import os
@@ -194,10 +195,8 @@ def ctrl_c_ends_it(_: Make, name: str) -> str:
             return "yes"
         return "leaves processes"
     finally:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(program.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def fork_while_threads_run(make: Make, _: str) -> str:

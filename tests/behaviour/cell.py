@@ -1,6 +1,6 @@
 """One case under one tool, in a process of its own and under a watchdog.
 
-    python -m behaviour.cell raudo exit         # with tests/ and src/ on the path
+python -m behaviour.cell raudo exit         # with tests/ and src/ on the path
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The README's table of behaviours: measures every cell, keeps them in `measured.json`, renders.
 
-    cd tests && python -m behaviour.table               # measure all; some minutes
-    cd tests && python -m behaviour.table raudo pebble  # measure these again
+cd tests && python -m behaviour.table               # measure all; some minutes
+cd tests && python -m behaviour.table raudo pebble  # measure these again
 """
 
 from __future__ import annotations

@@ -105,6 +105,40 @@ def test_circuit_opens_probes_and_closes() -> None:
     assert circuits.n_open() == 0
 
 
+def test_circuit_opens_by_ratio_once_there_is_traffic() -> None:
+    rule = CircuitBreaker(failures=100, failure_ratio=0.5, min_calls=10, window=60, reset_after=10)
+    circuits = Circuits(rule)
+
+    def call(fails: bool, at: float) -> None:
+        circuits.leave(circuits.enter(double, at), OSError() if fails else None, at)
+
+    for i in range(9):
+        call(i % 2 == 0, i)
+    assert circuits.n_open() == 0  # 5 of 9 failed, but 9 calls are not enough
+    call(True, 9)
+    with pytest.raises(CircuitOpen, match=r"double failed 6 times in its last 10 calls.* in 9 s"):
+        circuits.enter(double, 10)
+    call(False, 20)  # the probe
+    assert circuits.n_open() == 0
+    for i in range(8):
+        call(True, 21 + i)
+    for _ in range(5):
+        call(True, 150)  # those of long ago no longer count
+    assert circuits.n_open() == 0
+
+
+def test_calls_that_began_before_the_circuit_opened_do_not_decide() -> None:
+    circuits = Circuits(CircuitBreaker(failures=1, reset_after=10))
+    early, late = circuits.enter(double, 0), circuits.enter(double, 0)
+    circuits.leave(circuits.enter(double, 0), OSError(), 1)
+    circuits.leave(early, None, 2)
+    circuits.leave(late, OSError(), 9)
+    with pytest.raises(CircuitOpen):
+        circuits.enter(double, 10)
+    circuits.leave(circuits.enter(double, 11), None, 11)
+    assert circuits.n_open() == 0
+
+
 def test_cancelled_probe_lets_the_next_one_probe() -> None:
     circuits = Circuits(CircuitBreaker(failures=1, reset_after=10))
     circuits.leave(circuits.enter(double, 0), OSError(), 0)

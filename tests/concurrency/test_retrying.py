@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from concurrency.virtual_time import now, run_virtual
 from raudo.concurrency import Backoff, retry
 from raudo.concurrency import retrying as retry_module
+from raudo.concurrency.limits import RetryBudget
 from raudo.concurrency.retrying import RetryRule, hint_of
 
 pytestmark = pytest.mark.timeout(30)
@@ -304,3 +305,31 @@ def test_hint_is_waited_for_but_not_past_the_maximum() -> None:
     error.retry_after = 11  # type: ignore[attr-defined]
     assert rule.pause(error, 1) is None
     assert "asks to wait 11 s" in error.__notes__[0]
+
+
+# --- budget -----------------------------------------------------------------------------------
+
+
+async def test_a_budget_bounds_the_retries_of_all_calls(slept: list[float]) -> None:
+    calls = 0
+
+    def count_and_fail() -> None:
+        nonlocal calls
+        calls += 1
+        raise OSError
+
+    async def count_and_fail_later() -> None:
+        count_and_fail()
+
+    budget = RetryBudget(0.5, reserve=3)
+    options: dict[str, Any] = {"backoff": 0, "retry_budget": budget}
+    plain, later = retry(count_and_fail, **options), retry(count_and_fail_later, **options)
+    for _ in range(10):
+        with pytest.raises(OSError):
+            plain()
+        with pytest.raises(OSError):
+            await later()
+        with pytest.raises(OSError) as caught:
+            await retry(lambda _: count_and_fail(), 1, **options)
+    assert calls == 30 + 3 + 15  # the reserve, and half of the first attempts
+    assert "budget is spent" in caught.value.__notes__[-1]

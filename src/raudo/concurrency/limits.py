@@ -67,27 +67,66 @@ class RateLimit:
 class CircuitBreaker:
     """When to stop calling a function that keeps failing.
 
-    After `failures` failures in a row the function's circuit opens: calls fail at once with
-    `CircuitOpen`, whose `retry_after` says for how long. After `reset_after` seconds one call is
-    let through; if it succeeds the circuit closes, if it fails it stays open as long again. Only
-    errors of `counts` are failures; cancellations never are.
+    A function's circuit opens after `failures` failures in a row; with `failure_ratio` also when
+    that share of the calls that ended in the last `window` seconds failed, if at least `min_calls`
+    did. While it is open calls fail at once with `CircuitOpen`, which names the function and whose
+    `retry_after` says when it may be called again. After `reset_after` seconds it is half open: one
+    call is let through, whose success closes the circuit and whose failure opens it as long again.
+    Only errors of `counts` are failures; cancellations never are.
     """
 
     failures: int = 5
     reset_after: float = 30.0
     counts: type[Exception] | tuple[type[Exception], ...] = (Exception,)
+    failure_ratio: float | None = None
+    min_calls: int = 20
+    window: float = 30.0
 
     def __post_init__(self) -> None:
         check_positive("failures", self.failures, at_least=1)
         check_positive("reset_after", self.reset_after)
+        check_positive("min_calls", self.min_calls, at_least=1)
+        check_positive("window", self.window)
+        if self.failure_ratio is not None and not 0 < self.failure_ratio <= 1:
+            raise ValueError(f"failure_ratio must be in (0, 1], not {self.failure_ratio!r}")
+
+
+class _Traffic:
+    """Calls and failures of the last one to two halves of a window."""
+
+    __slots__ = ("_begun", "_calls", "_failures", "_half_s")
+
+    def __init__(self, window_s: float, now: float) -> None:
+        self._half_s, self._begun = window_s / 2, now
+        self._calls, self._failures = [0, 0], [0, 0]  # of the half before, and of this one
+
+    def note(self, is_failure: bool, now: float) -> None:
+        """Count a call that ended."""
+        n_halves = int((now - self._begun) / self._half_s)
+        if n_halves:
+            for counts in (self._calls, self._failures):
+                counts[:] = [counts[1] if n_halves == 1 else 0, 0]
+            self._begun += n_halves * self._half_s
+        self._calls[1] += 1
+        self._failures[1] += is_failure
+
+    @property
+    def n_calls(self) -> int:
+        return sum(self._calls)
+
+    @property
+    def n_failures(self) -> int:
+        return sum(self._failures)
 
 
 class _Circuit:
-    __slots__ = ("failures", "opened_at", "probing")
+    __slots__ = ("failures", "opened_at", "probing", "traffic", "why")
 
     def __init__(self) -> None:
-        self.failures = 0
+        self.failures = 0  # in a row
+        self.traffic: _Traffic | None = None
         self.opened_at: float | None = None
+        self.why = ""
         self.probing = False
 
 
@@ -134,23 +173,45 @@ class Circuits:
                 circuit.probing = True
                 return Pass(circuit, is_probe=True)
         name = getattr(fn, "__qualname__", repr(fn))
-        raise CircuitOpen(
-            f"{name} failed {circuit.failures} times in a row and is not called for now",
-            max(left, 0.0),
+        when = (
+            f"may be tried again in {left:.3g} s" if left > 0 else "is being tried again just now"
         )
+        raise CircuitOpen(f"{name} {circuit.why}, is not called for now and {when}", max(left, 0.0))
 
     def leave(self, passed: Pass, error: BaseException | None, now: float) -> None:
         """Note how the call ended."""
         circuit, was_probe = passed
+        is_failure = isinstance(error, self._breaker.counts)
         with self._lock:
             if was_probe:
                 circuit.probing = False
-            if error is None:
-                circuit.failures, circuit.opened_at = 0, None
-            elif isinstance(error, self._breaker.counts):
-                circuit.failures += 1
-                if was_probe or circuit.failures >= self._breaker.failures:
-                    circuit.opened_at = now
+            elif circuit.opened_at is not None:
+                return  # it began before the circuit opened: the next probe decides
+            if error is not None and not is_failure:
+                return
+            why = self._why_it_opens(circuit, is_failure, now)
+            if why is not None or (was_probe and is_failure):
+                circuit.opened_at, circuit.traffic = now, None
+                circuit.why = why or circuit.why
+            elif was_probe:
+                circuit.opened_at = None
+
+    def _why_it_opens(self, circuit: _Circuit, is_failure: bool, now: float) -> str | None:
+        """Count a call that ended; say why the circuit is to open, None if it is not."""
+        breaker = self._breaker
+        circuit.failures = circuit.failures + 1 if is_failure else 0
+        if circuit.failures >= breaker.failures:
+            return f"failed {circuit.failures} times in a row"
+        if breaker.failure_ratio is None:
+            return None
+        traffic = circuit.traffic
+        if traffic is None:
+            traffic = circuit.traffic = _Traffic(breaker.window, now)
+        traffic.note(is_failure, now)
+        n, n_failed = traffic.n_calls, traffic.n_failures
+        if n < breaker.min_calls or n_failed < breaker.failure_ratio * n:
+            return None
+        return f"failed {n_failed} times in its last {n} calls"
 
     def n_open(self) -> int:
         """Return how many functions are not called for now."""

@@ -22,6 +22,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from raudo.concurrency._calls import is_coroutine_function
 from raudo.concurrency._checks import check_seconds
+from raudo.concurrency.limits import RetryBudget
 
 __all__ = ["Backoff", "RetryRule", "retry"]
 
@@ -119,15 +120,24 @@ class RetryRule:
     retries: int = 3
     retry_on: tuple[type[Exception], ...] = (Exception,)
     backoff: Backoff = Backoff()
+    budget: RetryBudget | None = None
 
     @classmethod
-    def of(cls, retries: int, retry_on: RetryOn, backoff: float | Backoff) -> RetryRule:
+    def of(
+        cls,
+        retries: int,
+        retry_on: RetryOn,
+        backoff: float | Backoff,
+        budget: RetryBudget | None = None,
+    ) -> RetryRule:
         """Check the arguments that users give, and make a rule of them."""
         if isinstance(retries, bool) or not isinstance(retries, int):
             raise TypeError(f"retries must be an int, not {type(retries).__name__}")
         if retries < 0:
             raise ValueError(f"retries must be at least 0, not {retries}")
-        return cls(retries, _check_retry_on(retry_on), as_backoff(backoff))
+        if budget is not None and not isinstance(budget, RetryBudget):
+            raise TypeError(f"retry_budget must be a RetryBudget, not {type(budget).__name__}")
+        return cls(retries, _check_retry_on(retry_on), as_backoff(backoff), budget)
 
     def pause(self, error: BaseException, failures: int) -> float | None:
         """Return the seconds to wait before the next attempt; None: raise the error.
@@ -141,15 +151,16 @@ class RetryRule:
             return None
         delay = self.backoff.delay(failures)
         hint = hint_of(error)
-        if hint is None or hint <= delay:
-            return delay
-        if hint > self.backoff.maximum:
+        if hint is not None and hint > self.backoff.maximum:
             error.add_note(
                 f"not tried again: it asks to wait {hint:g} s, "
                 f"and the backoff's maximum is {self.backoff.maximum:g} s"
             )
             return None
-        return hint
+        if self.budget is not None and not self.budget.withdraw():
+            error.add_note("not tried again: the retry budget is spent")
+            return None
+        return delay if hint is None else max(hint, delay)
 
 
 # Rules are few and calls many: a direct `retry(fn, ...)` should not build its rule anew each time.
@@ -161,7 +172,11 @@ _FIRST_SECONDS = 0.1
 _DEFAULT_RULE = RetryRule(3, (Exception,), Backoff(_FIRST_SECONDS))
 
 
-def _rule(retries: int, retry_on: RetryOn, backoff: float | Backoff) -> RetryRule:
+def _rule(
+    retries: int, retry_on: RetryOn, backoff: float | Backoff, budget: RetryBudget | None
+) -> RetryRule:
+    if budget is not None:
+        return RetryRule.of(retries, retry_on, backoff, budget)
     if retry_on is _ANY and backoff is _FIRST_SECONDS and type(retries) is int and retries == 3:
         return _DEFAULT_RULE
     try:
@@ -174,6 +189,8 @@ async def _call(
     rule: RetryRule, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Any:
     failures = 0
+    if rule.budget is not None:
+        rule.budget.deposit()
     while True:
         try:
             value = fn(*args, **kwargs)
@@ -184,6 +201,18 @@ async def _call(
             if pause is None:
                 raise
         await asyncio.sleep(pause)
+
+
+def _depositing(budget: RetryBudget | None, fn: Callable[P, R]) -> Callable[P, R]:
+    """Return what makes a first attempt; without a budget that is the function itself."""
+    if budget is None:
+        return fn
+
+    def first(*args: P.args, **kwargs: P.kwargs) -> R:
+        budget.deposit()
+        return fn(*args, **kwargs)
+
+    return first
 
 
 def _call_sync(
@@ -221,10 +250,11 @@ class Retrying(Generic[P, R]):
     def __init__(self, fn: Callable[P, R], rule: RetryRule) -> None:
         functools.update_wrapper(self, fn)
         self._fn, self._rule, self._retry_on = fn, rule, rule.retry_on
+        self._first = _depositing(rule.budget, fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return self._fn(*args, **kwargs)
+            return self._first(*args, **kwargs)
         except self._retry_on as error:
             return _call_sync(self._rule, self._fn, args, kwargs, error)
 
@@ -255,11 +285,13 @@ class AsyncRetrying(Retrying[P, R]):
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:  # type: ignore[override]
         failures = 0
+        fn: Callable[P, Any] = self._first
         while True:
             try:
-                return await self._fn(*args, **kwargs)  # type: ignore[misc]
+                return await fn(*args, **kwargs)
             except self._retry_on as error:
                 failures += 1
+                fn = self._fn
                 pause = self._rule.pause(error, failures)
                 if pause is None:
                     raise
@@ -277,7 +309,11 @@ def _remake(fn: Callable[P, R], rule: RetryRule) -> Retrying[P, R]:
 
 @overload
 def retry(
-    *, retries: int = ..., retry_on: RetryOn = ..., backoff: float | Backoff = ...
+    *,
+    retries: int = ...,
+    retry_on: RetryOn = ...,
+    backoff: float | Backoff = ...,
+    retry_budget: RetryBudget | None = ...,
 ) -> Callable[[Callable[P, R]], Retrying[P, R]]: ...
 @overload
 def retry(
@@ -287,6 +323,7 @@ def retry(
     retries: int = ...,
     retry_on: RetryOn = ...,
     backoff: float | Backoff = ...,
+    retry_budget: RetryBudget | None = ...,
 ) -> Retrying[P, R]: ...
 @overload
 def retry(
@@ -296,6 +333,7 @@ def retry(
     retries: int = ...,
     retry_on: RetryOn = ...,
     backoff: float | Backoff = ...,
+    retry_budget: RetryBudget | None = ...,
     **kwargs: Any,
 ) -> Coroutine[Any, Any, Any]: ...
 def retry(
@@ -305,6 +343,7 @@ def retry(
     retries: int = 3,
     retry_on: RetryOn = _ANY,
     backoff: float | Backoff = _FIRST_SECONDS,
+    retry_budget: RetryBudget | None = None,
     **kwargs: Any,
 ) -> Any:
     """Call a function again when it fails, with exponentially longer, jittered waits.
@@ -323,8 +362,9 @@ def retry(
         retries: Attempts after the first.
         retry_on: Exception class, or a tuple of them, that is tried again.
         backoff: Seconds after the first failure (then doubling, up to 30 s), or a `Backoff`.
+        retry_budget: Bound on retries as a share of first attempts; may be shared by functions.
     """
-    rule = _rule(retries, retry_on, backoff)
+    rule = _rule(retries, retry_on, backoff, retry_budget)
     if fn is None:
         if kwargs:
             raise TypeError(f"retry got an unexpected argument {next(iter(kwargs))!r}")
