@@ -18,7 +18,7 @@ test: build
 test-fast: build
 	$(PYTHON) -m pytest -m "not slow"
 
-soak: build  ## eight threads of mixed work on one cache, a minute for each strategy
+soak: build  ## mixed work at full load with faults, on caches and processors, a minute for each
 	RAUDO_SOAK_SECONDS=$${RAUDO_SOAK_SECONDS:-60} $(PYTHON) -m pytest -s \
 		tests/core/test_soak.py tests/soak --timeout 1800
 

@@ -61,8 +61,8 @@ def locked_at_bad(x: int) -> int:
     return _at_bad(tasks.raise_unpicklable, x)
 
 
-def lambda_at_bad(x: int) -> Any:
-    return (lambda: 1) if x == BAD else x * x
+def lock_at_bad(x: int) -> Any:
+    return threading.Lock() if x == BAD else x * x
 
 
 def echo_squared(x: Any) -> Any:
@@ -316,7 +316,7 @@ CASES: dict[str, tuple[str, Case]] = {
     "segfault": ("a worker segfaults: the same", _fails_alone(segfault_at_bad)),
     "kill": ("a worker gets SIGKILL: the same", _fails_alone(kill_at_bad)),
     "timeout": ("a spinning task is stopped at its timeout", spinning_task_is_stopped),
-    "result": ("a result does not pickle: it fails alone", _fails_alone(lambda_at_bad)),
+    "result": ("a result does not pickle: it fails alone", _fails_alone(lock_at_bad)),
     "argument": ("an argument does not pickle: it fails alone", argument_does_not_pickle),
     "odd": (
         "an exception with an `__init__` of its own arrives",
