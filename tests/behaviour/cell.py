@@ -40,7 +40,7 @@ def measure(tool: str, case: str, seconds: float = 20.0) -> str:
         verdict = _verdict(out)
         if verdict is None:
             last = (err.strip().splitlines() or [f"exit code {program.returncode}"])[-1]
-            return f"dies ({last:.60})"
+            return f"dies ({last.partition(':')[0]:.40})"
         if verdict == "yes" and _is_left(program.pid):
             return "leaves processes"
         return verdict

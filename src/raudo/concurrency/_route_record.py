@@ -12,6 +12,7 @@ __all__ = ["Record", "median"]
 
 _N_CALLS = 32
 _LEAST_IN_WINDOW = 8
+_FORGETS = 1.05
 _PACE_HOLDS = 4096  # calls for which a measured pace is believed
 
 
@@ -43,6 +44,7 @@ class Record:
     n_calls: int = 0
     n_by_kind: dict[str, int] = field(default_factory=dict)
     n_looks: int = 0  # calls that are to go to threads though a process was chosen
+    is_warm: bool = False  # a first window of calls has ended in processes
     paces: dict[str, tuple[float, int]] = field(default_factory=dict)
     """Seconds from one call's end to the next, and `n_calls` when that was measured."""
     window: _Window | None = None
@@ -67,8 +69,13 @@ class Record:
         if window.n >= max(_LEAST_IN_WINDOW, 2 * n_running):
             pace = (now - window.begun) / window.n
             known = self.pace(kind)
-            self.paces[kind] = (pace if known is None else (pace + known) / 2, self.n_calls)
-            self.decision = None
+            if kind == "process" and not self.is_warm:
+                self.is_warm = True  # the workers had to start
+            else:
+                # The best, which company on the machine did not spoil; a change for worse shows.
+                best = pace if known is None else min(pace, known * _FORGETS)
+                self.paces[kind] = best, self.n_calls
+                self.decision = None
             self.window = _Window(kind, now)
 
     def walls(self, least: int) -> list[float]:
