@@ -118,7 +118,8 @@ def _by_kernels(
     scores = np.empty((n_parts, len(x), k))
     names = np.empty((n_parts, len(x), k), np.int64)
     number = row_kernel(metric, kind)
-    shift = (centre(metric, rows),) if kind in ("f32", "f64") else ()
+    middle = centre(metric, rows) if kind in ("f32", "f64") else None
+    shift = () if middle is None else (middle,)
     compiled: Any = getattr(scan, f"nearest_{kind}")
     mask = None if allowed is None else np.ascontiguousarray(allowed).view(np.uint8)
 
@@ -140,7 +141,7 @@ def _by_kernels(
                 0,
                 int(metric.form),
                 number,
-                shift[0] if metric.form == Form.SQEUCLIDEAN else None,
+                middle if metric.form == Form.SQEUCLIDEAN else None,
                 scores[part, first : first + step],
                 part_names,
             )
