@@ -9,6 +9,7 @@
 #include <Python.h>
 
 #include "entry/clock.h"
+#include "table/curve.h"
 #include "table/table.h"
 
 #if PY_VERSION_HEX >= 0x030C0000
@@ -165,13 +166,24 @@ again:
 
 #define RAUDO_EXPIRING ((PyObject *)(uintptr_t)2)
 
+/* Whether the curve can be told of a lookup right here, and has not had as many as it waits for. */
+static inline int raudo_tells_curve(const raudo_table *t) {
+    return t->curve != NULL && t->curve->n_lookups < t->curve->due;
+}
+
+static Py_NO_INLINE void raudo_tell_curve(raudo_table *t, uint32_t hash) {
+    raudo_curve_look_up(t->curve, hash);
+}
+
 /* A hit on an entry that expires, is stamped, or that somebody watches: the value, or RAUDO_UNSURE. While
  * nothing at all has expired the clock and the next to expire tell enough: the entry's own time is not
  * looked at. */
 static inline PyObject *raudo_get_expiring(raudo_table *t, uint32_t slot) {
     raudo_entry *e = &t->entries[slot];
-    if (e->meta & (RAUDO_WATCHED | t->call_mask) || t->has_timer) return RAUDO_UNSURE;
+    const uint32_t is_watched = e->meta & RAUDO_WATCHED;
+    if (e->meta & t->call_mask || (is_watched && !raudo_tells_curve(t))) return RAUDO_UNSURE;
     if (e->meta & RAUDO_HAS_EXPIRY) {
+        if (t->has_timer) return RAUDO_UNSURE;
         const int64_t now = raudo_coarse_ns(), next = t->expiry.heap[0].at_ns;
         if (next - now <= RAUDO_COARSE_LAG_NS) {
             if (next <= now) return RAUDO_UNSURE; /* something is to be dropped */
@@ -179,12 +191,13 @@ static inline PyObject *raudo_get_expiring(raudo_table *t, uint32_t slot) {
         }
     }
     if (raudo_hit(t, slot)) return RAUDO_UNSURE;
+    if (is_watched) raudo_tell_curve(t, e->hash);
     t->n_hits++;
     return Py_NewRef((PyObject *)e->value);
 }
 
 /* A new reference on a hit, NULL on a miss, both counted; or RAUDO_UNSURE, nothing counted, where Python
- * code would have to run, the policy be called or the key is watched. */
+ * code would have to run, the policy be called or the key is watched by more than a curve. */
 static inline PyObject *raudo_get_plain(raudo_table *t, PyObject *key, uint32_t hash) {
     raudo_probe p = raudo_probe_start(&t->index, hash);
     for (;; raudo_probe_next(&t->index, &p)) {
@@ -208,7 +221,13 @@ static inline PyObject *raudo_get_plain(raudo_table *t, PyObject *key, uint32_t 
         t->n_hits++;
         return Py_NewRef((PyObject *)e->value);
     }
-    if (t->asks_on_miss && (raudo_is_moving(t) || raudo_is_watched(t, hash))) return RAUDO_UNSURE;
+    if (t->asks_on_miss) {
+        if (raudo_is_moving(t)) return RAUDO_UNSURE;
+        if (raudo_is_watched(t, hash)) {
+            if (!raudo_tells_curve(t)) return RAUDO_UNSURE;
+            raudo_tell_curve(t, hash);
+        }
+    }
     t->n_misses++;
     return NULL;
 }
@@ -262,7 +281,7 @@ static inline Py_ALWAYS_INLINE PyObject *raudo_quickest_get(raudo_table *t, PyOb
         t->n_hits++;
         return Py_NewRef((PyObject *)e->value);
     }
-    if (t->asks_on_miss) return RAUDO_UNSURE;
+    if (t->asks_on_miss && (raudo_is_moving(t) || raudo_is_watched(t, hash))) return RAUDO_UNSURE;
     t->n_misses++;
     return NULL;
 }

@@ -39,6 +39,8 @@ typedef enum {
     RAUDO_HIT_CALL     /* whatever else: Policy.on_hit */
 } raudo_hit_kind;
 
+typedef struct raudo_curve raudo_curve; /* table/curve.h */
+
 typedef struct {
     raudo_entry *entries;
     raudo_index index;
@@ -61,6 +63,7 @@ typedef struct {
     raudo_expiry expiry;
     uint32_t n_stamped; /* with hits and updates: the requests so far, see raudo_request_count */
     const uint32_t *weights; /* by slot; NULL without a weigher */
+    raudo_curve *curve; /* who alone is told of lookups of watched keys; NULL: Python code decides */
 } raudo_table;
 
 static inline void raudo_table_init(raudo_table *t) {

@@ -1,8 +1,9 @@
-/* The file that a cache's lookups are recorded in: blocks of keyed hashes, appended.
+/* The file that a cache's lookups are recorded in: blocks of keyed hashes, or lines of text, appended.
  *
  * A file starts with the 8 bytes of RAUDO_TRACE_MAGIC. A block is a header and n u64 hashes in the
  * order of lookup, all little-endian; it is written at once, so that a process that is killed leaves at
- * most one torn block, the last. No Python.h.
+ * most one torn block, the last. Keys themselves are lines after the line RAUDO_TEXT_MAGIC; of them the
+ * last may be torn. No Python.h.
  */
 #ifndef RAUDO_WRITER_H
 #define RAUDO_WRITER_H
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #define RAUDO_TRACE_MAGIC "RAUDOKY1"
+#define RAUDO_TEXT_MAGIC "# raudo keys 1\n"
 #define RAUDO_BLOCK_MARK UINT32_C(0x314B4C42) /* "BLK1" */
 #define RAUDO_BLOCK_KEYS 4096u
 
@@ -22,9 +24,11 @@ typedef struct {
     int64_t time_ns; /* wall clock, of the last lookup */
     uint64_t check;  /* raudo_block_check of the keys */
     uint64_t keys[RAUDO_BLOCK_KEYS];
+    uint32_t n_text; /* bytes of lines, in place of `keys` */
 } raudo_block;
 
 #define RAUDO_BLOCK_HEADER 24u
+#define RAUDO_TEXT_BYTES (8u * RAUDO_BLOCK_KEYS)
 
 static inline uint64_t raudo_rotate(uint64_t x, int by) { return x << by | x >> (64 - by); }
 
@@ -67,15 +71,8 @@ static inline uint64_t raudo_block_check(const raudo_block *b) {
     return sum ^ raudo_rotate(sums, 32);
 }
 
-/* Write a block that has keys. 0, or the error's number; then the file may end in a torn block. */
-static inline int raudo_block_write(int file, raudo_block *b) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    b->mark = RAUDO_BLOCK_MARK;
-    b->time_ns = (int64_t)now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-    b->check = raudo_block_check(b);
-    const char *at = (const char *)b;
-    size_t left = RAUDO_BLOCK_HEADER + b->n_keys * sizeof b->keys[0];
+/* 0, or the error's number; then a part may be written. */
+static inline int raudo_write_all(int file, const char *at, size_t left) {
     while (left > 0) {
         const ssize_t written = write(file, at, left);
         if (written < 0 && errno == EINTR) continue;
@@ -85,6 +82,22 @@ static inline int raudo_block_write(int file, raudo_block *b) {
         left -= (size_t)written;
     }
     return 0;
+}
+
+/* Bytes that a block takes in the file. */
+static inline size_t raudo_block_size(const raudo_block *b) {
+    return b->n_text ? b->n_text : RAUDO_BLOCK_HEADER + b->n_keys * sizeof b->keys[0];
+}
+
+/* Write a block that has keys. 0, or the error's number; then the file may end in a torn block. */
+static inline int raudo_block_write(int file, raudo_block *b) {
+    if (b->n_text) return raudo_write_all(file, (const char *)b->keys, b->n_text);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    b->mark = RAUDO_BLOCK_MARK;
+    b->time_ns = (int64_t)now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+    b->check = raudo_block_check(b);
+    return raudo_write_all(file, (const char *)b, raudo_block_size(b));
 }
 
 #endif

@@ -255,6 +255,68 @@ def test_a_copy_does_not_record(tmp_path: Path) -> None:
     assert "0 lookups, recording" in repr(cache.recorder)
 
 
+# --- keys themselves --------------------------------------------------------------------------
+
+
+def test_keys_are_recorded_as_they_are(tmp_path: Path) -> None:
+    keys: list[Any] = [1, "1", "user 5", b"x", (1, "a\nb"), 2.5, None, "\u00e9\ud800", 1]
+    cache = Cache[Any, int](10, record=tmp_path / "a", record_keys=True)
+    for key in keys * 2000:
+        cache.get(key)
+    assert cache.recorder is not None
+    assert cache.recorder.has_keys
+    cache.recorder.close()
+    assert cache.recorder.n_recorded == len(keys) * 2000
+    lines = (tmp_path / "a").read_bytes().splitlines()
+    assert lines[:4] == [b"# raudo keys 1", b"1", b"'1'", b"'user 5'"]
+    assert lookups(tmp_path / "a") == numbered(keys * 2000)
+    Cache(10, record=tmp_path / "a")  # an older recording: replaced
+    assert (tmp_path / "a").read_bytes() == recorder.MAGIC
+
+
+def test_keys_that_cannot_be_written_are_counted(tmp_path: Path) -> None:
+    class Silent:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    class Wide:
+        def __repr__(self) -> str:
+            return "a\nb"
+
+    cache = Cache[Any, int](10, record=tmp_path / "a", record_keys=True)
+    for key in (1, Silent(), "x" * 40_000, Wide(), 2):
+        assert cache.get(key) is None
+    assert cache.recorder is not None
+    cache.recorder.close()
+    assert (cache.recorder.n_recorded, cache.recorder.n_lost) == (3, 2)
+    assert (tmp_path / "a").read_bytes() == b"# raudo keys 1\n1\na\\nb\n2\n"
+
+
+def test_a_torn_line_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"# raudo keys 1\n1\n2\n'us")
+    trace = read_trace(tmp_path / "a")
+    assert len(trace.keys) == 2
+    assert trace.torn is not None
+    assert "3 bytes of a torn line" in trace.torn
+
+
+def test_a_process_that_is_killed_leaves_the_keys_it_had_written(tmp_path: Path) -> None:
+    done = run(
+        """
+        import os, signal, sys, raudo
+        cache = raudo.Cache(10, record=sys.argv[1], record_keys=True)
+        for n in range(100_000):
+            cache.get(n)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        tmp_path / "a",
+    )
+    assert done.returncode == -signal.SIGKILL
+    found = lookups(tmp_path / "a")
+    assert found == list(range(len(found)))
+    assert len(found) > 90_000
+
+
 def test_files_are_closed(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for n in range(20):

@@ -27,10 +27,16 @@ class Cache(Table, MutableMapping[_K, _V]):
             "capacity", "expired", "replaced" or "removed". What it raises is reported as
             unraisable, never passed on.
         timer: Returns monotonic seconds; the system's clock when None.
-        advise: Keep what the method `advise` needs; costs some 2 ns a lookup, more in caches of less
-            than 5,000 entries, and up to 300 KB.
+        advise: Keep what the method `advise` needs; costs 1 to 5 ns a hit, 4 to 8 a miss or set, more in
+            caches of less than 1,000 entries, and up to 330 KB.
+        auto_resize: `(lowest, highest)` number of entries, between which `maxsize` follows what costs
+            least by the two prices. Decided by a lookup, at most once a minute; a step is at most to
+            twice or half the size, and what is over it leaves at once. Implies `advise`.
+        cost_per_gb_hour: What 10**9 bytes of entries cost an hour, in any currency.
+        cost_per_miss: What a miss costs, in the same one.
         record: Path of a new file for what is looked up, as hashes keyed with a secret that is kept
             nowhere; `raudo cache replay` reads it. See `recorder`.
+        record_keys: Record the keys themselves, as lines of text, in place of hashes.
 
     Every operation is O(1) on average (strategy TTL: O(log n) for a set). Expired entries are never
     returned; they are dropped a few at a time by later calls, so that none of them pauses, and until
@@ -48,7 +54,11 @@ class Cache(Table, MutableMapping[_K, _V]):
         on_evict: Callable[[_K, _V, str], object] | None = None,
         timer: Callable[[], float] | None = None,
         advise: bool = False,
+        auto_resize: tuple[int, int] | None = None,
+        cost_per_gb_hour: float | None = None,
+        cost_per_miss: float | None = None,
         record: str | os.PathLike[str] | None = None,
+        record_keys: bool = False,
     ) -> None: ...
     @property
     def maxsize(self) -> int | None: ...
@@ -112,11 +122,12 @@ class Cache(Table, MutableMapping[_K, _V]):
         """Return what 0.5, 1, 2 and 4 times the size would give: an `Advice` for each of "0.5x", "1x", \
 "2x", "4x".
 
-        An `Advice` has `max_size`, `hit_rate` (expected of an LRU cache, since the cache was made, its
-        size or its counts last changed), `bytes` (estimated from up to 256 entries) and `cost_per_hour`.
-        With both prices, in any one currency, "cheapest" is the size, from an eighth to four times the
-        present one, at which memory (by 10**9 bytes) and misses cost least, if lookups go on as they
-        came. RuntimeError where the cache was made without `advise=True`.
+        An `Advice` has `max_size` (a weight, where `max_weight` bounds the cache), `hit_rate` (expected of
+        an LRU cache, since the cache was made, its size or its counts last changed), `bytes` (an estimate
+        by up to 256 entries) and `cost_per_hour`. With both prices, given here or to the cache, in any
+        one currency, "cheapest" is the size, from an eighth to four times the present one, at which memory
+        (by 10**9 bytes) and misses cost least, if lookups go on as they came. RuntimeError where the cache
+        was made without `advise=True`.
         """
     @property
     def recorder(self) -> Recorder | None:

@@ -18,6 +18,7 @@ from raudo._core.policy cimport (
     raudo_hit,
     raudo_table,
     raudo_table_size,
+    report_unraisable,
     NO_SLOT,
     slot_t,
 )
@@ -47,8 +48,9 @@ import raudo._core.lfu
 import raudo._core.lru
 import raudo._core.queues
 import raudo._core.tinylfu
-from raudo._core.curve import advise as advise_by, sizes_around
+from raudo._core.curve import advise as advise_by, check_prices, sizes_around
 from raudo._core.loading import Load
+from raudo._core.resizer import Resizer
 
 cdef extern from "Python.h":
     void Py_INCREF(PyObject *) noexcept
@@ -81,9 +83,12 @@ cdef enum:
     # Keys that a curve follows: this share of those that four times the cache's size would hold, but
     # at least so many, as a small sample errs, and at most so many, as a large one errs no less
     # (benchmarks/bench_cache_advisor.py).
-    FOLLOWS_ONE_IN = 20
-    FOLLOWS_AT_LEAST = 2048
+    FOLLOWS_ONE_IN = 16
+    FOLLOWS_AT_LEAST = 512
     FOLLOWS_AT_MOST = 8192
+    FOLLOWS_BY_WEIGHT = 2048  # nobody knows how many keys a weight will hold
+    LOOKS_UP = 16  # times the size, where it may be changed
+    LOOKED_AT_EVERY = 512  # lookups of followed keys between two looks at the clock
 
 
 cdef int64_t ttl_to_ns(object ttl) except? -1:
@@ -102,6 +107,27 @@ cdef int64_t ttl_to_ns(object ttl) except? -1:
     return max(<int64_t>(seconds * 1e9), 1)
 
 
+cdef object checked_bounds(object bounds, object maxsize, object max_weight, bint has_prices):
+    """`auto_resize` as a pair of whole numbers, or None."""
+    if bounds is None:
+        return None
+    if not isinstance(bounds, (tuple, list)) or len(bounds) != 2:
+        raise TypeError(f"auto_resize: wanted a pair (lowest, highest) or None, got {bounds!r}")
+    for bound in bounds:
+        if isinstance(bound, bool) or not hasattr(type(bound), "__index__"):
+            raise TypeError(f"auto_resize: wanted two whole numbers, got {bounds!r}")
+    if max_weight is not None:
+        raise ValueError("auto_resize: goes by the number of entries, and cannot go with max_weight")
+    if not has_prices:
+        raise ValueError("auto_resize: needs cost_per_gb_hour and cost_per_miss, got neither")
+    low, high = bounds
+    if maxsize is None or not 1 <= low <= maxsize <= high:
+        raise ValueError(
+            f"auto_resize: wanted 1 <= lowest <= maxsize <= highest, got {low}, {maxsize}, {high}"
+        )
+    return low, high
+
+
 cdef uint64_t entries_bound(object maxsize) except? 0:
     if maxsize is None:
         return MAX_ENTRIES
@@ -115,7 +141,8 @@ cdef uint64_t entries_bound(object maxsize) except? 0:
 @cython.trashcan(True)  # a chain of caches may be long
 cdef class Cache(Table):
     """Cache(maxsize, *, strategy='adaptive', ttl=None, max_weight=None, weigher=None, on_evict=None, \
-timer=None, advise=False, record=None)
+timer=None, advise=False, auto_resize=None, cost_per_gb_hour=None, cost_per_miss=None, record=None, \
+record_keys=False)
 --
 
     A bounded mapping in compiled code; thread-safe, one level, any eviction strategy.
@@ -130,10 +157,16 @@ timer=None, advise=False, record=None)
             "capacity", "expired", "replaced" or "removed". What it raises is reported as
             unraisable, never passed on.
         timer: Returns monotonic seconds; the system's clock when None.
-        advise: Keep what the method `advise` needs; costs some 2 ns a lookup, more in caches of less
-            than 5,000 entries, and up to 300 KB.
+        advise: Keep what the method `advise` needs; costs 1 to 5 ns a hit, 4 to 8 a miss or set, more in
+            caches of less than 1,000 entries, and up to 330 KB.
+        auto_resize: `(lowest, highest)` number of entries, between which `maxsize` follows what costs
+            least by the two prices. Decided by a lookup, at most once a minute; a step is at most to
+            twice or half the size, and what is over it leaves at once. Implies `advise`.
+        cost_per_gb_hour: What 10**9 bytes of entries cost an hour, in any currency.
+        cost_per_miss: What a miss costs, in the same one.
         record: Path of a new file for what is looked up, as hashes keyed with a secret that is kept
             nowhere; `raudo cache replay` reads it. See `recorder`.
+        record_keys: Record the keys themselves, as lines of text, in place of hashes.
 
     Every operation is O(1) on average (strategy TTL: O(log n) for a set). Expired entries are never
     returned; they are dropped a few at a time by later calls, so that none of them pauses, and until
@@ -151,7 +184,11 @@ timer=None, advise=False, record=None)
         on_evict=None,
         timer=None,
         advise=False,
+        auto_resize=None,
+        cost_per_gb_hour=None,
+        cost_per_miss=None,
         record=None,
+        record_keys=False,
     ):
         if self._policy.name is not None:
             raise RuntimeError("Cache.__init__ was called twice on the same object")
@@ -168,8 +205,12 @@ timer=None, advise=False, record=None)
                 raise TypeError(f"max_weight: wanted a whole number or None, got {max_weight!r}")
             if not 0 <= max_weight < 2**63:
                 raise ValueError(f"max_weight: wanted 0 <= max_weight < 2**63, got {max_weight!r}")
-        if not isinstance(advise, bool):
-            raise TypeError(f"advise: wanted True or False, got {advise!r}")
+        for name, value in (("advise", advise), ("record_keys", record_keys)):
+            if not isinstance(value, bool):
+                raise TypeError(f"{name}: wanted True or False, got {value!r}")
+        self.prices = cost_per_gb_hour, cost_per_miss
+        has_prices = check_prices(cost_per_gb_hour, cost_per_miss)
+        bounds = checked_bounds(auto_resize, maxsize, max_weight, has_prices)
         if record is not None and not isinstance(record, (str, os.PathLike)):
             raise TypeError(f"record: wanted a path or None, got {record!r}")
         self.max_total_weight = NO_WEIGHT_LIMIT if max_weight is None else max_weight
@@ -188,10 +229,12 @@ timer=None, advise=False, record=None)
             weigher is None and on_evict is None and self.ttl_ns == 0 and self.guard is None
         )
         self.max_entries = bound  # with the policy in place something may be stored
-        if advise:
+        if bounds is not None:
+            self.resizer = Resizer(bounds, cost_per_gb_hour, cost_per_miss)
+        if advise or bounds is not None:
             self.start_curve(maxsize)
         if record is not None:
-            self.watch(self.curve, Recorder(record))
+            self.watch(self.curve, Recorder(record, keys=record_keys))
 
     # --- one key ---
 
@@ -378,7 +421,9 @@ timer=None, advise=False, record=None)
         cdef uint64_t bound = entries_bound(maxsize)
         if self._policy.name is None:
             raise RuntimeError("Cache.resize was called before Cache.__init__")
-        if self.curve is not None:
+        if self.resizer is not None:
+            checked_bounds(self.resizer.bounds, maxsize, None, True)
+        if self.curve is not None and not self.curve.is_weighted:
             self.start_curve(maxsize)
         self.max_entries = bound
         self.trim()
@@ -386,33 +431,82 @@ timer=None, advise=False, record=None)
     # --- another size ---
 
     cdef int start_curve(self, object maxsize) except -1:
-        if maxsize is None or maxsize < 1:
-            raise ValueError(f"maxsize: wanted a number >= 1, as advise=True goes by it, got {maxsize!r}")
-        cdef list sizes = sizes_around(maxsize)
-        followed = min(FOLLOWS_AT_MOST, max(FOLLOWS_AT_LEAST, sizes[len(sizes) - 1] // FOLLOWS_ONE_IN))
-        self.curve_from_ns = self.read_timer()
-        self.curve_from_lookups = self.t.n_hits + self.t.n_misses
-        self.watch(Curve(sizes, followed=followed), self.writer)
+        """Begin to count for sizes around this one; what the curve so far knows of keys is kept."""
+        cdef bint by_weight = self.max_total_weight != NO_WEIGHT_LIMIT
+        cdef object size = self.max_total_weight if by_weight else maxsize
+        if size is None or size < 1:
+            name = "max_weight" if by_weight else "maxsize"
+            raise ValueError(f"{name}: wanted a number >= 1, as advise=True goes by it, got {size!r}")
+        cdef list sizes = sizes_around(size)
+        if self.resizer is not None:  # who looks farther up, as what a loop needs may lie there
+            sizes = sizes_around(size, high=min(self.resizer.bounds[1], LOOKS_UP * size))
+        cdef object followed = FOLLOWS_BY_WEIGHT
+        if not by_weight:
+            followed = sizes[len(sizes) - 1] // FOLLOWS_ONE_IN
+            followed = min(FOLLOWS_AT_MOST, max(FOLLOWS_AT_LEAST, followed))
+        cdef Curve curve = Curve(sizes, followed=followed, weighted=by_weight)
+        is_first = self.curve is None
+        if not is_first:
+            curve.take_over(self.curve)
+        self.curve_from_s = self.now_s()
+        self.curve_from_lookups = self.n_lookups()
+        self.watch(curve, self.writer)
+        if self.resizer is not None:
+            self.resizer.follow(curve, self.curve_from_lookups, self.curve_from_s, is_warm=is_first)
+            curve.c.due = LOOKED_AT_EVERY
         return 0
+
+    cdef void follow_cheapest(self) noexcept:
+        cdef Curve curve = self.curve
+        curve.c.due = <uint64_t>-1  # user code may come back here
+        try:
+            self.follow_now()
+        except BaseException as error:
+            report_unraisable(error, self)
+        if self.curve is curve:
+            curve.c.due = curve.c.n_lookups + LOOKED_AT_EVERY
+
+    cdef int follow_now(self) except -1:
+        now_s = self.now_s()
+        if not self.resizer.is_due(now_s):
+            return 0
+        wanted = self.resizer.wanted(self.max_entries, self.n_lookups(), entry_bytes(&self.t), now_s)
+        if wanted != self.max_entries:
+            self.resize(wanted)
+        return 0
+
+    cdef object now_s(self):
+        return self.read_timer() / 1e9
+
+    cdef uint64_t n_lookups(self) noexcept:
+        return self.t.n_hits + self.t.n_misses
 
     def advise(self, *, cost_per_gb_hour=None, cost_per_miss=None):
         """Return what 0.5, 1, 2 and 4 times the size would give: an `Advice` for each of "0.5x", "1x", \
 "2x", "4x".
 
-        An `Advice` has `max_size`, `hit_rate` (expected of an LRU cache, since the cache was made, its
-        size or its counts last changed), `bytes` (estimated from up to 256 entries) and `cost_per_hour`.
-        With both prices, in any one currency, "cheapest" is the size, from an eighth to four times the
-        present one, at which memory (by 10**9 bytes) and misses cost least, if lookups go on as they
-        came. RuntimeError where the cache was made without `advise=True`.
+        An `Advice` has `max_size` (a weight, where `max_weight` bounds the cache), `hit_rate` (expected of
+        an LRU cache, since the cache was made, its size or its counts last changed), `bytes` (an estimate
+        by up to 256 entries) and `cost_per_hour`. With both prices, given here or to the cache, in any
+        one currency, "cheapest" is the size, from an eighth to four times the present one, at which memory
+        (by 10**9 bytes) and misses cost least, if lookups go on as they came. RuntimeError where the cache
+        was made without `advise=True`.
         """
         if self.curve is None:
             raise RuntimeError("advise() needs what a cache keeps that was made with advise=True")
+        if not check_prices(cost_per_gb_hour, cost_per_miss):
+            cost_per_gb_hour, cost_per_miss = self.prices
+        size = self.max_entries
+        cdef double bytes_per_unit = entry_bytes(&self.t)
+        if self.curve.is_weighted:
+            size = self.max_total_weight
+            bytes_per_unit *= self.t.n_live / max(<double>self.total_weight, 1.0)
         return advise_by(
             self.curve,
-            self.max_entries,
-            entry_bytes(&self.t),
-            lookups=self.t.n_hits + self.t.n_misses - self.curve_from_lookups,
-            hours=(self.read_timer() - self.curve_from_ns) / 3.6e12,
+            size,
+            bytes_per_unit,
+            lookups=self.n_lookups() - self.curve_from_lookups,
+            hours=(self.now_s() - self.curve_from_s) / 3600,
             cost_per_gb_hour=cost_per_gb_hour,
             cost_per_miss=cost_per_miss,
         )
@@ -514,7 +608,10 @@ timer=None, advise=False, record=None)
         if self.curve is not None:
             self.curve.reset()
             self.curve_from_lookups = 0
-            self.curve_from_ns = self.read_timer()
+            self.curve_from_s = self.now_s()
+            if self.resizer is not None:
+                self.resizer.follow(self.curve, 0, self.curve_from_s, is_warm=True)
+                self.curve.c.due = LOOKED_AT_EVERY
 
     def __sizeof__(self):
         """Bytes of the table itself, without keys and values."""
@@ -543,6 +640,9 @@ timer=None, advise=False, record=None)
             "on_evict": self._listener,
             "timer": self._timer,
             "advise": self.curve is not None,
+            "auto_resize": self.resizer.bounds if self.resizer is not None else None,
+            "cost_per_gb_hour": self.prices[0],
+            "cost_per_miss": self.prices[1],
         }
         entries = []
         for key, value in self.items():

@@ -4,8 +4,9 @@ from typing import Any, NamedTuple, final
 FACTORS: tuple[float, ...]
 
 class Advice(NamedTuple):
-    """What a cache of `max_size` entries would give: the hit rate, about how many bytes it would hold,
-    and what bytes and misses would cost an hour where prices are given."""
+    """What a cache of `max_size` entries (of that weight, where `max_weight` bounds it) would give: the hit
+    rate, about how many bytes it would hold, and what bytes and misses would cost an hour where prices are
+    given."""
 
     max_size: int
     hit_rate: float
@@ -19,9 +20,14 @@ class Curve:
     Follows at most `followed` keys: all where the largest size is no more than that, and then the
     counts are exact; otherwise a share of them by hash. A lookup of a key that is not followed costs
     2 ns, one that is some 20 to 40, growing with the number of sizes that it would have missed in.
+
+    With `weighted` the sizes are sums of the weights that keys are stored with. A key is known from the
+    first time that it is stored; all are followed until there are too many, then half as many, and so on.
     """
 
-    def __init__(self, sizes: Sequence[int], *, followed: int = 8192) -> None: ...
+    def __init__(
+        self, sizes: Sequence[int], *, followed: int = 8192, weighted: bool = False
+    ) -> None: ...
     @property
     def sizes(self) -> tuple[int, ...]: ...
     @property
@@ -34,12 +40,16 @@ class Curve:
         """Say whether the key is in the share."""
     def look_up(self, key: Hashable, /) -> None:
         """Count a lookup; nothing happens where the key is not followed."""
-    def store(self, key: Hashable, /) -> None:
-        """Note that the key was stored, and would be found at any size."""
+    @property
+    def is_weighted(self) -> bool: ...
+    def store(self, key: Hashable, weight: int = 1, /) -> None:
+        """Note that the key was stored, and would be found at any size that holds its weight."""
+    def take_over(self, other: Curve, /) -> None:
+        """Know the keys that another curve knows, as far as both follow them; no counts."""
     def forget(self, key: Hashable, /) -> None:
         """Note that the key was removed, and would be found at no size."""
-    def feed(self, keys: Any) -> None:
-        """Count a lookup of each key."""
+    def feed(self, keys: Any, weights: Any = None) -> None:
+        """Count a lookup of each key, and store it with its weight, up to 2**32 - 1, where there are any."""
     def counts(self) -> tuple[int, tuple[int, ...]]:
         """Return the lookups of followed keys and the hits in each region, for `since`."""
     def reset(self) -> None:

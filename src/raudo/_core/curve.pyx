@@ -19,18 +19,20 @@ cdef extern from "table/table.h" nogil:
 
 FACTORS = (0.5, 1.0, 2.0, 4.0)
 _BYTES_PER_GB = 10**9
+cdef uint64_t HEAVIEST = 2**32 - 1
 
 
 class Advice(namedtuple("Advice", ("max_size", "hit_rate", "bytes", "cost_per_hour"), defaults=(None,))):
-    """What a cache of `max_size` entries would give: the hit rate, about how many bytes it would hold,
-    and what bytes and misses would cost an hour where prices are given."""
+    """What a cache of `max_size` entries (of that weight, where `max_weight` bounds it) would give: the hit
+    rate, about how many bytes it would hold, and what bytes and misses would cost an hour where prices are
+    given."""
 
     __slots__ = ()
 
 
 @cython.final
 cdef class Curve:
-    """Curve(sizes, *, followed=8192)
+    """Curve(sizes, *, followed=8192, weighted=False)
 --
 
     Counts the hits of LRU caches of `sizes` entries, given in ascending order, all in one.
@@ -38,9 +40,12 @@ cdef class Curve:
     Follows at most `followed` keys: all where the largest size is no more than that, and then the
     counts are exact; otherwise a share of them by hash. A lookup of a key that is not followed costs
     2 ns, one that is some 20 to 40, growing with the number of sizes that it would have missed in.
+
+    With `weighted` the sizes are sums of the weights that keys are stored with. A key is known from the
+    first time that it is stored; all are followed until there are too many, then half as many, and so on.
     """
 
-    def __init__(self, sizes, *, followed=8192):
+    def __init__(self, sizes, *, followed=8192, weighted=False):
         if self.sizes is not None:
             raise RuntimeError("Curve.__init__ was called twice on the same object")
         cdef tuple wanted = tuple(sizes)
@@ -48,23 +53,28 @@ cdef class Curve:
             raise ValueError(f"sizes: wanted numbers >= 1 in ascending order, got {wanted!r}")
         if followed < 1:
             raise ValueError(f"followed: wanted a number >= 1, got {followed!r}")
-        cdef double share = min(1.0, followed / wanted[len(wanted) - 1])
+        cdef double share = 1.0 if weighted else min(1.0, followed / wanted[len(wanted) - 1])
         cdef dict numbers = {}  # scaled size -> region; sizes that scale to the same share one
         cdef list regions = []
         for size in wanted:
             regions.append(numbers.setdefault(max(1, round(size * share)), len(numbers)))
-        cdef uint32_t *limits = <uint32_t *>PyMem_Malloc(len(numbers) * sizeof(uint32_t))
+        cdef uint64_t *limits = <uint64_t *>PyMem_Malloc(len(numbers) * sizeof(uint64_t))
         if limits == NULL:
             raise MemoryError
         for limit, region in numbers.items():
             limits[<int>region] = limit
         cdef int failed = raudo_curve_init(
-            &self.c, <uint64_t>(share * 4294967296.0), limits, len(numbers)
+            &self.c,
+            <uint64_t>(share * 4294967296.0),
+            limits,
+            len(numbers),
+            followed if weighted else 0,
         )
         PyMem_Free(limits)
         if failed:
             raise MemoryError
         self.sizes = wanted
+        self.is_weighted = weighted
         self.regions = tuple(regions)
 
     def __dealloc__(self):
@@ -89,23 +99,37 @@ cdef class Curve:
         if self.c.n_regions:
             raudo_curve_look_up(&self.c, hash_of(key))
 
-    def store(self, key, /):
-        """Note that the key was stored, and would be found at any size."""
+    def store(self, key, weight=1, /):
+        """Note that the key was stored, and would be found at any size that holds its weight."""
+        if not 0 <= weight < 2**32:
+            raise ValueError(f"weight: wanted 0 <= weight < 2**32, got {weight!r}")
         if self.c.n_regions:
-            raudo_curve_store(&self.c, hash_of(key))
+            raudo_curve_store(&self.c, hash_of(key), weight)
+
+    def take_over(self, Curve other not None, /):
+        """Know the keys that another curve knows, as far as both follow them; no counts."""
+        if self.c.n_regions and other.c.n_regions and other is not self:
+            raudo_curve_take_over(&self.c, &other.c)
 
     def forget(self, key, /):
         """Note that the key was removed, and would be found at no size."""
         if self.c.n_regions:
             raudo_curve_forget(&self.c, hash_of(key))
 
-    def feed(self, const uint64_t[::1] keys not None):
-        """Count a lookup of each key."""
+    def feed(self, const uint64_t[::1] keys not None, const uint64_t[::1] weights=None):
+        """Count a lookup of each key, and store it with its weight, up to 2**32 - 1, where there are any."""
         cdef Py_ssize_t i
+        cdef uint32_t hash
+        cdef bint stores = weights is not None
+        if stores and weights.shape[0] != keys.shape[0]:
+            raise ValueError(f"weights: wanted one for each of {len(keys)} keys, got {len(weights)}")
         if self.c.n_regions:
             with nogil:
                 for i in range(keys.shape[0]):
-                    raudo_curve_look_up(&self.c, raudo_fold_hash(<int64_t>keys[i]))
+                    hash = raudo_fold_hash(<int64_t>keys[i])
+                    raudo_curve_look_up(&self.c, hash)
+                    if stores:
+                        raudo_curve_store(&self.c, hash, <uint32_t>min(weights[i], HEAVIEST))
 
     def counts(self):
         """Return the lookups of followed keys and the hits in each region, for `since`."""
@@ -142,8 +166,8 @@ cdef class Curve:
         return [rates[region] for region in self.regions]
 
     def __sizeof__(self):
-        cdef size_t size = type(self).__basicsize__ + self.c.n_regions * 16
-        return size + (self.c.limits[self.c.n_regions - 1] * 32 if self.c.n_regions else 0)
+        cdef size_t size = type(self).__basicsize__ + self.c.n_regions * 28
+        return size + (self.c.n_nodes * 20 + (self.c.mask + 1) * 4 if self.c.n_regions else 0)
 
 
 cdef uint32_t hash_of(object key) except? 0:

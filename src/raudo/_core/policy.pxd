@@ -3,6 +3,8 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from raudo._core.curve cimport raudo_curve
+
 cdef extern from "table/table.h" nogil:
     const uint32_t NO_SLOT "RAUDO_NO_SLOT"
     const uint32_t FAILED "RAUDO_FAILED"
@@ -64,6 +66,7 @@ cdef extern from "table/table.h" nogil:
         raudo_expiry expiry
         uint32_t n_stamped
         const uint32_t *weights
+        raudo_curve *curve
 
     void raudo_table_init(raudo_table *t) noexcept
     void raudo_table_free(raudo_table *t) noexcept

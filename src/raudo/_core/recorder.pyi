@@ -3,10 +3,14 @@ from typing import final
 
 LIMIT_BYTES: int
 MAGIC: bytes
+TEXT_MAGIC: bytes
 
 @final
 class Recorder:
     """Records lookups in a new file at `path`, 8 bytes each, in blocks of 4,096.
+
+    With `keys` a lookup is a line, the key's `repr`, and a block is 32 KB. A key whose `repr` fails or is
+    longer than that is lost.
 
     What is in the last block is written by `flush`, by `close`, when the cache goes and when the
     interpreter ends; a process that is killed loses it. Before 1 GiB is full the recording ends. A write that fails
@@ -16,7 +20,9 @@ class Recorder:
     recording, which is replaced, is there. One process records at a path. Thread-safe.
     """
 
-    def __new__(cls, path: str | os.PathLike[str]) -> Recorder: ...
+    def __new__(cls, path: str | os.PathLike[str], *, keys: bool = False) -> Recorder: ...
+    @property
+    def has_keys(self) -> bool: ...
     @property
     def path(self) -> str: ...
     @property

@@ -1,5 +1,6 @@
 # cython: binding=False
-"""`Recorder`: writes which keys a cache was asked for, as keyed hashes, for `raudo cache replay`.
+"""`Recorder`: writes which keys a cache was asked for, as keyed hashes or as they are, for `raudo cache
+replay`.
 
 Recording never raises into the lookup that is recorded, and makes no other thread wait: one block
 fills while another is written, with the GIL released. What comes while both are full is lost, and
@@ -7,6 +8,8 @@ counted. The secret of the hashes is drawn anew for each recording and kept nowh
 """
 
 cimport cython
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, strerror
 from posix.unistd cimport close, getpid, usleep
@@ -17,6 +20,7 @@ import warnings
 import weakref
 
 MAGIC = b"RAUDOKY1"
+TEXT_MAGIC = b"# raudo keys 1\n"
 LIMIT_BYTES = 1 << 30
 
 cdef object _open = weakref.WeakSet()
@@ -24,10 +28,13 @@ cdef object _open = weakref.WeakSet()
 
 @cython.final
 cdef class Recorder:
-    """Recorder(path)
+    """Recorder(path, *, keys=False)
 --
 
     Records lookups in a new file at `path`, 8 bytes each, in blocks of 4,096.
+
+    With `keys` a lookup is a line, the key's `repr`, and a block is 32 KB. A key whose `repr` fails or is
+    longer than that is lost.
 
     What is in the last block is written by `flush`, by `close`, when the cache goes and when the
     interpreter ends; a process that is killed loses it. Before 1 GiB is full the recording ends. A write that fails
@@ -37,7 +44,7 @@ cdef class Recorder:
     recording, which is replaced, is there. One process records at a path. Thread-safe.
     """
 
-    def __cinit__(self, path):
+    def __cinit__(self, path, *, keys=False):
         self.file = -1
         self.path = os.path.abspath(os.fsdecode(path))
         secret = os.urandom(16)
@@ -47,9 +54,12 @@ cdef class Recorder:
         if self.filling == NULL or self.spare == NULL:
             raise MemoryError
         self.filling.n_keys = self.spare.n_keys = 0
+        self.filling.n_text = self.spare.n_text = 0
+        self.has_keys = keys
         self.owner = getpid()
-        self.room_bytes = LIMIT_BYTES - len(MAGIC)
-        self.file = make_file(self.path)
+        magic = TEXT_MAGIC if keys else MAGIC
+        self.room_bytes = LIMIT_BYTES - len(magic)
+        self.file = make_file(self.path, magic)
         _open.add(self)
 
     def __dealloc__(self):
@@ -59,9 +69,12 @@ cdef class Recorder:
         free(self.filling)
         free(self.spare)
 
-    cdef void note(self, uint32_t hash) noexcept:
+    cdef void note(self, PyObject *key, uint32_t hash) noexcept:
         cdef raudo_block *block
         if self.file < 0:
+            return
+        if self.has_keys:
+            self.note_text(key)
             return
         if self.filling.n_keys == BLOCK_KEYS:  # filled while the other was written
             self.write_out()
@@ -74,6 +87,25 @@ cdef class Recorder:
         self.n_recorded += 1
         if block.n_keys == BLOCK_KEYS:
             self.write_out()
+
+    cdef void note_text(self, PyObject *key) noexcept:
+        cdef bytes line
+        cdef Py_ssize_t size
+        try:
+            line = repr(<object>key).replace("\n", "\\n").encode("utf-8", "backslashreplace") + b"\n"
+        except Exception:  # the user's `__repr__`
+            self.n_lost += 1
+            return
+        size = len(line)
+        if self.filling.n_text + size > TEXT_BYTES:
+            self.write_out()
+        if self.file < 0 or self.filling.n_text + size > TEXT_BYTES:
+            self.n_lost += 1
+            return
+        memcpy(<char *>self.filling.keys + self.filling.n_text, <const char *>line, size)
+        self.filling.n_text += size
+        self.filling.n_keys += 1
+        self.n_recorded += 1
 
     cdef void write_out(self) noexcept:
         """Write what is there, unless another thread is writing."""
@@ -92,12 +124,12 @@ cdef class Recorder:
         with nogil:
             number = raudo_block_write(file, block)
         self.is_writing = False
-        self.room_bytes -= BLOCK_HEADER + 8 * <int64_t>block.n_keys
+        self.room_bytes -= <int64_t>raudo_block_size(block)
         if number:
             self.error_number = number
             self.n_lost += block.n_keys
             self.n_recorded -= block.n_keys
-        block.n_keys = 0
+        block.n_keys = block.n_text = 0
         if number or self.room_bytes < BLOCK_HEADER + 8 * BLOCK_KEYS:
             self.stop()
         if number:
@@ -117,7 +149,7 @@ cdef class Recorder:
         self.file = -1
         self.n_lost += self.filling.n_keys
         self.n_recorded -= self.filling.n_keys
-        self.filling.n_keys = 0
+        self.filling.n_keys = self.filling.n_text = 0
 
     @property
     def error(self):
@@ -147,17 +179,17 @@ cdef class Recorder:
         raise TypeError("a Recorder cannot be pickled: it has an open file of this process")
 
 
-cdef int make_file(str path) except -1:
+cdef int make_file(str path, bytes magic) except -1:
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     cdef int file = os.open(path, flags, 0o600)
     try:
-        start = os.pread(file, len(MAGIC), 0)
-        if start and start != MAGIC:
+        start = os.pread(file, len(TEXT_MAGIC), 0)
+        if start and not start.startswith(MAGIC) and start != TEXT_MAGIC:
             raise FileExistsError(
                 f"record: wanted a new file or an older recording, {path!r} is something else"
             )
         os.ftruncate(file, 0)
-        os.write(file, MAGIC)
+        os.write(file, magic)
     except BaseException:
         os.close(file)
         raise

@@ -4,7 +4,7 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from raudo._core.curve cimport Curve
+from raudo._core.curve cimport Curve, raudo_curve_event
 from raudo._core.policy cimport Policy, raudo_table, slot_t
 from raudo._core.recorder cimport Recorder
 
@@ -34,9 +34,6 @@ cdef enum:
     KEYS = 0  # of what a snapshot is taken
     VALUES = 1
     PAIRS = 2
-    LOOKED_UP = 0  # what those who watch are told of a key
-    STORED = 1
-    LEFT = 2  # removed or expired
 
 cdef uint64_t NO_WEIGHT_LIMIT
 
@@ -64,6 +61,7 @@ cdef class Table:
     cdef uint64_t n_inserts, n_evictions, n_expirations, n_removals, n_refused
     cdef Curve curve  # these two watch, where they are not None
     cdef Recorder writer
+    cdef object resizer  # goes by the curve, where it is not None
     cdef object __weakref__
 
     # Borrowed key in; a new reference out, or NULL: a miss, or an error where one is set.
@@ -114,7 +112,8 @@ cdef class Table:
     @cython.final
     cdef void watch(self, Curve curve, Recorder recorder) noexcept
     @cython.final
-    cdef void observe(self, uint32_t hash, int what) noexcept
+    cdef void observe(self, uint32_t hash, raudo_curve_event what, uint32_t weight) noexcept
+    cdef void follow_cheapest(self) noexcept
     @cython.final
     cdef int64_t read_timer(self) except? -1
     @cython.final

@@ -20,11 +20,13 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 
 from raudo._core.curve cimport (
+    LEFT,
+    LOOKED_UP,
+    STORED,
     Curve,
-    raudo_curve_forget,
+    raudo_curve_event,
     raudo_curve_forget_all,
-    raudo_curve_look_up,
-    raudo_curve_store,
+    raudo_curve_tell,
 )
 from raudo._core.policy cimport (
     HAS_EXPIRY,
@@ -158,9 +160,13 @@ cdef class Table:
             finally:
                 self.leave()
         if self.t.watched_below:
-            self.observe(hash, LOOKED_UP)
+            self.observe(hash, LOOKED_UP, 0)
         if gone.n:
             self.settle(&gone)
+        if self.writer is not None:
+            self.writer.note(key, hash)
+        if self.resizer is not None and self.curve.c.n_lookups >= self.curve.c.due:
+            self.follow_cheapest()
         return value
 
     cdef PyObject *glance(self, PyObject *key) except? NULL:
@@ -218,7 +224,6 @@ cdef class Table:
             self.graves != NULL
             or self.t.n_live != self.max_entries
             or self.max_entries == 0
-            or (self.t.watched_below and raudo_is_watched(&self.t, hash))
         ):
             return self.store_hashed(key, value, hash, OWN_TTL)
         cdef bint is_queue = self.t.hit_kind <= RAUDO_HIT_MOVE
@@ -234,6 +239,9 @@ cdef class Table:
         Py_INCREF(key)
         Py_INCREF(value)
         raudo_replace(&self.t, slot, key, value, hash)
+        if self.t.watched_below and raudo_is_watched(&self.t, hash):
+            self.t.entries[slot].meta = WATCHED
+            self.observe(hash, STORED, 1)
         self.n_evictions += 1
         self.n_inserts += 1
         cdef int status = 0
@@ -260,10 +268,10 @@ cdef class Table:
         cdef int64_t now = 0, at_ns = NEVER
         if self.graves != NULL:
             raudo_graves_drop(&self.graves, DROPPED_BY_STORE)
-        if self.t.watched_below:
-            self.observe(hash, STORED)
         if self._weigher is not None:
             weight = self.weigh(key, value)
+        if self.t.watched_below:
+            self.observe(hash, STORED, weight)
         if ttl_ns == OWN_TTL:
             ttl_ns = self.ttl_ns
         if ttl_ns or self.t.expiry.length:
@@ -431,7 +439,7 @@ cdef class Table:
                 self.t.n_updates += 1
                 self.n_inserts -= 1  # comes back as an insert
             if self.t.watched_below and reason != REPLACED:
-                self.observe(e.hash, LEFT)
+                self.observe(e.hash, LEFT, 0)
             self._policy.on_remove(slot)
         self.forget(slot)
         return 0
@@ -616,18 +624,17 @@ cdef class Table:
             below = EVERY_KEY
         elif curve is not None:
             below = curve.c.below
+        self.t.curve = &curve.c if curve is not None and writer is None else NULL
         raudo_watch(&self.t, below)
 
-    cdef void observe(self, uint32_t hash, int what) noexcept:
+    cdef void observe(self, uint32_t hash, raudo_curve_event what, uint32_t weight) noexcept:
         if self.curve is not None:
-            if what == LOOKED_UP:
-                raudo_curve_look_up(&self.curve.c, hash)
-            elif what == STORED:
-                raudo_curve_store(&self.curve.c, hash)
-            else:
-                raudo_curve_forget(&self.curve.c, hash)
-        if self.writer is not None and what == LOOKED_UP:
-            self.writer.note(hash)
+            raudo_curve_tell(&self.curve.c, what, hash, weight)
+            if self.writer is None:  # fewer may be followed now
+                self.t.watched_below = self.curve.c.below
+
+    cdef void follow_cheapest(self) noexcept:
+        """Take the size that costs least, if it is time for that."""
 
     # --- time ---
 
@@ -757,12 +764,7 @@ cdef void free_table(Table table, uint32_t at_once) noexcept:
     raudo_graves_take(&table.graves, &table.t, at_once)
 
 
-cdef extern from *:
-    """
-    #define raudo_get_traverse(type) ((type)->tp_traverse)
-    #define raudo_set_traverse(type, fn) ((type)->tp_traverse = (traverseproc)(fn))
-    #define raudo_set_clear(type, fn) ((type)->tp_clear = (inquiry)(fn))
-    """
+cdef extern from "entry/slots.h":
     traverseproc raudo_get_traverse(PyTypeObject *type) noexcept
     void raudo_set_traverse(PyTypeObject *type, void *fn) noexcept
     void raudo_set_clear(PyTypeObject *type, void *fn) noexcept

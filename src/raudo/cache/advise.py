@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from raudo._clock import Clock
 from raudo._core.curve import Advice, Curve, advise, sizes_around
 
-__all__ = ["Advice", "Prices", "Resizer", "ReuseSampler"]
+__all__ = ["Advice", "Prices", "ReuseSampler"]
 
 # A hit on a followed key in L1 costs about a microsecond instead of a tenth: of the keys that the
 # largest size would hold one in 16 is followed, and more only where the sample would be too small.
@@ -63,56 +62,3 @@ class Prices(NamedTuple):
 
     per_gb_hour: float
     per_miss: float
-
-
-class Resizer:
-    """Decides, now and then, which size is the cheapest for what was looked up since the last time.
-
-    At most once a minute and after 4,096 lookups of followed keys; to no more than twice or half
-    the size at once; and only where that saves a twentieth, so that noise moves nothing.
-    """
-
-    INTERVAL_S = 60.0
-    LOOKUPS = 4096
-    SAVES = 0.05
-
-    def __init__(
-        self, sampler: ReuseSampler, bounds: tuple[int, int], prices: Prices, clock: Clock
-    ) -> None:
-        self._curve = sampler.curve
-        self._bounds = bounds
-        self._prices = prices
-        self._clock = clock
-        self._since = self._curve.counts()
-        self._from_lookups = 0
-        self._from_s = clock.monotonic()
-
-    def is_due(self) -> bool:
-        """Say whether it is time for `wanted`."""
-        return (
-            self._curve.n_lookups - self._since[0] >= self.LOOKUPS
-            and self._clock.monotonic() - self._from_s >= self.INTERVAL_S
-        )
-
-    def wanted(self, max_size: int, lookups: int, bytes_per_entry: float) -> int:
-        """Return the size to take now; `lookups` as for `ReuseSampler.advise`."""
-        now_s = self._clock.monotonic()
-        low, high = self._bounds
-        advice = advise(
-            self._curve,
-            max_size,
-            bytes_per_entry,
-            lookups=lookups - self._from_lookups,
-            hours=(now_s - self._from_s) / 3600,
-            since=self._since,
-            cost_per_gb_hour=self._prices.per_gb_hour,
-            cost_per_miss=self._prices.per_miss,
-            within=(max(low, max_size // 2), min(high, 2 * max_size)),
-        )
-        self._since = self._curve.counts()
-        self._from_lookups, self._from_s = lookups, now_s
-        best, present = advice["cheapest"], advice["1x"]
-        if best.cost_per_hour is None or present.cost_per_hour is None:
-            return max_size
-        saves = best.cost_per_hour < (1 - self.SAVES) * present.cost_per_hour
-        return best.max_size if saves else max_size

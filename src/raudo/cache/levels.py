@@ -14,9 +14,10 @@ from typing import Any
 
 from raudo._clock import Clock
 from raudo._core.cache import Cache
+from raudo._core.resizer import Resizer
 from raudo._core.sizes import estimate_bytes
 from raudo.cache._forks import reset_after_fork
-from raudo.cache.advise import Prices, Resizer, ReuseSampler
+from raudo.cache.advise import Prices, ReuseSampler
 from raudo.cache.codecs import BlobCodec
 from raudo.cache.cold import ColdLevels
 from raudo.cache.demote import Demoter
@@ -66,7 +67,8 @@ class Levels:
         self.sampler = ReuseSampler(max_size, bounds)
         self._resizer: Resizer | None = None
         if bounds is not None and prices is not None:
-            self._resizer = Resizer(self.sampler, bounds, prices, clock)
+            self._resizer = Resizer(bounds, *prices)
+            self._resizer.follow(self.sampler.curve, 0, self.started_s, is_warm=True)
         self.is_closed = False
         self.cold: ColdLevels | None = None
         self.listener = Listener(on_evict, codec)
@@ -170,14 +172,19 @@ class Levels:
             self.down.begin_call()
             entry = self._wrap(key, value, expires_ns, tags, fresh_until, load_s)
             self.l1.set(key, entry, held_s)
-            if self._resizer is not None and self._resizer.is_due():
-                self._resize(
-                    self._resizer.wanted(self.max_size, self.lookups(), self.bytes_per_entry())
-                )
+            self._follow_cheapest()
             self._keep_bound()
 
+    def _follow_cheapest(self) -> None:
+        """Change the size of every level, now and then; what is over it moves down."""
+        if self._resizer is None:
+            return
+        now_s = self.clock.monotonic()
+        if self._resizer.is_due(now_s):
+            lookups, bytes_per_entry = self.lookups(), self.bytes_per_entry()
+            self._resize(self._resizer.wanted(self.max_size, lookups, bytes_per_entry, now_s))
+
     def _resize(self, max_size: int) -> None:
-        """Change the size of every level; what is over it moves down."""
         if max_size == self.max_size:
             return
         self.max_size = max_size
