@@ -38,6 +38,7 @@ bench-check: build  ## every benchmark runs, once and small; the core takes no m
 	$(PYTHON) benchmarks/bench_cache_levels.py --quick
 	$(PYTHON) benchmarks/bench_cache_weights.py --quick
 	$(PYTHON) benchmarks/bench_cache_advisor.py --quick
+	$(PYTHON) benchmarks/bench_cache_curves.py --quick
 	$(PYTHON) -m raudo bench cache --quick
 	$(PYTHON) benchmarks/instructions.py --check
 

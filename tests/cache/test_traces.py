@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from raudo import Cache
-from raudo.cache.replay import belady_hits, lru_hit_rates, replay_hits
+from raudo.cache.replay import belady_hits, lru_hit_rates, replay_hits, replay_sized_hits
 from raudo.cache.traces import Trace, read_trace
 from raudo.errors import BadTrace, MissingExtra, RaudoError
 
@@ -60,6 +60,25 @@ def test_oracle_general(tmp_path: Path) -> None:
         assert trace.sizes.tolist() == [100, 101, 102, 100]
         assert trace.seconds == 30.0
     assert len(read_trace(write(tmp_path / "b", oracle()), format="oracleGeneral").keys) == 4
+
+
+def test_what_libcachesim_writes(tmp_path: Path) -> None:
+    libcachesim = pytest.importorskip("libcachesim")
+    keys = [n * n % 97 + 1 for n in range(1000)]
+    write(tmp_path / "a.csv", "".join(f"{10 * n},{key},{key + 5}\n" for n, key in enumerate(keys)))
+    options = libcachesim.ReaderInitParam()
+    options.time_field, options.obj_id_field, options.obj_size_field = 1, 2, 3
+    options.delimiter, options.obj_id_is_num = ",", True
+    reader = libcachesim.TraceReader(
+        str(tmp_path / "a.csv"), libcachesim.TraceType.CSV_TRACE, options
+    )
+    libcachesim.Util.convert_to_oracleGeneral(reader._reader, str(tmp_path / "a.oracleGeneral"))
+    trace = read_trace(tmp_path / "a.oracleGeneral")
+    assert np.unique(trace.keys, return_inverse=True)[1].tolist() == (
+        np.unique(keys, return_inverse=True)[1].tolist()
+    )
+    assert trace.sizes is not None
+    assert trace.sizes.tolist() == [key + 5 for key in keys]
 
 
 @pytest.mark.parametrize(
@@ -138,9 +157,10 @@ def test_a_limit_cuts_off(tmp_path: Path) -> None:
     [
         ("a.txt", b"", "a.txt: no request in 0 bytes"),
         ("a.csv", b"key,size\n", "a.csv: no request in 9 bytes"),
-        ("a.txt", b"ab\0c", "a.txt: byte 2 is 0"),
+        ("a.txt", b"ab\0c", "a.txt: line 1: byte 2 is 0"),
         ("a.csv", b"size,key\n1,a\n2\n", "a.csv: line 3: 1 columns, wanted more than 1"),
         ("a.csv", b"key,size\na,1\nb,x\n", "a.csv: line 3: size is 'x', wanted a number"),
+        ("a.csv", b"key,size\na,-1\n", "a.csv: line 2: size is '-1', wanted a number >= 0"),
         ("a.csv", b"key,time\na,\n", "a.csv: line 2: time is '', wanted a number"),
         ("a.bin", oracle(3)[:-1], "a.bin: 23 bytes after request 2 at byte 48: cut off"),
         ("a.npz", b"no archive", "a.npz: not a whole .npz"),
@@ -208,6 +228,41 @@ def test_belady_hits_what_can_be_hit() -> None:
     assert belady_hits([1, 2, 3, 1, 2, 3], 2) == 2
     assert belady_hits([1, 2, 1, 3, 1, 2], 1) == 2  # 2 and 3 bypass
     assert belady_hits([1, 1, 1], 5) == 2
+
+
+def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "a.bin", oracle(9))
+    write(tmp_path / "a.txt", "1\n2\n3\n")
+    np.savez(tmp_path / "a.npz", k=[1, 2, 3])
+    for name in ("a.bin", "a.txt", "a.npz"):
+        assert not read_trace(tmp_path / name, limit=2).is_whole
+        assert read_trace(tmp_path / name).is_whole
+    assert read_trace(tmp_path / "a.txt", limit=3).is_whole
+
+
+def test_progress_is_reported(tmp_path: Path) -> None:
+    size = write(tmp_path / "a.bin.gz", gzip.compress(oracle(200_000))).stat().st_size
+    seen: list[tuple[int, int]] = []
+    read_trace(tmp_path / "a.bin.gz", report=lambda *at: seen.append(at))
+    assert seen[-1] == (size, size)
+    assert len(seen) > 1
+
+
+def test_a_file_without_lines_is_not_kept_in_memory(tmp_path: Path) -> None:
+    write(tmp_path / "a.txt", b"x" * 3_000_000)
+    with pytest.raises(BadTrace, match="line 1: longer than 1,048,576 bytes"):
+        read_trace(tmp_path / "a.txt")
+
+
+def test_lru_by_bytes_is_what_a_cache_bound_by_weight_hits() -> None:
+    chance = np.random.default_rng(3)
+    keys = (chance.pareto(0.6, 20_000) * 7).astype(np.int64) % 3000
+    weights = keys * 7 % 50 + 1
+    sizes = [500, 2000, 10_000, 80_000]
+    for size, rate in zip(sizes, lru_hit_rates(keys, sizes, weights), strict=True):
+        cache = Cache[int, int](None, strategy="lru", max_weight=size, weigher=lambda _, v: v)
+        hits = replay_sized_hits(keys.tolist(), weights.tolist(), cache.get, cache.set)
+        assert hits / len(keys) == pytest.approx(rate, abs=0.01)
 
 
 def test_replays_agree_with_the_curve() -> None:

@@ -54,6 +54,65 @@ def test_advise_chooses_sizes_and_draws(
     assert len(root.findall(".//{http://www.w3.org/2000/svg}polyline")) == 2
 
 
+def test_advise_gives_factors_of_one_size(loop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cache", "advise", loop, "--size", "75"]) == 0
+    table = rows(capsys.readouterr().out)
+    assert [row[-1] for row in table.values()] == ["0.5x", "1x", "2x", "4x"]
+    assert list(table) == ["38", "75", "150", "300"]
+    assert table["150"] == ["100.00%", "95.00%", "150,000", "2x"]
+    assert main(["cache", "advise", loop, "--size", "75kB"]) == 0
+    assert rows(capsys.readouterr().out)["150"] == ["100.00%", "95.00%", "150,000", "2x"]
+
+
+def test_replay_by_bytes(loop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["cache", "replay", loop, "--strategy", "lru", "--strategy", "fifo"]
+    assert main([*command, "--size", "75KB", "--size", "0.15MB"]) == 0
+    out = capsys.readouterr().out
+    found = {line[:24].strip(): line[24:].split() for line in out.splitlines()}
+    assert found["bytes"] == ["75,000", "150,000"]
+    assert found["raudo lru"][0::3] == found["cachetools LRU"][0::3] == ["0.00", "95.00"]
+    assert "raudo sieve" not in found
+    assert found["no bound at all"] == ["95.00", "95.00"]
+    for sizes, says in (
+        (["--size", "75KB", "--size", "10"], "all in bytes or none"),
+        (["--size", "1XB"], "such as 1000, 10% or 64MB, got '1XB'"),
+    ):
+        try:
+            code = main([*command, *sizes])
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        assert code == 2
+        assert says in capsys.readouterr().err
+
+
+def test_bytes_need_a_trace_with_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "keys.txt").write_text("a\nb\na\n")
+    assert main(["cache", "replay", str(tmp_path / "keys.txt"), "--size", "1MB"]) == 2
+    assert "bytes need a trace with sizes" in capsys.readouterr().err
+
+
+def test_replay_draws(loop: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plot = tmp_path / "a.svg"
+    assert main(["cache", "replay", loop, "--size", "75", "--no-peers", "--plot", str(plot)]) == 0
+    root = ElementTree.fromstring(plot.read_text(encoding="utf-8"))
+    lines = root.findall(".//{http://www.w3.org/2000/svg}polyline")
+    assert len(lines) == 4
+    assert "prefers-color-scheme:dark" in plot.read_text(encoding="utf-8")
+
+
+def test_a_large_file_is_read_up_to_the_limit_and_says_so(
+    loop: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raudo.cli._cache_read.MOST_REQUESTS", 1000)
+    monkeypatch.setattr("raudo.cli._cache_read._LARGE_BYTES", 1)
+    assert main(["cache", "advise", loop]) == 0
+    done = capsys.readouterr()
+    assert "1,000 requests of 150 keys" in done.out
+    assert "note: " in done.err
+    assert "the first 1,000 requests; --limit N reads N" in done.err
+    assert "raudo cache advise: read " in done.err
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

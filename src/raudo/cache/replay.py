@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from raudo._core.curve import Curve
 
-__all__ = ["belady_hits", "lru_hit_rates", "replay_hits"]
+__all__ = ["belady_hits", "lru_hit_rates", "replay_hits", "replay_sized_hits"]
 
 
 def replay_hits(
@@ -26,11 +26,34 @@ def replay_hits(
     return len(keys) - misses
 
 
-def lru_hit_rates(keys: NDArray[np.int64], sizes: Sequence[int]) -> list[float]:
-    """Return the exact hit rates of LRU caches of `sizes` (ascending) entries, in one pass."""
-    curve = Curve(sizes, followed=max(sizes[-1], 1))
+def replay_sized_hits(
+    keys: Sequence[int],
+    sizes: Sequence[int],
+    get: Callable[[Any], Any],
+    put: Callable[[Any, Any], Any],
+) -> int:
+    """Do the same with the size of each request's object as the value; a miss is None."""
+    misses = 0
+    for key, size in zip(keys, sizes, strict=True):
+        if get(key) is None:
+            put(key, size)
+            misses += 1
+    return len(keys) - misses
+
+
+def lru_hit_rates(
+    keys: NDArray[np.int64], sizes: Sequence[int], weights: NDArray[np.int64] | None = None
+) -> list[float]:
+    """Return the exact hit rates of LRU caches of `sizes` (ascending) entries, in one pass.
+
+    With `weights`, one for each request, `sizes` are sums of weights: an object weighs what it did
+    when it was asked for last.
+    """
     # Keys are numbered anew: the curve tells keys apart by 32 bits.
-    curve.feed(np.unique(keys, return_inverse=True)[1].astype(np.uint64))
+    unique, numbers = np.unique(keys, return_inverse=True)
+    followed = len(unique) + 1 if weights is not None else max(sizes[-1], 1)
+    curve = Curve(sizes, followed=followed, weighted=weights is not None)
+    curve.feed(numbers.astype(np.uint64), None if weights is None else weights.astype(np.uint64))
     return curve.hit_rates()
 
 

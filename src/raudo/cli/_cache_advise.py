@@ -3,98 +3,102 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from raudo.cache.replay import belady_hits, lru_hit_rates
-from raudo.cache.traces import Trace, read_trace
+from raudo.cache.traces import Trace
+from raudo.cli._cache_read import read
+from raudo.cli._cache_sizes import Capacity, mean_bytes, resolve, spaced
 
-__all__ = ["run", "sizes_of"]
+__all__ = ["run"]
 
 _BYTES_PER_GB = 10**9
-_STEPS = 20  # sizes of the default table, of equal ratio
+_FACTORS = (0.5, 1, 2, 4)  # of a present size
+_STEPS = 20  # sizes of the table where none is given, of equal ratio
 _PLOT_STEPS = 80
-_BELADY_STEPS = 8  # each costs a pass in Python
+_BELADY_STEPS = 12  # each costs a pass in Python
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; with `--plot` draw it too."""
     has_price = args.cost_per_miss is not None
     if has_price != (args.cost_per_gb_hour is not None):
-        return _wrong("--cost-per-miss and --cost-per-gb-hour: give both or none")
-    trace = read_trace(args.trace, format=args.format, limit=args.limit)
-    if trace.torn:
-        print(f"raudo cache advise: note: {trace.torn}", file=sys.stderr)
+        _refuse("--cost-per-miss and --cost-per-gb-hour: give both or none")
+    trace = read(args)
     n_unique = trace.n_unique
-    sizes = sizes_of(args.size, n_unique)
-    rates = lru_hit_rates(trace.keys, sizes)
-    per_entry = _bytes_per_entry(trace, args.bytes_per_entry)
+    per_entry = args.bytes_per_entry if args.bytes_per_entry is not None else mean_bytes(trace)
     if has_price and per_entry is None:
-        return _wrong("--bytes-per-entry: wanted with prices, the trace has no sizes")
+        _refuse("--bytes-per-entry: wanted with prices, the trace has no sizes")
     an_hour = args.requests_per_hour
     if an_hour is None and trace.seconds is not None:
         an_hour = len(trace.keys) / trace.seconds * 3600
     if has_price and an_hour is None:
-        return _wrong("--requests-per-hour: wanted with prices, the trace has no times")
-    costs = [
-        size * per_entry / _BYTES_PER_GB * args.cost_per_gb_hour
-        + an_hour * (1 - rate) * args.cost_per_miss
-        for size, rate in zip(sizes, rates, strict=True)
-        if has_price and per_entry is not None and an_hour is not None
-    ]
+        _refuse("--requests-per-hour: wanted with prices, the trace has no times")
+    capacities, notes = _capacities(args, trace, n_unique)
+    is_bytes = capacities[0].is_bytes
+    sizes = [capacity.size for capacity in capacities]
+    rates = lru_hit_rates(trace.keys, sizes, trace.sizes if is_bytes else None)
+    entries = [round(size / per_entry) if is_bytes and per_entry else size for size in sizes]
+    in_bytes = [size if is_bytes else size * per_entry for size in sizes] if per_entry else []
+    if has_price:
+        prices = args.cost_per_gb_hour, args.cost_per_miss * an_hour
+        costs = [
+            n / _BYTES_PER_GB * prices[0] + (1 - rate) * prices[1]
+            for n, rate in zip(in_bytes, rates, strict=True)
+        ]
+        notes[costs.index(min(costs))].append("cheapest")
     print(f"{args.trace}: {len(trace.keys):,} requests of {n_unique:,} keys")
-    print(f"at most {100 * (1 - n_unique / len(trace.keys)):.2f} % can hit: the rest ask first\n")
+    print(f"at most {1 - n_unique / len(trace.keys):.2%} can hit: the rest ask first\n")
     head = f"{'entries':>12} {'of keys':>8} {'LRU hit rate':>13}"
-    head += f" {'bytes':>16}" if per_entry is not None else ""
-    print(head + (f" {'cost an hour':>14}" if costs else ""))
-    for i, (size, rate) in enumerate(zip(sizes, rates, strict=True)):
+    head += f" {'bytes':>16}" if in_bytes else ""
+    print(head + (f" {'cost an hour':>14}" if has_price else ""))
+    for i, (size, rate) in enumerate(zip(entries, rates, strict=True)):
         line = f"{size:12,} {size / n_unique:8.2%} {rate:13.2%}"
-        line += f" {size * per_entry:16,.0f}" if per_entry is not None else ""
-        if costs:
-            line += f" {costs[i]:14.6g}" + (" cheapest" if costs[i] == min(costs) else "")
-        print(line)
+        line += f" {in_bytes[i]:16,.0f}" if in_bytes else ""
+        line += f" {costs[i]:14.6g}" if has_price else ""
+        print(" ".join([line, *notes[i]]))
+    if not in_bytes:
+        print("\nno bytes: the trace has no sizes; --bytes-per-entry says what one takes")
     if args.plot:
         _plot(args.plot, trace, n_unique)
         print(f"\n{args.plot}: the curve")
     return 0
 
 
-def sizes_of(wanted: Sequence[object] | None, n_unique: int) -> list[int]:
-    """Return the sizes asked for, or some of equal ratio up to the number of keys, ascending."""
-    if wanted:
-        return sorted({size(n_unique) for size in wanted})  # type: ignore[operator]
-    return _spaced(n_unique, _STEPS)
-
-
-def _spaced(n_unique: int, steps: int) -> list[int]:
-    first = min(n_unique, max(1.0, n_unique / 1000))
-    return sorted({round(size) for size in np.geomspace(first, n_unique, steps).tolist()})
-
-
-def _bytes_per_entry(trace: Trace, given: float | None) -> float | None:
-    """Return the mean size of an object, as many times as it has been asked for last."""
-    if given is not None or trace.sizes is None:
-        return given
-    last = len(trace.keys) - 1 - np.unique(trace.keys[::-1], return_index=True)[1]
-    return float(trace.sizes[last].mean())
+def _capacities(
+    args: argparse.Namespace, trace: Trace, n_unique: int
+) -> tuple[list[Capacity], list[list[str]]]:
+    """Return the sizes of the table, ascending, and what is to be said of each."""
+    if not args.size:
+        found = [Capacity(size) for size in spaced(n_unique, _STEPS)]
+        return found, [[] for _ in found]
+    found = resolve(args.size, trace, n_unique)
+    if len(found) > 1:
+        return found, [[] for _ in found]
+    present = found[0]
+    named: dict[int, list[str]] = {}  # factors of a small size may come to the same
+    for factor in _FACTORS:
+        named.setdefault(max(1, round(present.size * factor)), []).append(f"{factor:g}x")
+    return [Capacity(size, present.is_bytes) for size in named], list(named.values())
 
 
 def _plot(path: str, trace: Trace, n_unique: int) -> None:
-    from raudo.cli._cache_plot import curves
+    from raudo.cli._cache_plot import Panel, draw
 
-    sizes = _spaced(n_unique, _PLOT_STEPS)
-    few = _spaced(n_unique, _BELADY_STEPS)
-    keys = trace.keys.tolist()
+    def sizes_for(steps: int) -> Sequence[int]:
+        return spaced(n_unique, steps)
+
+    sizes, few = sizes_for(_PLOT_STEPS), sizes_for(_BELADY_STEPS)
+    keys = np.unique(trace.keys, return_inverse=True)[1].tolist()
     lines = {
         "LRU": (sizes, lru_hit_rates(trace.keys, sizes)),
         "Belady's optimum": (few, [belady_hits(keys, size) / len(keys) for size in few]),
     }
-    Path(path).write_text(curves(lines, "entries", "hit rate"), encoding="utf-8")
+    Path(path).write_text(draw([Panel("", lines)], "entries", "hit rate"), encoding="utf-8")
 
 
-def _wrong(message: str) -> int:
-    print(f"raudo cache advise: error: {message} (see raudo cache advise --help)", file=sys.stderr)
-    return 2
+def _refuse(message: str) -> None:
+    raise argparse.ArgumentTypeError(message)
