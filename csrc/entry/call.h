@@ -114,35 +114,18 @@ static inline int raudo_key_has_items(PyObject *key, PyObject *const *items, Py_
 
 /* --- look-up --- */
 
-/* A hit on this slot: its value, counted; or RAUDO_UNSURE, nothing counted, as raudo_get_plain has it. */
-static inline PyObject *raudo_quick_hit(raudo_table *t, uint32_t slot) {
-    const raudo_entry *e = &t->entries[slot];
-    if (e->meta & (RAUDO_HAS_EXPIRY | RAUDO_WATCHED | t->call_mask)) {
-        if (e->meta & (RAUDO_WATCHED | t->call_mask) || t->has_timer) return RAUDO_UNSURE;
-        if (raudo_has_passed(t->expiry.at_ns[slot])) return RAUDO_UNSURE;
-    }
-    if (raudo_hit(t, slot)) return RAUDO_UNSURE;
-    t->n_hits++;
-    return Py_NewRef((PyObject *)e->value);
-}
-
 /* raudo_get_plain for the tuple of these elements, whose folded hash is known. `hint` is a slot to try
  * first where there are no elements: of the empty tuple there is only one, known by its address. */
 static inline PyObject *raudo_quick_get_items(raudo_table *t, PyObject *const *items, Py_ssize_t n,
                                               uint32_t hash, uint32_t *hint) {
-    raudo_probe p = raudo_probe_start(&t->index, hash);
-    for (;; raudo_probe_next(&t->index, &p)) {
-        const uint32_t word = t->index.words[p.at];
-        if (raudo_probe_ends(&t->index, &p, word)) break;
-        if (!raudo_probe_fits(&t->index, &p, word)) continue;
-        const uint32_t slot = raudo_word_slot(&t->index, word);
+    RAUDO_EACH_FIT(slot, p, &t->index, hash) {
         const raudo_entry *e = &t->entries[slot];
         if (e->hash != hash) continue;
         const int equal = raudo_key_has_items((PyObject *)e->key, items, n);
         if (equal < 0) return RAUDO_UNSURE;
         if (!equal) continue;
         if (n == 0) *hint = slot;
-        return raudo_quick_hit(t, slot);
+        return raudo_hit_value(t, slot);
     }
     if (t->asks_on_miss) return RAUDO_UNSURE;
     t->n_misses++;

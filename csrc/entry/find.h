@@ -57,6 +57,12 @@ static inline int raudo_hash(PyObject *key, uint32_t *hash) {
     return 0;
 }
 
+/* The flags that an entry of this key has. */
+static inline uint32_t raudo_key_flags(PyObject *key) {
+    if (!PyLong_CheckExact(key) || RAUDO_INT_LENGTH(key) > 2) return 0;
+    return (uint64_t)raudo_hash_digits(key) >> 32 == 0 ? RAUDO_HASH_IS_KEY : 0;
+}
+
 static inline Py_ALWAYS_INLINE int raudo_same_word(const char *a, const char *b, size_t size) {
     uint64_t of_a = 0, of_b = 0;
     memcpy(&of_a, a, size);
@@ -126,6 +132,15 @@ static inline int raudo_equal_plain(PyObject *a, PyObject *b) {
     return equal;
 }
 
+/* Whether the entry is the key's; -1: only __eq__ can tell. Reads a stored int only where it is large: in a
+ * large cache every object that need not be read is a cache miss less. */
+static inline int raudo_is_entry_of(const raudo_entry *e, PyObject *key, uint32_t hash) {
+    if (e->key == key) return 1;
+    if (e->hash != hash) return 0;
+    if (e->meta & RAUDO_HASH_IS_KEY && raudo_key_flags(key)) return 1;
+    return raudo_equal_plain((PyObject *)e->key, key);
+}
+
 /* Slot of the key, RAUDO_NO_SLOT where it is not there, RAUDO_FAILED with an exception set.
  *
  * __eq__ may do anything, even to this very table: after it ran, an unchanged `version` says that
@@ -135,18 +150,11 @@ static inline uint32_t raudo_find(const raudo_table *t, PyObject *key, uint32_t 
 again:
     x = &t->index;
     for (;;) {
-        raudo_probe p = raudo_probe_start(x, hash);
-        for (;; raudo_probe_next(x, &p)) {
-            const uint32_t word = x->words[p.at];
-            if (raudo_probe_ends(x, &p, word)) break;
-            if (!raudo_probe_fits(x, &p, word) || word == x->slots) continue;
-            const uint32_t slot = raudo_word_slot(x, word);
-            const raudo_entry *e = &t->entries[slot];
-            PyObject *found = (PyObject *)e->key;
-            if (found == key) return slot;
-            if (e->hash != hash) continue;
-            int equal = raudo_equal_plain(found, key);
+        RAUDO_EACH_FIT(slot, p, x, hash) {
+            if (raudo_is_word_out(x, slot)) continue;
+            int equal = raudo_is_entry_of(&t->entries[slot], key, hash);
             if (equal < 0) {
+                PyObject *found = (PyObject *)t->entries[slot].key;
                 const uint64_t version = t->version;
                 Py_INCREF(found);
                 equal = PyObject_RichCompareBool(found, key, Py_EQ);
@@ -196,30 +204,23 @@ static inline PyObject *raudo_get_expiring(raudo_table *t, uint32_t slot) {
     return Py_NewRef((PyObject *)e->value);
 }
 
+/* A hit on this slot: its value, counted; or RAUDO_UNSURE, nothing counted. */
+static inline PyObject *raudo_hit_value(raudo_table *t, uint32_t slot) {
+    if (t->entries[slot].meta & (RAUDO_HAS_EXPIRY | RAUDO_WATCHED | t->call_mask)) {
+        return raudo_get_expiring(t, slot);
+    }
+    if (raudo_hit(t, slot)) return RAUDO_UNSURE;
+    t->n_hits++;
+    return Py_NewRef((PyObject *)t->entries[slot].value);
+}
+
 /* A new reference on a hit, NULL on a miss, both counted; or RAUDO_UNSURE, nothing counted, where Python
  * code would have to run, the policy be called or the key is watched by more than a curve. */
 static inline PyObject *raudo_get_plain(raudo_table *t, PyObject *key, uint32_t hash) {
-    raudo_probe p = raudo_probe_start(&t->index, hash);
-    for (;; raudo_probe_next(&t->index, &p)) {
-        const uint32_t word = t->index.words[p.at];
-        if (!raudo_probe_fits(&t->index, &p, word) || word == 0) {
-            if (raudo_probe_ends(&t->index, &p, word)) break;
-            continue;
-        }
-        const uint32_t slot = raudo_word_slot(&t->index, word);
-        raudo_entry *e = &t->entries[slot];
-        if (e->key != key) {
-            if (e->hash != hash) continue;
-            const int equal = raudo_equal_plain((PyObject *)e->key, key);
-            if (equal < 0) return RAUDO_UNSURE;
-            if (!equal) continue;
-        }
-        if (e->meta & (RAUDO_HAS_EXPIRY | RAUDO_WATCHED | t->call_mask)) {
-            return raudo_get_expiring(t, slot);
-        }
-        if (raudo_hit(t, slot)) return RAUDO_UNSURE;
-        t->n_hits++;
-        return Py_NewRef((PyObject *)e->value);
+    RAUDO_EACH_FIT(slot, p, &t->index, hash) {
+        const int equal = raudo_is_entry_of(&t->entries[slot], key, hash);
+        if (equal < 0) return RAUDO_UNSURE;
+        if (equal) return raudo_hit_value(t, slot);
     }
     if (t->asks_on_miss) {
         if (raudo_is_moving(t)) return RAUDO_UNSURE;
@@ -246,34 +247,27 @@ static inline Py_ALWAYS_INLINE PyObject *raudo_quickest_get(raudo_table *t, PyOb
         h = raudo_hash_digits(key);
     }
     const uint32_t hash = raudo_fold_hash((int64_t)h);
-    raudo_probe p = raudo_probe_start(&t->index, hash);
-    for (;; raudo_probe_next(&t->index, &p)) {
-        const uint32_t word = t->index.words[p.at];
-        if (!raudo_probe_fits(&t->index, &p, word) || word == 0) {
-            if (raudo_probe_ends(&t->index, &p, word)) break;
-            continue;
-        }
-        raudo_entry *e = &t->entries[raudo_word_slot(&t->index, word)];
+    RAUDO_EACH_FIT(slot, p, &t->index, hash) {
+        raudo_entry *e = &t->entries[slot];
         PyObject *found = (PyObject *)e->key;
-        if (found != key) {
+        if (found != key &&
+            !(e->meta & RAUDO_HASH_IS_KEY && e->hash == hash && !is_text && (uint64_t)h >> 32 == 0)) {
             if (Py_TYPE(found) != Py_TYPE(key)) return RAUDO_UNSURE;
             if (!(is_text ? raudo_same_ascii(found, key) : raudo_same_digits(found, key))) {
                 return RAUDO_UNSURE; /* another of this very home and tag: as good as never */
             }
         }
         if (e->meta & (RAUDO_HAS_EXPIRY | RAUDO_WATCHED | t->call_mask)) {
-            t->found = (uint32_t)(e - t->entries);
+            t->found = slot;
             return RAUDO_EXPIRING;
         }
         if (t->hit_kind != RAUDO_HIT_MARK) {
             if (t->hit_kind == RAUDO_HIT_CALL) return RAUDO_UNSURE;
             if (t->hit_kind == RAUDO_HIT_STAMP) {
-                t->found = (uint32_t)(e - t->entries);
+                t->found = slot;
                 return RAUDO_EXPIRING;
             }
-            if (t->hit_kind == RAUDO_HIT_MOVE) {
-                raudo_list_move_to_tail(t->entries, &t->order, (uint32_t)(e - t->entries));
-            }
+            if (t->hit_kind == RAUDO_HIT_MOVE) raudo_list_move_to_tail(t->entries, &t->order, slot);
         } else if ((e->meta & RAUDO_MARKS) != RAUDO_MARKS) {
             if ((e->meta + RAUDO_META_ONE) & t->call_mask) return RAUDO_UNSURE;
             e->meta += RAUDO_META_ONE;
@@ -299,21 +293,11 @@ typedef enum { RAUDO_STORE_UNSURE, RAUDO_STORED, RAUDO_STORE_ABSENT } raudo_stor
 static inline raudo_store_state raudo_quick_set(raudo_table *t, PyObject *key, PyObject *value,
                                                 uint32_t hash) {
     if (!t->is_plain) return RAUDO_STORE_UNSURE;
-    raudo_probe p = raudo_probe_start(&t->index, hash);
-    for (;; raudo_probe_next(&t->index, &p)) {
-        const uint32_t word = t->index.words[p.at];
-        if (!raudo_probe_fits(&t->index, &p, word) || word == 0) {
-            if (!raudo_probe_ends(&t->index, &p, word)) continue;
-            return raudo_is_moving(t) ? RAUDO_STORE_UNSURE : RAUDO_STORE_ABSENT;
-        }
-        const uint32_t slot = raudo_word_slot(&t->index, word);
+    RAUDO_EACH_FIT(slot, p, &t->index, hash) {
         raudo_entry *e = &t->entries[slot];
-        if (e->key != key) {
-            if (e->hash != hash) continue;
-            const int equal = raudo_equal_plain((PyObject *)e->key, key);
-            if (equal < 0) return RAUDO_STORE_UNSURE;
-            if (!equal) continue;
-        }
+        const int equal = raudo_is_entry_of(e, key, hash);
+        if (equal < 0) return RAUDO_STORE_UNSURE;
+        if (!equal) continue;
         if (e->meta & (RAUDO_HAS_EXPIRY | RAUDO_WATCHED | t->call_mask)) return RAUDO_STORE_UNSURE;
         if (raudo_hit(t, slot)) return RAUDO_STORE_UNSURE;
         PyObject *old = (PyObject *)e->value;
@@ -322,6 +306,7 @@ static inline raudo_store_state raudo_quick_set(raudo_table *t, PyObject *key, P
         Py_DECREF(old);
         return RAUDO_STORED;
     }
+    return raudo_is_moving(t) ? RAUDO_STORE_UNSURE : RAUDO_STORE_ABSENT;
 }
 
 /* tp_traverse's part over the entries. */

@@ -19,6 +19,14 @@
 #define RAUDO_MAPPED_FROM SIZE_MAX
 #endif
 
+/* Have the cache line of an address, which is soon to be written to, on its way. */
+#ifdef __GNUC__
+#define RAUDO_FETCH(address) __builtin_prefetch((address), 1)
+#else
+#define RAUDO_FETCH(address) ((void)(address))
+#endif
+#define RAUDO_LINE 64 /* bytes; of another length the fetching is in vain, no more */
+
 static inline void *raudo_block_zeroed(size_t size) {
 #ifdef __linux__
     if (size >= RAUDO_MAPPED_FROM) {

@@ -108,6 +108,31 @@ static inline uint32_t raudo_word_slot(const raudo_index *x, uint32_t word) {
     return (word & x->slots) - 1u;
 }
 
+/* The slot of the next word that fits, where the probe then is; RAUDO_NO_SLOT where the search is over. In
+ * an index being left it may be a word taken out: see raudo_is_word_out. */
+static inline uint32_t raudo_probe_find(const raudo_index *x, raudo_probe *p) {
+    for (;; raudo_probe_next(x, p)) {
+        const uint32_t word = x->words[p->at];
+        if (raudo_probe_fits(x, p, word) && word != 0) return raudo_word_slot(x, word);
+        if (raudo_probe_ends(x, p, word)) return RAUDO_NO_SLOT;
+    }
+}
+
+static inline int raudo_is_word_out(const raudo_index *x, uint32_t slot) {
+    return slot == x->slots - 1u;
+}
+
+static inline uint32_t raudo_probe_go_on(const raudo_index *x, raudo_probe *p) {
+    raudo_probe_next(x, p);
+    return raudo_probe_find(x, p);
+}
+
+/* For every slot in whose entry the key of this hash may be. */
+#define RAUDO_EACH_FIT(slot, probe, x, hash) \
+    raudo_probe probe = raudo_probe_start((x), (hash)); \
+    for (uint32_t slot = raudo_probe_find((x), &probe); slot != RAUDO_NO_SLOT; \
+         slot = raudo_probe_go_on((x), &probe))
+
 /* How far `to` is behind `from`, going round. */
 static inline uint32_t raudo_index_gap(const raudo_index *x, uint32_t from, uint32_t to) {
     return to >= from ? to - from : to + (x->n_words - from);

@@ -68,6 +68,11 @@ static inline raudo_left *raudo_left_bucket(const raudo_learned *q, uint32_t has
     return q->ghost + RAUDO_BUCKET * (size_t)((spread >> 32) * q->n_buckets >> 32);
 }
 
+static inline void raudo_left_fetch(const raudo_learned *q, uint32_t hash) {
+    uint16_t tag;
+    if (q->n_buckets != 0) RAUDO_FETCH(raudo_left_bucket(q, hash, &tag));
+}
+
 /* Make what learns and remembers fit `capacity` entries: at first, and where it has doubled or halved.
  * Short of memory it goes on without. */
 static inline void raudo_learned_fit(raudo_learned *q, const raudo_table *t, uint32_t capacity,
@@ -221,9 +226,14 @@ static inline void raudo_learned_draw(raudo_learned *q, raudo_table *t, uint32_t
         for (uint32_t slot = 0; slot < n; slot++) raudo_learned_consider(q, t, slot, now);
         return;
     }
-    uint32_t slot = 0;
+    uint32_t slot = 0, starts[RAUDO_DRAW / RAUDO_RUN];
+    for (int run = 0; run < RAUDO_DRAW / RAUDO_RUN; run++) { /* all on their way at once */
+        starts[run] = (uint32_t)((uint64_t)raudo_random(&q->random) * (n - RAUDO_RUN) >> 32);
+        const char *line = (const char *)&t->entries[starts[run]];
+        for (size_t at = 0; at < RAUDO_RUN * sizeof *t->entries; at += RAUDO_LINE) RAUDO_FETCH(line + at);
+    }
     for (int run = 0; run < RAUDO_DRAW / RAUDO_RUN; run++) {
-        slot = (uint32_t)((uint64_t)raudo_random(&q->random) * (n - RAUDO_RUN) >> 32);
+        slot = starts[run];
         for (uint32_t i = 0; i < RAUDO_RUN; i++) raudo_learned_consider(q, t, slot + i, now);
     }
     while (q->n_pooled == 0) { /* most slots are free: whoever is next */
@@ -249,12 +259,17 @@ static inline int raudo_learned_is_current(const raudo_table *t, const raudo_can
 /* The slot to drop next. The table is not empty. */
 static inline uint32_t raudo_learned_victim(raudo_learned *q, raudo_table *t, uint32_t now) {
     raudo_learned_fit(q, t, t->n_live, now);
+    raudo_left_fetch(q, t->coming);
     if (t->n_live == 1 && q->newest != RAUDO_NO_SLOT) return q->newest;
     if (q->learner == NULL) return raudo_learned_any(q, t);
     if (raudo_learner_is_due(q->learner, now)) raudo_learner_refresh(q->learner, now);
     while (q->n_pooled > 0 && !raudo_learned_is_current(t, &q->pool[q->n_pooled - 1])) q->n_pooled--;
     if (q->n_pooled == 0) raudo_learned_draw(q, t, now);
     const raudo_candidate *least = &q->pool[q->n_pooled - 1];
+    if (q->n_pooled > 1 && raudo_learned_is_current(t, least - 1)) { /* who leaves after it */
+        raudo_prefetch(t, least[-1].slot);
+        raudo_left_fetch(q, t->entries[least[-1].slot].hash);
+    }
     const float lowest = least->score;
     if (q->newest != RAUDO_NO_SLOT && raudo_learned_score(q, t, q->newest, now) < lowest) {
         return q->newest;

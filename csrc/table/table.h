@@ -18,6 +18,7 @@
 /* Bits of raudo_entry.meta. What is above the flags belongs to the policy. */
 #define RAUDO_HAS_EXPIRY 1u
 #define RAUDO_WATCHED 2u /* a lookup of it must be told to whoever watches */
+#define RAUDO_HASH_IS_KEY 4u /* an int of [0, 2**32), whose hash it is: the key itself need not be read */
 #define RAUDO_META_SHIFT 8
 #define RAUDO_META_ONE (1u << RAUDO_META_SHIFT)
 #define RAUDO_MARKS (3u << RAUDO_META_SHIFT) /* RAUDO_HIT_MARK: uses, up to 3 */
@@ -62,6 +63,7 @@ typedef struct {
     uint32_t found; /* see raudo_quickest_get */
     raudo_expiry expiry;
     uint32_t n_stamped; /* with hits and updates: the requests so far, see raudo_request_count */
+    uint32_t coming; /* hash of the key that somebody has to leave for: a hint for fetching ahead */
     const uint32_t *weights; /* by slot; NULL without a weigher */
     raudo_curve *curve; /* who alone is told of lookups of watched keys; NULL: Python code decides */
 } raudo_table;
@@ -144,13 +146,8 @@ static inline void raudo_unindex_slot(raudo_table *t, uint32_t slot) {
 /* Where a table of hashes alone keeps this one; RAUDO_NO_SLOT where it does not. */
 static inline uint32_t raudo_find_hash(const raudo_table *t, uint32_t hash) {
     for (const raudo_index *x = &t->index;; x = &t->old) {
-        raudo_probe p = raudo_probe_start(x, hash);
-        for (;; raudo_probe_next(x, &p)) {
-            const uint32_t word = x->words[p.at];
-            if (raudo_probe_ends(x, &p, word)) break;
-            if (!raudo_probe_fits(x, &p, word) || word == x->slots) continue;
-            const uint32_t slot = raudo_word_slot(x, word);
-            if (t->entries[slot].hash == hash) return slot;
+        RAUDO_EACH_FIT(slot, p, x, hash) {
+            if (!raudo_is_word_out(x, slot) && t->entries[slot].hash == hash) return slot;
         }
         if (x == &t->old || !raudo_is_moving(t)) return RAUDO_NO_SLOT;
     }
@@ -301,25 +298,22 @@ static inline int raudo_hit(raudo_table *t, uint32_t slot) {
 
 /* Fetch what the eviction of the slot will touch: by then it will be there. */
 static inline void raudo_prefetch(const raudo_table *t, uint32_t slot) {
-#ifdef __GNUC__
     if (slot == RAUDO_NO_SLOT) return;
     const raudo_entry *e = &t->entries[slot];
-    __builtin_prefetch(e->key, 1);
-    __builtin_prefetch(e->value, 1);
-    __builtin_prefetch(&t->index.words[raudo_home(&t->index, e->hash)], 1);
-#else
-    (void)t, (void)slot;
-#endif
+    RAUDO_FETCH(e->key);
+    RAUDO_FETCH(e->value);
+    RAUDO_FETCH(&t->index.words[raudo_home(&t->index, e->hash)]);
 }
 
 /* Give the slot of an entry that leaves to a key that is not there, references and all. */
-static inline void raudo_replace(raudo_table *t, uint32_t slot, void *key, void *value, uint32_t hash) {
+static inline void raudo_replace(raudo_table *t, uint32_t slot, void *key, void *value, uint32_t hash,
+                                 uint32_t meta) {
     raudo_entry *e = &t->entries[slot];
     raudo_unindex_slot(t, slot);
     e->key = key;
     e->value = value;
     e->hash = hash;
-    e->meta = 0;
+    e->meta = meta;
     raudo_index_slot(t, slot);
     t->version++;
 }

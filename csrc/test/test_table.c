@@ -84,7 +84,7 @@ static void test_table(uint32_t kind, uint32_t n, uint64_t limit)
         } else if (where[i] != RAUDO_NO_SLOT && random_u32() % 3 == 0) { /* a full cache's insert */
             const uint32_t other = random_u32() % n;
             if (where[other] == RAUDO_NO_SLOT) {
-                raudo_replace(&t, where[i], &t, &t, hash_of(kind, other));
+                raudo_replace(&t, where[i], &t, &t, hash_of(kind, other), 0);
                 where[other] = where[i];
                 where[i] = RAUDO_NO_SLOT;
             }

@@ -207,7 +207,7 @@ cdef inline PyObject *answer(
     elif n == 0 and raudo_hint_holds(
         &(<Memo>callable).store.t, (<Memo>callable).hint, <PyObject *>EMPTY
     ):
-        value = raudo_quick_hit(&(<Memo>callable).store.t, (<Memo>callable).hint)
+        value = raudo_hit_value(&(<Memo>callable).store.t, (<Memo>callable).hint)
     else:
         raudo_hash_items(items, n, &whole)
         hash = raudo_fold_hash(whole)

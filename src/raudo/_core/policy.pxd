@@ -65,6 +65,7 @@ cdef extern from "table/table.h" nogil:
         uint32_t found
         raudo_expiry expiry
         uint32_t n_stamped
+        uint32_t coming
         const uint32_t *weights
         raudo_curve *curve
 
@@ -85,7 +86,7 @@ cdef extern from "table/table.h" nogil:
     int raudo_hit(raudo_table *t, uint32_t slot) noexcept
     void raudo_prefetch(const raudo_table *t, uint32_t slot) noexcept
     void raudo_replace(
-        raudo_table *t, uint32_t slot, void *key, void *value, uint32_t hash
+        raudo_table *t, uint32_t slot, void *key, void *value, uint32_t hash, uint32_t meta
     ) noexcept
     uint32_t raudo_request_count(const raudo_table *t) noexcept
     void raudo_list_reset(raudo_list *list) noexcept

@@ -68,6 +68,7 @@ cdef extern from "Python.h":
 cdef extern from "entry/find.h":
     int raudo_hash(PyObject *key, uint32_t *hash) except -1
     uint32_t raudo_find(const raudo_table *t, PyObject *key, uint32_t hash) except? 0xFFFFFFFE
+    uint32_t raudo_key_flags(PyObject *key) noexcept
     PyObject *RAUDO_UNSURE
     PyObject *raudo_get_plain(raudo_table *t, PyObject *key, uint32_t hash) noexcept
     ctypedef enum raudo_store_state:
@@ -232,15 +233,16 @@ cdef class Table:
             raudo_prefetch(&self.t, self.t.entries[slot].next)
             raudo_list_move_to_tail(self.t.entries, &self.t.order, slot)
         else:
+            self.t.coming = hash
             slot = self._policy.victim()
             self._policy.on_evict(slot)
         old_key = <PyObject *>self.t.entries[slot].key
         old_value = <PyObject *>self.t.entries[slot].value
         Py_INCREF(key)
         Py_INCREF(value)
-        raudo_replace(&self.t, slot, key, value, hash)
+        raudo_replace(&self.t, slot, key, value, hash, raudo_key_flags(key))
         if self.t.watched_below and raudo_is_watched(&self.t, hash):
-            self.t.entries[slot].meta = WATCHED
+            self.t.entries[slot].meta |= WATCHED
             self.observe(hash, STORED, 1)
         self.n_evictions += 1
         self.n_inserts += 1
@@ -389,7 +391,9 @@ cdef class Table:
         e.key = key
         e.value = value
         e.hash = hash
-        e.meta = WATCHED if self.t.watched_below and raudo_is_watched(&self.t, hash) else 0
+        e.meta = raudo_key_flags(key)
+        if self.t.watched_below and raudo_is_watched(&self.t, hash):
+            e.meta |= WATCHED
         raudo_index_slot(&self.t, slot)
         self.t.n_live += 1
         self.t.version += 1
