@@ -143,9 +143,11 @@ static inline Py_ssize_t raudo_most_items(Py_ssize_t n_args, Py_ssize_t n_names)
     return 2 * n_args + 3 * n_names + 1;
 }
 
-/* Put the elements of the call's key into `items`, borrowed. Their number, or -1 with an exception. */
+/* Put the elements of the call's key into `items`. Their number, or -1 with an exception. They are borrowed,
+ * but the last `n_types`, for raudo_drop_types: a __hash__ may give its object another class. */
 static inline Py_ssize_t raudo_gather(const raudo_call_rule *rule, PyObject *const *args,
-                                      Py_ssize_t n_args, PyObject *names, PyObject **items) {
+                                      Py_ssize_t n_args, PyObject *names, PyObject **items,
+                                      Py_ssize_t *n_types) {
     Py_ssize_t n = 0;
     for (Py_ssize_t i = rule->n_skipped; i < n_args; i++) {
         if (i < 64 && rule->ignored_positions >> i & 1) continue;
@@ -174,12 +176,17 @@ static inline Py_ssize_t raudo_gather(const raudo_call_rule *rule, PyObject *con
     }
     if (rule->is_typed) {
         const Py_ssize_t n_untyped = n;
-        for (Py_ssize_t i = 0; i < n_positional; i++) items[n++] = (PyObject *)Py_TYPE(items[i]);
+        for (Py_ssize_t i = 0; i < n_positional; i++) items[n++] = Py_NewRef(Py_TYPE(items[i]));
         for (Py_ssize_t i = n_positional + 2; i < n_untyped; i += 2) {
-            items[n++] = (PyObject *)Py_TYPE(items[i]);
+            items[n++] = Py_NewRef(Py_TYPE(items[i]));
         }
+        *n_types = n - n_untyped;
     }
     return n;
+}
+
+static inline void raudo_drop_types(PyObject *const *items, Py_ssize_t n, Py_ssize_t n_types) {
+    for (Py_ssize_t i = n - n_types; i < n; i++) Py_DECREF(items[i]);
 }
 
 static inline PyObject *raudo_tuple_of(PyObject *const *items, Py_ssize_t n) {

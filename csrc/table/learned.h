@@ -98,8 +98,10 @@ static inline void raudo_learned_remember(raudo_learned *q, const raudo_entry *e
     if (q->n_buckets == 0) return;
     uint16_t tag;
     raudo_left *bucket = raudo_left_bucket(q, e->hash, &tag);
-    uint32_t place = 0;
-    while (place < RAUDO_BUCKET && bucket[place].tag != 0 && bucket[place].tag != tag) place++;
+    uint32_t place = RAUDO_BUCKET;
+    for (uint32_t i = RAUDO_BUCKET; i-- > 0;) { /* the first; without a branch, as below */
+        place = (bucket[i].tag == 0) | (bucket[i].tag == tag) ? i : place;
+    }
     if (place == RAUDO_BUCKET) {
         const uint32_t drawn = raudo_random(&q->random) >> 26;
         const uint32_t a = drawn & 7u, b = drawn >> 3;
@@ -156,13 +158,13 @@ static inline void raudo_learned_insert(raudo_learned *q, raudo_table *t, uint32
     if (q->n_buckets != 0) {
         uint16_t tag;
         raudo_left *bucket = raudo_left_bucket(q, e->hash, &tag);
-        for (int i = 0; i < RAUDO_BUCKET; i++) {
-            if (bucket[i].tag != tag) continue;
-            e->prev = bucket[i].last;
-            e->next = raudo_habit_of(bucket[i].uses, bucket[i].gap);
+        raudo_left *left = NULL;
+        for (int i = RAUDO_BUCKET; i-- > 0;) left = bucket[i].tag == tag ? &bucket[i] : left;
+        if (left != NULL) {
+            e->prev = left->last;
+            e->next = raudo_habit_of(left->uses, left->gap);
             raudo_usage_touch(&e->prev, &e->next, now);
-            bucket[i].tag = 0;
-            break;
+            left->tag = 0;
         }
     }
     if (raudo_scramble(e->hash) >= q->threshold) return;

@@ -310,6 +310,12 @@ def test_unfit_pickles_are_corrupt_and_change_nothing(payload):
     assert codec.decode(codec.encode(value), trusted=False) == value
 
 
+def test_keys_of_tuples_too_deep_to_hash_are_corrupt():
+    payload = b"\x80\x05})" + b"\x85" * 3_000_000 + b"Ns."
+    with pytest.raises(CorruptEntry, match="500 deep"):
+        BlobCodec().decode(Blob(payload, "plain", len(payload)), trusted=False)
+
+
 def test_an_allowed_class_cannot_be_changed_by_a_record():
     payload = hostile(f"c{MAKERS}\nRESOLVE\n(S'{__name__}:Pair'\ntR(N}}S'left'\nI1\nstb".encode())
     with pytest.raises(CorruptEntry):

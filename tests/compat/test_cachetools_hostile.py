@@ -476,3 +476,44 @@ def test_a_key_function_of_the_other_kind_is_called_as_it_is() -> None:
 
     assert second([], 1) == 1  # the first argument is no part of the key
     assert second({}, 1) == 1
+
+
+def forge(cache: Any, **parts: Any) -> Any:
+    """Return the cache's state with some parts replaced."""
+    state = cache.__getstate__()
+    names = ("bound", "is_sized", "setting", "timer", "entries", "order", "ages")
+    whole = dict(zip(names, state["_raudo_state"], strict=True))
+    return {**state, "_raudo_state": tuple({**whole, **parts}.values())}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize(
+    "order", [[0, 0, 0, 0], [0, 1, 2, 99], [-1, 0, 1, 2], [0, 1, 2, 3, 3], [0, 1, 2, "3"]]
+)
+def test_state_with_a_forged_order_is_refused(name: str, order: list[Any]) -> None:
+    cache = make(name)
+    for key in range(4):
+        cache[key] = key
+    with pytest.raises((ValueError, TypeError)):
+        make(name).__setstate__(forge(cache, order=order))
+
+
+def test_state_of_a_random_cache_whose_order_lacks_an_entry_is_refused() -> None:
+    cache = make("RRCache", 40)
+    for key in range(30):
+        cache[key] = key
+    other = make("RRCache")
+    with pytest.raises(ValueError, match="wanted an order of 30 entries, got 3"):
+        other.__setstate__(forge(cache, order=[29, 28, 27]))
+    for key in list(other):
+        del other[key]
+    check(other)
+
+
+@pytest.mark.parametrize("name", ["TTLCache", "TLRUCache"])
+@pytest.mark.parametrize("timer", [None, 1.0, print])
+def test_state_with_a_forged_timer_is_refused(name: str, timer: Any) -> None:
+    cache = make(name)
+    cache[1] = 1
+    with pytest.raises(ValueError, match="wanted a Timer"):
+        make(name).__setstate__(forge(cache, timer=timer))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import pickle
 import random
+import threading
+from array import array
 from typing import Any
 
 import pytest
@@ -335,3 +337,16 @@ def test_a_size_between_two_lies_on_the_line() -> None:
     advice = advise(curve, 15, 1.0)
     assert advice["1x"].hit_rate == pytest.approx(0.25)
     assert advice["4x"].hit_rate == 0.5
+
+
+def test_threads_may_feed_one_curve() -> None:
+    curve = Curve([64, 1000])
+    keys = array("Q", skewed(600_000, 5000))
+    threads = [threading.Thread(target=curve.feed, args=(keys,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    lookups, hits = curve.counts()
+    assert lookups == 4 * len(keys)
+    assert 0 < sum(hits) < lookups

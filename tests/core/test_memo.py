@@ -266,3 +266,47 @@ def test_what_leads_back_to_an_awaitable_or_its_end_is_collected() -> None:
     del thing, other, caught
     gc.collect()
     assert [ref() for ref in gone] == [None, None]
+
+
+def test_a_memo_of_an_instance_called_without_arguments_says_what_is_missing() -> None:
+    class Owner:
+        @cached(maxsize=4)
+        def method(self) -> int:
+            return 1
+
+        @cached(maxsize=4, typed=True)
+        def typed(self) -> int:
+            return 1
+
+    owner = Owner()
+    methods: Any = (Owner.method, Owner.typed)
+    for method in methods:
+        assert method(owner) == method(owner) == 1
+        (memo,) = method.caches()[:1]
+        with pytest.raises(TypeError, match="missing 1 required positional argument: 'self'"):
+            memo()
+
+
+@pytest.mark.parametrize("n", [1, 40])  # gathered on the stack, and on the heap
+def test_a_hash_that_changes_the_class_leaves_typed_keys_whole(n: int) -> None:
+    class Turned:
+        def __hash__(self) -> int:
+            return 1
+
+    class Turns:
+        def __hash__(self) -> int:
+            self.__class__ = Turned  # type: ignore[assignment]
+            gc.collect()
+            return 1
+
+    @lru_cache(maxsize=8, typed=True)
+    def count(*args: Any, **kwargs: Any) -> int:
+        return len(args) + len(kwargs)
+
+    for _ in range(20):
+        kinds = [type("Kind", (Turns,), {}) for _ in range(n)]
+        things = [kind() for kind in kinds]
+        names = {"named": type("Kind", (Turns,), {})()}
+        del kinds
+        assert count(*things, **names) == n + 1
+    assert count.cache_info().misses == 20

@@ -159,3 +159,28 @@ def test_damaged_pickles_do_no_harm(value, data):
         set,
         frozenset,
     )
+
+
+def nested(body: bytes, depth: int) -> bytes:
+    """Return a pickle of a tuple in a tuple and so on, and what follows it."""
+    return b"\x80\x05" + body.replace(b"DEEP", b")" + b"\x85" * depth)
+
+
+@pytest.mark.parametrize(
+    "body", [b"}DEEPNs.", b"}(DEEPNu.", b"\x8f(DEEP\x90.", b"(DEEP\x91.", b"\x8f(KDEEP(tDEEP\x90."]
+)
+def test_keys_of_tuples_too_deep_are_refused(body):
+    with pytest.raises(ValueError, match="at most 500 deep"):
+        load_plain(nested(body.replace(b"KDEEP", b"K\1"), 3_000_000))
+
+
+def test_deep_tuples_that_nobody_hashes_are_read():
+    found = load_plain(nested(b"DEEP.", 1_000_000))
+    for _ in range(1_000_000):
+        (found,) = found
+    assert found == ()
+
+
+def test_keys_of_tuples_not_too_deep_are_read():
+    data = nested(b"}DEEPNs.", 499)
+    assert load_plain(data) == pickle.loads(data)

@@ -205,6 +205,53 @@ def test_a_forked_child_does_not_record(tmp_path: Path) -> None:
     assert lookups(tmp_path / "a") == [0] + [1] * 10_000
 
 
+def test_a_child_forked_while_a_block_is_written_does_not_wait_for_it(tmp_path: Path) -> None:
+    done = run(
+        """
+        import os, signal, sys, threading, raudo
+        cache = raudo.Cache(10, record=sys.argv[1])
+        path = os.path.realpath(sys.argv[1])
+        (file,) = (
+            int(name) for name in os.listdir("/proc/self/fd")
+            if os.path.realpath(f"/proc/self/fd/{name}") == path
+        )
+        reading, writing = os.pipe()
+        os.dup2(writing, file)
+        os.set_blocking(writing, False)
+        try:
+            while True:  # so that the next write waits
+                os.write(writing, bytes(4096))
+        except BlockingIOError:
+            os.set_blocking(writing, True)
+
+        def ask():
+            for n in range(5_000):
+                cache.get(n)
+
+        writer = threading.Thread(target=ask)
+        writer.start()
+        while cache.recorder.n_recorded < 4096:
+            pass
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            cache.recorder.flush()
+            os._exit(cache.recorder.is_recording)
+        status = os.waitpid(child, 0)[1]
+        os.set_blocking(reading, False)
+        while writer.is_alive():
+            try:
+                os.read(reading, 1 << 20)
+            except BlockingIOError:
+                pass
+        os.dup2(os.open(os.devnull, os.O_WRONLY), file)
+        sys.exit(status)
+        """,
+        tmp_path / "a",
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_threads_lose_nothing_uncounted(tmp_path: Path) -> None:
     cache = Cache[int, int](10, record=tmp_path / "a")
 

@@ -9,9 +9,10 @@ from libc.stdint cimport uint64_t
 from raudo._core.compat cimport (
     LFU, RR, Group, Link, Node, Plain, group_above, group_move, ring_move_to_end
 )
-from raudo._core.compat_timed cimport Timed, TimedNode, expiry_of
+from raudo._core.compat_timed cimport Timed, TimedNode, Timer, expiry_of
 
 import copy
+from operator import index
 
 
 def snapshot(Plain cache not None):
@@ -63,11 +64,18 @@ cdef int append_ring(list nodes, Link *root) except -1:
 
 
 def restore(Plain cache not None, tuple state not None):
-    """Make a cache what `snapshot` returned."""
+    """Make a cache what `snapshot` returned.
+
+    The state may come from anywhere. ValueError where it is none; the cache is then empty, or holds a part.
+    """
     cdef Node node
     cdef Timed timed = <Timed>cache if isinstance(cache, Timed) else None
     cdef list nodes = []
     bound, is_sized, setting, timer, entries, order, ages = state
+    if timed is not None and type(timer) is not Timer:
+        raise ValueError(f"state: wanted a Timer of a cache whose items expire, got {timer!r}")
+    entries = list(entries)
+    order, ages = places_in(order, len(entries)), places_in(ages, len(entries))
     cache.empty()
     cache.configure(bound, is_sized, setting)
     if timed is not None:
@@ -94,10 +102,36 @@ def restore(Plain cache not None, tuple state not None):
         if timed is not None and node is not None and node.is_live:
             timed.renew(<TimedNode>node)
     if cache.kind == RR:
-        cache.nodes = [nodes[place] for place in order if is_there(nodes[place])]
-        cache.keys = [(<Node>each).key for each in cache.nodes]
-        for place, each in enumerate(cache.nodes):
-            (<Node>each).rank = place
+        rank(cache, [nodes[place] for place in order if is_there(nodes[place])])
+
+
+cdef list places_in(object places, Py_ssize_t n_entries):
+    """Check that they are places in the list of entries, each once."""
+    found = [index(place) for place in places]
+    if len(set(found)) < len(found) or any([not 0 <= place < n_entries for place in found]):
+        raise ValueError(f"state: wanted different places in [0, {n_entries}), got {found!r}")
+    return found
+
+
+cdef int rank(Plain cache, list nodes) except -1:
+    """Bring the nodes of a random cache into that order; it must be of them all."""
+    cdef Py_ssize_t place
+    cdef list keys = [(<Node>each).key for each in nodes]
+    # From here on nothing is made that could start a garbage collection, and so change the cache.
+    if len(nodes) != len(cache.nodes) or not all_live(nodes):
+        raise ValueError(f"state: wanted an order of {len(cache.nodes)} entries, got {len(nodes)}")
+    cache.nodes, cache.keys = nodes, keys
+    for place in range(len(nodes)):
+        (<Node>nodes[place]).rank = place
+    return 0
+
+
+cdef bint all_live(list nodes) noexcept:
+    cdef Py_ssize_t place
+    for place in range(len(nodes)):
+        if not (<Node>nodes[place]).is_live:
+            return False
+    return True
 
 
 cdef bint is_there(Node node):

@@ -17,6 +17,9 @@ cdef extern from "entry/find.h":
 cdef extern from "table/table.h" nogil:
     uint32_t raudo_fold_hash(int64_t hash) noexcept
 
+cdef enum:
+    A_TURN = 4096  # keys that are counted in a row: some 0.1 ms
+
 FACTORS = (0.5, 1.0, 2.0, 4.0)
 _BYTES_PER_GB = 10**9
 cdef uint64_t HEAVIEST = 2**32 - 1
@@ -117,19 +120,25 @@ cdef class Curve:
             raudo_curve_forget(&self.c, hash_of(key))
 
     def feed(self, const uint64_t[::1] keys not None, const uint64_t[::1] weights=None):
-        """Count a lookup of each key, and store it with its weight, up to 2**32 - 1, where there are any."""
-        cdef Py_ssize_t i
+        """Count a lookup of each key, and store it with its weight, up to 2**32 - 1, where there are any.
+
+        Other threads have their turn after each some thousands.
+        """
+        cdef Py_ssize_t i = 0, end
         cdef uint32_t hash
         cdef bint stores = weights is not None
         if stores and weights.shape[0] != keys.shape[0]:
             raise ValueError(f"weights: wanted one for each of {len(keys)} keys, got {len(weights)}")
-        if self.c.n_regions:
-            with nogil:
-                for i in range(keys.shape[0]):
-                    hash = raudo_fold_hash(<int64_t>keys[i])
-                    raudo_curve_look_up(&self.c, hash)
-                    if stores:
-                        raudo_curve_store(&self.c, hash, <uint32_t>min(weights[i], HEAVIEST))
+        while self.c.n_regions and i < keys.shape[0]:
+            end = min(i + A_TURN, keys.shape[0])
+            while i < end:
+                hash = raudo_fold_hash(<int64_t>keys[i])
+                raudo_curve_look_up(&self.c, hash)
+                if stores:
+                    raudo_curve_store(&self.c, hash, <uint32_t>min(weights[i], HEAVIEST))
+                i += 1
+            with nogil:  # not while it counts: another thread may feed the same curve
+                pass
 
     def counts(self):
         """Return the lookups of followed keys and the hits in each region, for `since`."""

@@ -33,8 +33,9 @@ cdef extern from "entry/call.h":
     Py_ssize_t raudo_most_items(Py_ssize_t n_args, Py_ssize_t n_names) noexcept
     Py_ssize_t raudo_gather(
         const raudo_call_rule *rule, PyObject **args, Py_ssize_t n_args, PyObject *names,
-        PyObject **items,
+        PyObject **items, Py_ssize_t *n_types,
     ) except -1
+    void raudo_drop_types(PyObject **items, Py_ssize_t n, Py_ssize_t n_types) noexcept
     object raudo_tuple_of(PyObject **items, Py_ssize_t n)
     PyObject *raudo_call_with(
         PyObject *fn, PyObject *first, PyObject **args, size_t n_flagged, PyObject *names

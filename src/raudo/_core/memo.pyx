@@ -118,15 +118,17 @@ cdef class Memo:
         cdef PyObject **items = <PyObject **>PyMem_Malloc(
             raudo_most_items(len(args), len(names)) * sizeof(PyObject *)
         )
+        cdef Py_ssize_t n = 0, n_types = 0
         if items == NULL:
             raise MemoryError
         try:
             n = raudo_gather(
                 &self.rule, PySequence_Fast_ITEMS(<PyObject *>every), len(args),
-                <PyObject *>names, items,
+                <PyObject *>names, items, &n_types,
             )
             return <object>items[0] if is_key_itself(items, n) else raudo_tuple_of(items, n)
         finally:
+            raudo_drop_types(items, n, n_types)
             PyMem_Free(items)
 
     def invalidate(self, *args, **kwargs):
@@ -159,11 +161,11 @@ cdef PyObject *call_memo(
 ) except NULL:
     # No variable of type Memo here and in `answer`: it would be counted, up and down, on each hit.
     cdef Py_ssize_t n_skipped = (<Memo>callable).rule.n_skipped
+    cdef Py_ssize_t n = PyVectorcall_NARGS(n_flagged) - n_skipped
+    if n < 0:  # the function says what is missing
+        return PyObject_Vectorcall(<PyObject *>(<Memo>callable).fn, args, n_flagged, names)
     if names == NULL and (<Memo>callable).rule.is_plain:
-        return answer(
-            callable, args + n_skipped, PyVectorcall_NARGS(n_flagged) - n_skipped,
-            args, n_flagged, names,
-        )
+        return answer(callable, args + n_skipped, n, args, n_flagged, names)
     return call_gathered(callable, args, n_flagged, names)
 
 
@@ -182,16 +184,30 @@ cdef PyObject *call_gathered(
         return call_with_own_key(self, args, n_flagged, names)
     cdef Py_ssize_t most = raudo_most_items(n, PyTuple_GET_SIZE(names) if names != NULL else 0)
     if most <= CALL_ITEMS:
-        n = raudo_gather(&self.rule, args, n, names, items)
-        return answer(callable, items, n, args, n_flagged, names)
+        return answer_gathered(callable, items, args, n_flagged, names)
     many = <PyObject **>PyMem_Malloc(most * sizeof(PyObject *))
     if many == NULL:
         raise MemoryError
     try:
-        n = raudo_gather(&self.rule, args, n, names, many)
-        return answer(callable, many, n, args, n_flagged, names)
+        return answer_gathered(callable, many, args, n_flagged, names)
     finally:
         PyMem_Free(many)
+
+
+cdef inline PyObject *answer_gathered(
+    PyObject *callable, PyObject **items, PyObject **args, size_t n_flagged, PyObject *names
+) except NULL:
+    """Answer with the key's elements gathered in `items`, which has room for them."""
+    cdef Py_ssize_t n_types = 0
+    cdef Py_ssize_t n = raudo_gather(
+        &(<Memo>callable).rule, args, PyVectorcall_NARGS(n_flagged), names, items, &n_types
+    )
+    if n_types == 0:
+        return answer(callable, items, n, args, n_flagged, names)
+    try:
+        return answer(callable, items, n, args, n_flagged, names)
+    finally:
+        raudo_drop_types(items, n, n_types)
 
 
 cdef inline PyObject *answer(

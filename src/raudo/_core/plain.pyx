@@ -34,6 +34,9 @@ cdef extern from "Python.h":
     bint PyDict_CheckExact(PyObject *value)
     bint PyList_CheckExact(PyObject *value)
     bint PySet_CheckExact(PyObject *value)
+    bint PyTuple_CheckExact(PyObject *value)
+    PyObject *raw_item "PyTuple_GET_ITEM"(PyObject *owner, Py_ssize_t at)
+    Py_ssize_t raw_length "PyTuple_GET_SIZE"(PyObject *owner)
     int raw_set_item "PyDict_SetItem"(PyObject *owner, PyObject *key, PyObject *value)
     int raw_append "PyList_Append"(PyObject *owner, PyObject *value)
     int raw_add "PySet_Add"(PyObject *owner, PyObject *value)
@@ -44,6 +47,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     FIRST_ROOM = 64  # of objects; a record of 1 KB has a stack of ten and a memo of forty
+    DEEPEST = 500  # tuples in one another where they are hashed, each of which takes some C stack
 
 
 cdef struct Reader:
@@ -58,6 +62,7 @@ cdef struct Reader:
     Py_ssize_t *marks     # places in the stack
     Py_ssize_t n_marks
     Py_ssize_t marks_room
+    bint is_too_deep
 
 
 cdef bint grow(void **items, Py_ssize_t *room, size_t item_bytes) noexcept:
@@ -163,40 +168,63 @@ cdef bint tuple_of(Reader *r, Py_ssize_t start) noexcept:
     return push(r, made)
 
 
+cdef bint is_shallow(PyObject *value, int most) noexcept:
+    """Say whether tuples are in one another at the most so deep."""
+    cdef Py_ssize_t i
+    if not PyTuple_CheckExact(value):
+        return True
+    if most == 0:
+        return False
+    for i in range(raw_length(value)):
+        if not is_shallow(raw_item(value, i), most - 1):
+            return False
+    return True
+
+
+cdef bint may_hash(Reader *r, PyObject *value) noexcept:
+    if PyTuple_CheckExact(value) and not is_shallow(value, DEEPEST):
+        r.is_too_deep = True
+    return not r.is_too_deep
+
+
 cdef bint set_items(Reader *r, Py_ssize_t start) noexcept:
     cdef Py_ssize_t i
     if start <= floor_of(r) or (r.n_stack - start) % 2 or not PyDict_CheckExact(r.stack[start - 1]):
         return False
     for i in range(start, r.n_stack, 2):
+        if not may_hash(r, r.stack[i]):
+            return False
         if raw_set_item(r.stack[start - 1], r.stack[i], r.stack[i + 1]) < 0:
             return False
     cut(r, start)
     return True
 
 
-cdef bint append_items(Reader *r, Py_ssize_t start) noexcept:
+cdef bint add_each(Reader *r, Py_ssize_t start, bint is_set) noexcept:
+    """Add what the stack holds from there on to the set or list below it."""
     cdef Py_ssize_t i
-    if start <= floor_of(r) or not PyList_CheckExact(r.stack[start - 1]):
+    cdef PyObject *owner
+    cdef PyObject *item
+    if start <= floor_of(r):
+        return False
+    owner = r.stack[start - 1]
+    if not (PySet_CheckExact(owner) if is_set else PyList_CheckExact(owner)):
         return False
     for i in range(start, r.n_stack):
-        if raw_append(r.stack[start - 1], r.stack[i]) < 0:
+        item = r.stack[i]
+        if is_set and not may_hash(r, item):
             return False
-    cut(r, start)
-    return True
-
-
-cdef bint add_items(Reader *r, Py_ssize_t start) noexcept:
-    cdef Py_ssize_t i
-    if start <= floor_of(r) or not PySet_CheckExact(r.stack[start - 1]):
-        return False
-    for i in range(start, r.n_stack):
-        if raw_add(r.stack[start - 1], r.stack[i]) < 0:
+        if (raw_add(owner, item) if is_set else raw_append(owner, item)) < 0:
             return False
     cut(r, start)
     return True
 
 
 cdef bint frozenset_of(Reader *r, Py_ssize_t start) noexcept:
+    cdef Py_ssize_t i
+    for i in range(max(start, 0), r.n_stack):
+        if not may_hash(r, r.stack[i]):
+            return False
     if not tuple_of(r, start):
         return False
     cdef PyObject *made = raw_frozenset(r.stack[start])
@@ -267,9 +295,9 @@ cdef bint step(Reader *r, uint8_t opcode) except -1:
     elif opcode == 0x5D:  # EMPTY_LIST
         return push(r, raw_list(0))
     elif opcode == 0x65:  # APPENDS
-        return append_items(r, pop_mark(r))
+        return add_each(r, pop_mark(r), False)
     elif opcode == 0x61:  # APPEND
-        return r.n_stack >= 2 and append_items(r, r.n_stack - 1)
+        return r.n_stack >= 2 and add_each(r, r.n_stack - 1, False)
     elif opcode == 0x4E:  # NONE
         return push_kept(r, raw_none)
     elif opcode == 0x88:  # NEWTRUE
@@ -303,7 +331,7 @@ cdef bint step(Reader *r, uint8_t opcode) except -1:
     elif opcode == 0x8F:  # EMPTY_SET
         return push(r, raw_set(NULL))
     elif opcode == 0x90:  # ADDITEMS
-        return add_items(r, pop_mark(r))
+        return add_each(r, pop_mark(r), True)
     elif opcode == 0x91:  # FROZENSET
         return frozenset_of(r, pop_mark(r))
     elif opcode == 0x30:  # POP
@@ -328,6 +356,8 @@ cdef object run(Reader *r):
             return <object> r.stack[r.n_stack - 1] if r.n_stack and not r.n_marks else NotImplemented
         if not step(r, opcode):
             break
+    if r.is_too_deep:
+        raise ValueError(f"wanted tuples in one another at most {DEEPEST} deep where they are hashed")
     PyErr_Clear()  # whatever it was, pickle says it better
     return NotImplemented
 
@@ -336,12 +366,15 @@ def load_plain(data not None):
     """Return the value of a pickle, `NotImplemented` where it holds more than plain values.
 
     The bytes may come from anybody: nothing is imported or called, but `__hash__` and `__eq__` of the
-    built-in types. Memory is bounded by what pickle itself would take.
+    built-in types. Memory is bounded by what pickle itself would take. ValueError where a key or an item
+    of a set has tuples so deep in one another that hashing it could overflow the C stack: pickle must not
+    be asked either.
     """
     cdef Py_buffer view
     cdef Reader r
     r.stack = r.memo = NULL
     r.marks = NULL
+    r.is_too_deep = False
     r.n_stack = r.stack_room = r.n_memo = r.memo_room = r.n_marks = r.marks_room = 0
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     r.at = <const uint8_t *> view.buf

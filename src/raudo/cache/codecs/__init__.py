@@ -88,7 +88,10 @@ class BlobCodec:
         for codec in codecs:
             raw = codec.decompress(raw, blob.raw_bytes)
         if name == "plain":  # by far most values; no source has to be trusted for it
-            value = load_plain(raw)
+            try:
+                value = load_plain(raw)
+            except ValueError as error:
+                raise CorruptEntry(f"a stored value cannot be made again: {error}") from error
             if value is not NotImplemented:
                 return value
         if name == "bytes":
