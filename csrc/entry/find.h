@@ -59,8 +59,10 @@ static inline int raudo_hash(PyObject *key, uint32_t *hash) {
 
 /* The flags that an entry of this key has. */
 static inline uint32_t raudo_key_flags(PyObject *key) {
-    if (!PyLong_CheckExact(key) || RAUDO_INT_LENGTH(key) > 2) return 0;
-    return (uint64_t)raudo_hash_digits(key) >> 32 == 0 ? RAUDO_HASH_IS_KEY : 0;
+    if (!PyLong_CheckExact(key) || RAUDO_INT_SIGN(key) < 0) return 0;
+    const Py_ssize_t length = RAUDO_INT_LENGTH(key);
+    const int is_small = length <= 1 || (length == 2 && RAUDO_INT_DIGITS(key)[1] >> (32 - PyLong_SHIFT) == 0);
+    return is_small ? RAUDO_HASH_IS_KEY : 0;
 }
 
 static inline Py_ALWAYS_INLINE int raudo_same_word(const char *a, const char *b, size_t size) {

@@ -7,6 +7,7 @@
 #define raudo_get_traverse(type) ((type)->tp_traverse)
 #define raudo_set_traverse(type, fn) ((type)->tp_traverse = (traverseproc)(fn))
 #define raudo_set_clear(type, fn) ((type)->tp_clear = (inquiry)(fn))
+#define raudo_set_item_slot(type, fn) ((type)->tp_as_mapping->mp_subscript = (binaryfunc)(fn))
 
 /* Put an attribute into the class itself. Takes over the value; 0, or -1 with an exception set. */
 static inline int raudo_set_type_attribute(PyTypeObject *type, const char *name, PyObject *value) {
@@ -22,11 +23,16 @@ static inline int raudo_set_type_attribute(PyTypeObject *type, const char *name,
     return failed;
 }
 
+/* Give the class a method; its definition must stay. */
+static inline int raudo_add_method(PyTypeObject *type, PyMethodDef *method) {
+    return raudo_set_type_attribute(type, method->ml_name, PyDescr_NewMethod(type, method));
+}
+
 /* Make `entry` the class's `__getitem__`: in its slot, and in the wrapper `own`, which it has so far and
  * which subclasses take the slot from. */
 static inline int raudo_set_subscript(PyTypeObject *type, PyObject *own, void *entry) {
     PyObject *wrapper = PyDescr_NewWrapper(type, ((PyWrapperDescrObject *)own)->d_base, entry);
-    type->tp_as_mapping->mp_subscript = (binaryfunc)entry;
+    raudo_set_item_slot(type, entry);
     return raudo_set_type_attribute(type, "__getitem__", wrapper);
 }
 
@@ -36,7 +42,7 @@ static inline int raudo_set_get(PyTypeObject *type, void *entry) {
                               "get($self, key, default=None)\n--\n\n"
                               "Return the value, or the default on a miss."};
     get.ml_meth = (PyCFunction)entry;
-    return raudo_set_type_attribute(type, get.ml_name, PyDescr_NewMethod(type, &get));
+    return raudo_add_method(type, &get);
 }
 
 /* raise KeyError(key); a tuple given to PyErr_SetObject would be taken for several arguments. */

@@ -7,6 +7,15 @@ from libc.math cimport isnan
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from raudo._core.curve cimport Curve
+from raudo._core.entry cimport (
+    RAUDO_UNSURE,
+    Py_DECREF,
+    Py_INCREF,
+    raudo_find,
+    raudo_graves_size,
+    raudo_hash,
+    raudo_quick_get,
+)
 from raudo._core.policy cimport (
     HAS_EXPIRY,
     MAX_ENTRIES,
@@ -16,7 +25,6 @@ from raudo._core.policy cimport (
     make_policy,
     raudo_expiry_node,
     raudo_hit,
-    raudo_table,
     raudo_table_size,
     report_unraisable,
     NO_SLOT,
@@ -33,9 +41,9 @@ from raudo._core.table cimport (
     REMOVED,
     VALUES,
     Table,
-    raudo_graves_size,
     time_of_expiry,
 )
+from raudo._core.whole cimport snapshot
 
 import os
 import threading
@@ -53,8 +61,6 @@ from raudo._core.loading import Load
 from raudo._core.resizer import Resizer
 
 cdef extern from "Python.h":
-    void Py_INCREF(PyObject *) noexcept
-    void Py_DECREF(PyObject *) noexcept
     Py_ssize_t PySequence_Fast_GET_SIZE(object) noexcept
     PyObject *PySequence_Fast_GET_ITEM(object, Py_ssize_t) noexcept
 
@@ -70,12 +76,6 @@ cdef extern from *:
     """
     dict raudo_dict(Py_ssize_t n)  # empty, with room for n keys
     int raudo_dict_give(dict dict, PyObject *key, PyObject *value) except -1  # steals the value
-
-cdef extern from "entry/find.h":
-    int raudo_hash(PyObject *key, uint32_t *hash) except -1
-    uint32_t raudo_find(const raudo_table *t, PyObject *key, uint32_t hash) except? 0xFFFFFFFE
-    PyObject *RAUDO_UNSURE
-    PyObject *raudo_quick_get(raudo_table *t, PyObject *key) noexcept
 
 cdef object MISSING = object()
 
@@ -522,10 +522,10 @@ record_keys=False)
 
     def __iter__(self):
         """Iterate over the keys of this moment, next to be evicted first where the policy has an order."""
-        return iter(self.snapshot(KEYS))
+        return iter(snapshot(self, KEYS))
 
     def __reversed__(self):
-        return reversed(self.snapshot(KEYS))
+        return reversed(snapshot(self, KEYS))
 
     def keys(self):
         return KeysView(self)
@@ -673,7 +673,7 @@ class _SnapshotValues(ValuesView):
     __slots__ = ()
 
     def __iter__(self):
-        return iter((<Cache>self._mapping).snapshot(VALUES))
+        return iter(snapshot(<Cache>self._mapping, VALUES))
 
     def __contains__(self, value):
         return any(each is value or each == value for each in self)
@@ -686,7 +686,7 @@ class _SnapshotItems(ItemsView):
 
     def __iter__(self):
         # One snapshot: between two of them a timer or a policy could run, and change the order.
-        flat = (<Cache>self._mapping).snapshot(PAIRS)
+        flat = snapshot(<Cache>self._mapping, PAIRS)
         return iter(list(zip(flat[::2], flat[1::2])))
 
     def __contains__(self, item):

@@ -6,31 +6,28 @@ from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport int64_t, uint32_t
 
 from raudo._core.cache cimport Cache, ttl_to_ns
-from raudo._core.policy cimport raudo_table
+from raudo._core.entry cimport (
+    METH_FASTCALL,
+    METH_KEYWORDS,
+    RAUDO_EXPIRING,
+    RAUDO_UNSURE,
+    Py_INCREF,
+    Py_None,
+    PyMethodDef,
+    PyTuple_GET_ITEM,
+    PyTuple_GET_SIZE,
+    raudo_add_method,
+    raudo_get_expiring,
+    raudo_get_plain,
+    raudo_hash,
+    raudo_quickest_get,
+    raudo_set_item_slot,
+)
 from raudo._core.table cimport OWN_TTL
 
 cdef extern from "Python.h":
-    void Py_INCREF(PyObject *) noexcept
-    PyObject *Py_None
-    int METH_FASTCALL, METH_KEYWORDS
-    ctypedef struct PyMethodDef:
-        const char *ml_name
-        void *ml_meth
-        int ml_flags
-        const char *ml_doc
-    object PyDescr_NewMethod(PyTypeObject *type, PyMethodDef *method)
     void PyType_Modified(PyTypeObject *type)
-    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t) noexcept
-    Py_ssize_t PyTuple_GET_SIZE(PyObject *) noexcept
     int PyUnicode_CompareWithASCIIString(PyObject *, const char *) noexcept
-
-cdef extern from "entry/find.h":
-    int raudo_hash(PyObject *key, uint32_t *hash) except -1
-    PyObject *RAUDO_UNSURE
-    PyObject *RAUDO_EXPIRING
-    PyObject *raudo_get_plain(raudo_table *t, PyObject *key, uint32_t hash) noexcept
-    PyObject *raudo_quickest_get(raudo_table *t, PyObject *key) noexcept
-    PyObject *raudo_get_expiring(raudo_table *t, uint32_t slot) noexcept
 
 ctypedef PyObject *(*fastcall)(PyObject *, PyObject **, Py_ssize_t, PyObject *) noexcept
 ctypedef PyObject *(*binary)(PyObject *, PyObject *) noexcept
@@ -191,25 +188,7 @@ cdef PyMethodDef SET = PyMethodDef(
     b"Store a value for `ttl` seconds (None: the cache's own ttl; `math.inf`: for ever).",
 )
 
-cdef extern from *:
-    """
-    #define raudo_set_subscript(type, fn) ((type)->tp_as_mapping->mp_subscript = (binaryfunc)(fn))
-    #if PY_VERSION_HEX >= 0x030C0000
-    #define raudo_type_dict(type) PyType_GetDict(type)
-    #else
-    #define raudo_type_dict(type) Py_NewRef((type)->tp_dict)
-    #endif
-    """
-    object raudo_type_dict(PyTypeObject *type)
-    void raudo_set_subscript(PyTypeObject *type, void *fn) noexcept
-
-cdef int install(PyMethodDef *method) except -1:
-    method_object = PyDescr_NewMethod(<PyTypeObject *>Cache, method)
-    raudo_type_dict(<PyTypeObject *>Cache)[method.ml_name.decode()] = method_object
-    return 0
-
-
-install(&GET)
-install(&SET)
-raudo_set_subscript(<PyTypeObject *>Cache, <void *>fast_subscript)
+raudo_add_method(<PyTypeObject *>Cache, &GET)
+raudo_add_method(<PyTypeObject *>Cache, &SET)
+raudo_set_item_slot(<PyTypeObject *>Cache, <void *>fast_subscript)
 PyType_Modified(<PyTypeObject *>Cache)

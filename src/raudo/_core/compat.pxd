@@ -5,6 +5,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint64_t
 
 from raudo._core.compat_hooks cimport Hooked
+from raudo._core.entry cimport Py_INCREF
 
 cdef extern from "table/ring.h":
     ctypedef struct Link "raudo_link":
@@ -110,6 +111,12 @@ cdef class Plain(Hooked):
             else:
                 ring_move_to_end(&self.uses, &node.use)
         return 0
+
+
+cdef inline PyObject *given(object item) noexcept:
+    """Hand out a new reference."""
+    Py_INCREF(<PyObject *>item)
+    return <PyObject *>item
 
 
 cdef object NOTHING  # no default was given

@@ -22,6 +22,10 @@ from cpython.object cimport PyObject, PyTypeObject, traverseproc, visitproc
 from raudo._core.compat_hooks cimport (
     CONTAINS, DELITEM, GETITEM, ITER, MISSING, ON_EVICT, ON_TIME, SETITEM, remember_own, static_attribute
 )
+from raudo._core.entry cimport (
+    Py_DECREF, PyTuple_GET_ITEM, PyTuple_GET_SIZE, raudo_get_traverse, raudo_set_clear, raudo_set_get,
+    raudo_set_key_error, raudo_set_subscript, raudo_set_traverse
+)
 from raudo._core.policy cimport report_unraisable
 
 import math
@@ -29,23 +33,11 @@ import random
 from types import GenericAlias
 
 cdef extern from "Python.h":
-    void Py_INCREF(PyObject *) noexcept
-    void Py_DECREF(PyObject *) noexcept
     PyObject *PyDict_SetDefault(PyObject *, PyObject *, PyObject *) except NULL
     Py_ssize_t PyDict_GET_SIZE(PyObject *) noexcept
     bint PyDict_Next(PyObject *, Py_ssize_t *, PyObject **, PyObject **) noexcept
     int PySequence_SetItem(object, Py_ssize_t, object) except -1
     Py_ssize_t PY_SSIZE_T_MAX
-    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t) noexcept
-    Py_ssize_t PyTuple_GET_SIZE(PyObject *) noexcept
-
-cdef extern from "entry/slots.h":
-    traverseproc raudo_get_traverse(PyTypeObject *type) noexcept
-    void raudo_set_traverse(PyTypeObject *type, void *fn) noexcept
-    void raudo_set_clear(PyTypeObject *type, void *fn) noexcept
-    int raudo_set_subscript(PyTypeObject *type, object own, void *entry) except -1
-    int raudo_set_get(PyTypeObject *type, void *entry) except -1
-    void raudo_set_key_error(PyObject *key) noexcept
 
 cdef dict KINDS = {
     "any": ANY, "fifo": FIFO, "lru": LRU, "lfu": LFU, "rr": RR, "ttl": TTL, "tlru": TLRU
@@ -66,12 +58,6 @@ cdef inline object owned(PyObject *item):
     result = <object>item
     Py_DECREF(item)
     return result
-
-
-cdef inline PyObject *given(object item) noexcept:
-    """Hand out a new reference."""
-    Py_INCREF(<PyObject *>item)
-    return <PyObject *>item
 
 
 @cython.auto_pickle(False)

@@ -9,33 +9,25 @@ in C and kept as a float; any other timer is called, and its values are kept as 
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject, traverseproc, visitproc
 from libc.math cimport INFINITY, NAN, isnan
-from libc.stdint cimport int64_t
 
 from raudo._core.compat cimport (
-    NOTHING, TLRU, TTL, call_missing, collect_by, dict_find, get_by_name, install, ring_append,
+    NOTHING, TLRU, TTL, call_missing, collect_by, dict_find, get_by_name, given, install, ring_append,
     ring_remove, ring_reset
 )
 from raudo._core.compat_hooks cimport CONTAINS, EXPIRE, GETITEM, MISSING, ON_EVICT, ON_TIME, TIMER
+from raudo._core.entry cimport (
+    RAUDO_COARSE_LAG_NS, raudo_coarse_ns, raudo_get_traverse, raudo_now_ns, raudo_set_get,
+    raudo_set_key_error
+)
 
 import copy
 import heapq
 import time as clock
 
 cdef extern from "Python.h":
-    void Py_INCREF(PyObject *) noexcept
     Py_ssize_t PyDict_GET_SIZE(PyObject *) noexcept
     bint PyDict_Next(PyObject *, Py_ssize_t *, PyObject **, PyObject **) noexcept
     void *PyCFunction_GetFunction(object) noexcept
-
-cdef extern from "entry/slots.h":
-    traverseproc raudo_get_traverse(PyTypeObject *type) noexcept
-    int raudo_set_get(PyTypeObject *type, void *entry) except -1
-    void raudo_set_key_error(PyObject *key) noexcept
-
-cdef extern from "entry/clock.h":
-    int64_t raudo_now_ns() noexcept
-    int64_t raudo_coarse_ns() noexcept
-    int64_t RAUDO_COARSE_LAG_NS
 
 cdef object HEAPPUSH = heapq.heappush, HEAPPOP = heapq.heappop
 # Whether `time.monotonic` is what raudo_now_ns reads, and the C function behind it: tools that turn the
@@ -405,12 +397,6 @@ cdef object read(object timer):
 
 cdef object expiry_of(TimedNode node):
     return node.at if node.expires is None else node.expires
-
-
-cdef inline PyObject *given(object item) noexcept:
-    """Hand out a new reference."""
-    Py_INCREF(<PyObject *>item)
-    return <PyObject *>item
 
 
 # --- entry points by hand, as in `compat` ---

@@ -8,11 +8,10 @@ from cpython.object cimport PyObject
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from raudo._core.entry cimport raudo_hash
+
 from bisect import bisect_left
 from collections import namedtuple
-
-cdef extern from "entry/find.h":
-    int raudo_hash(PyObject *key, uint32_t *hash) except -1
 
 cdef extern from "table/table.h" nogil:
     uint32_t raudo_fold_hash(int64_t hash) noexcept

@@ -5,37 +5,22 @@ from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint32_t
 
 from raudo._core.cache cimport Cache
-from raudo._core.policy cimport raudo_table
+from raudo._core.entry cimport (
+    METH_FASTCALL,
+    METH_KEYWORDS,
+    RAUDO_UNSURE,
+    Py_DECREF,
+    Py_INCREF,
+    PyMethodDef,
+    PyTuple_GET_ITEM,
+    PyTuple_GET_SIZE,
+    raudo_add_method,
+    raudo_quick_get,
+)
 from raudo._core.ready cimport ready_with
 
 cdef extern from "Python.h":
-    void Py_DECREF(PyObject *) noexcept
-    void Py_INCREF(PyObject *) noexcept
     PyTypeObject *Py_TYPE(PyObject *) noexcept
-    int METH_FASTCALL, METH_KEYWORDS
-    ctypedef struct PyMethodDef:
-        const char *ml_name
-        void *ml_meth
-        int ml_flags
-        const char *ml_doc
-    object PyDescr_NewMethod(PyTypeObject *type, PyMethodDef *method)
-    void PyType_Modified(PyTypeObject *type)
-    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t) noexcept
-    Py_ssize_t PyTuple_GET_SIZE(PyObject *) noexcept
-
-cdef extern from "entry/find.h":
-    PyObject *RAUDO_UNSURE
-    PyObject *raudo_quick_get(raudo_table *t, PyObject *key) noexcept
-
-cdef extern from *:
-    """
-    #if PY_VERSION_HEX >= 0x030C0000
-    #define raudo_type_dict(type) PyType_GetDict(type)
-    #else
-    #define raudo_type_dict(type) Py_NewRef((type)->tp_dict)
-    #endif
-    """
-    object raudo_type_dict(PyTypeObject *type)
 
 
 cdef class Front:
@@ -171,12 +156,5 @@ cdef PyMethodDef GET_NOWAIT = PyMethodDef(
 )
 
 
-cdef int install(PyMethodDef *method) except -1:
-    made = PyDescr_NewMethod(<PyTypeObject *>Front, method)
-    raudo_type_dict(<PyTypeObject *>Front)[method.ml_name.decode()] = made
-    PyType_Modified(<PyTypeObject *>Front)
-    return 0
-
-
-install(&GET)
-install(&GET_NOWAIT)
+raudo_add_method(<PyTypeObject *>Front, &GET)
+raudo_add_method(<PyTypeObject *>Front, &GET_NOWAIT)

@@ -28,7 +28,6 @@ cdef extern from "entry/call.h":
     PyObject *raudo_quick_get_items(
         raudo_table *t, PyObject **items, Py_ssize_t n, uint32_t hash, uint32_t *hint
     ) noexcept
-    PyObject *raudo_hit_value(raudo_table *t, uint32_t slot) noexcept
     bint raudo_hint_holds(const raudo_table *t, uint32_t hint, PyObject *empty) noexcept
     Py_ssize_t raudo_most_items(Py_ssize_t n_args, Py_ssize_t n_names) noexcept
     Py_ssize_t raudo_gather(

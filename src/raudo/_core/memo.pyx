@@ -14,7 +14,15 @@ from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint32_t
 
 from raudo._core.cache cimport Cache
-from raudo._core.policy cimport raudo_fold_hash, raudo_table
+from raudo._core.entry cimport (
+    RAUDO_UNSURE,
+    Py_DECREF,
+    PyTuple_GET_SIZE,
+    raudo_hash,
+    raudo_hit_value,
+    raudo_quick_get,
+)
+from raudo._core.policy cimport raudo_fold_hash
 from raudo._core.ready cimport ready_with
 from raudo._core.table cimport OWN_TTL
 
@@ -22,20 +30,13 @@ from collections import namedtuple
 
 cdef extern from "Python.h":
     unsigned long METHOD_DESCRIPTOR "Py_TPFLAGS_METHOD_DESCRIPTOR"  # binds as functions do
-    void Py_DECREF(PyObject *) noexcept
     PyObject *PyObject_Vectorcall(
         PyObject *callable, PyObject **args, size_t n_flagged, PyObject *names
     ) except NULL
     bint PyLong_CheckExact(PyObject *) noexcept
     bint PyUnicode_CheckExact(PyObject *) noexcept
-    Py_ssize_t PyTuple_GET_SIZE(PyObject *) noexcept
     PyObject **PySequence_Fast_ITEMS(PyObject *) noexcept
     object PyMethod_New(object function, object instance)
-
-cdef extern from "entry/find.h":
-    int raudo_hash(PyObject *key, uint32_t *hash) except -1
-    PyObject *RAUDO_UNSURE
-    PyObject *raudo_quick_get(raudo_table *t, PyObject *key) noexcept
 
 CacheInfo = namedtuple("CacheInfo", ("hits", "misses", "maxsize", "currsize"))
 
@@ -194,7 +195,7 @@ cdef PyObject *call_gathered(
         PyMem_Free(many)
 
 
-cdef inline PyObject *answer_gathered(
+cdef PyObject *answer_gathered(
     PyObject *callable, PyObject **items, PyObject **args, size_t n_flagged, PyObject *names
 ) except NULL:
     """Answer with the key's elements gathered in `items`, which has room for them."""
@@ -204,6 +205,13 @@ cdef inline PyObject *answer_gathered(
     )
     if n_types == 0:
         return answer(callable, items, n, args, n_flagged, names)
+    return answer_typed(callable, items, n, n_types, args, n_flagged, names)
+
+
+cdef PyObject *answer_typed(
+    PyObject *callable, PyObject **items, Py_ssize_t n, Py_ssize_t n_types, PyObject **args,
+    size_t n_flagged, PyObject *names,
+) except NULL:
     try:
         return answer(callable, items, n, args, n_flagged, names)
     finally:

@@ -5,13 +5,9 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from raudo._core.curve cimport Curve, raudo_curve_event
+from raudo._core.entry cimport raudo_grave
 from raudo._core.policy cimport Policy, raudo_table, slot_t
 from raudo._core.recorder cimport Recorder
-
-cdef extern from "entry/graves.h":
-    ctypedef struct raudo_grave:
-        pass
-    size_t raudo_graves_size(const raudo_grave *grave) noexcept
 
 # Entries that have left the table and whose owners are yet to be told: settled outside any lock.
 ctypedef struct Gone:
@@ -128,5 +124,6 @@ cdef class Table:
     cdef int leave(self) except -1
     @cython.final
     cdef int discard(self, object key, int reason, PyObject **value) except -1
-    @cython.final
-    cdef list snapshot(self, int what)
+
+
+cdef void free_table(Table table, uint32_t at_once) noexcept

@@ -12,10 +12,7 @@ to a `Batch`, `settle` tells the listener and drops them.
 """
 
 cimport cython
-from cpython.list cimport PyList_New, PyList_SET_ITEM
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cpython.object cimport PyObject, PyTypeObject, traverseproc, visitproc
-from cpython.ref cimport Py_INCREF as INCREF_OBJECT
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 
@@ -27,6 +24,24 @@ from raudo._core.curve cimport (
     raudo_curve_event,
     raudo_curve_forget_all,
     raudo_curve_tell,
+)
+from raudo._core.entry cimport (
+    RAUDO_STORE_ABSENT,
+    RAUDO_STORED,
+    RAUDO_UNSURE,
+    Py_DECREF,
+    Py_INCREF,
+    raudo_find,
+    raudo_get_plain,
+    raudo_graves_drop,
+    raudo_graves_drop_all,
+    raudo_graves_take,
+    raudo_has_passed,
+    raudo_hash,
+    raudo_key_flags,
+    raudo_now_ns,
+    raudo_quick_set,
+    raudo_store_state,
 )
 from raudo._core.policy cimport (
     HAS_EXPIRY,
@@ -49,7 +64,6 @@ from raudo._core.policy cimport (
     raudo_prefetch,
     raudo_replace,
     raudo_reserve,
-    raudo_table,
     raudo_table_init,
     raudo_take,
     raudo_unindex_slot,
@@ -60,29 +74,8 @@ from raudo._core.policy cimport (
 from raudo._core.recorder cimport Recorder
 
 cdef extern from "Python.h":
-    void Py_INCREF(PyObject *) noexcept
-    void Py_DECREF(PyObject *) noexcept
     void PyErr_Fetch(PyObject **kind, PyObject **value, PyObject **trace) noexcept
     void PyErr_Restore(PyObject *kind, PyObject *value, PyObject *trace) noexcept
-
-cdef extern from "entry/find.h":
-    int raudo_hash(PyObject *key, uint32_t *hash) except -1
-    uint32_t raudo_find(const raudo_table *t, PyObject *key, uint32_t hash) except? 0xFFFFFFFE
-    uint32_t raudo_key_flags(PyObject *key) noexcept
-    PyObject *RAUDO_UNSURE
-    PyObject *raudo_get_plain(raudo_table *t, PyObject *key, uint32_t hash) noexcept
-    ctypedef enum raudo_store_state:
-        RAUDO_STORE_UNSURE
-        RAUDO_STORED
-        RAUDO_STORE_ABSENT
-    raudo_store_state raudo_quick_set(
-        raudo_table *t, PyObject *key, PyObject *value, uint32_t hash
-    ) noexcept
-    int raudo_visit(const raudo_table *t, visitproc visit, void *arg) noexcept
-
-cdef extern from "entry/clock.h":
-    int64_t raudo_now_ns() noexcept
-    bint raudo_has_passed(int64_t at_ns) noexcept
 
 cdef extern from "table/expiry.h":
     int raudo_expiry_reserve(raudo_expiry *x, uint32_t n) noexcept
@@ -96,12 +89,6 @@ cdef extern from *:
         ((policy)->__pyx_vtab->on_insert((policy), (slot), (weight)))
     """
     int raudo_on_insert(Policy policy, slot_t slot, uint32_t weight) noexcept
-
-cdef extern from "entry/graves.h":
-    void raudo_graves_take(raudo_grave **graves, raudo_table *t, uint32_t at_once) noexcept
-    void raudo_graves_drop(raudo_grave **graves, uint32_t n) noexcept
-    void raudo_graves_drop_all(raudo_grave **graves) noexcept
-    int raudo_graves_visit(const raudo_grave *grave, visitproc visit, void *arg) noexcept
 
 cdef enum:
     SWEEP = 4  # expired entries that one call clears away at the most
@@ -699,63 +686,6 @@ cdef class Table:
             self.guard.release()
         return 0
 
-    # --- whole ---
-
-    cdef list snapshot(self, int what):
-        """Keys, values, or each key and then its value, of this moment in the policy's order and
-        without what has expired."""
-        cdef slot_t *order = NULL
-        cdef Py_ssize_t n = 0, i, length = 0
-        cdef uint64_t version
-        cdef int64_t now
-        cdef slot_t slot
-        cdef list result
-        cdef PyObject *item
-        self.enter()
-        try:
-            while True:
-                # Allocating may run the garbage collector, and so anything: look again after it.
-                version = self.t.version
-                n = self.t.n_live
-                PyMem_Free(order)
-                order = <slot_t *>PyMem_Malloc((n + 1) * sizeof(slot_t))
-                if order == NULL:
-                    raise MemoryError
-                now = self.now_for_checks()
-                length = 2 * n if what == PAIRS else n
-                result = PyList_New(length)
-                if version == self.t.version:
-                    break
-                for i in range(length):  # an empty place must not be seen
-                    INCREF_OBJECT(None)
-                    PyList_SET_ITEM(result, i, None)
-            self._policy.walk(order)
-            i = 0
-            for j in range(n):
-                slot = order[j]
-                if self.t.entries[slot].meta & HAS_EXPIRY and self.is_past(slot, now):
-                    continue
-                if what != VALUES:
-                    item = <PyObject *>self.t.entries[slot].key
-                    INCREF_OBJECT(<object>item)
-                    PyList_SET_ITEM(result, i, <object>item)
-                    i += 1
-                if what != KEYS:
-                    item = <PyObject *>self.t.entries[slot].value
-                    INCREF_OBJECT(<object>item)
-                    PyList_SET_ITEM(result, i, <object>item)
-                    i += 1
-            for j in range(i, length):
-                INCREF_OBJECT(None)
-                PyList_SET_ITEM(result, j, None)
-            del result[i:]
-        finally:
-            self.leave()
-            PyMem_Free(order)
-        return result
-
-
-# --- what the garbage collector needs to know of the entries ---
 
 cdef void free_table(Table table, uint32_t at_once) noexcept:
     """Forget all entries; drop the objects of `at_once`, later calls drop the others."""
@@ -766,37 +696,3 @@ cdef void free_table(Table table, uint32_t at_once) noexcept:
     table.n_weights = 0
     table.total_weight = 0
     raudo_graves_take(&table.graves, &table.t, at_once)
-
-
-cdef extern from "entry/slots.h":
-    traverseproc raudo_get_traverse(PyTypeObject *type) noexcept
-    void raudo_set_traverse(PyTypeObject *type, void *fn) noexcept
-    void raudo_set_clear(PyTypeObject *type, void *fn) noexcept
-
-
-cdef traverseproc traverse_members = raudo_get_traverse(<PyTypeObject *>Table)
-
-
-cdef int traverse(PyObject *self, visitproc visit, void *arg) noexcept:
-    cdef int stop = traverse_members(self, visit, arg)
-    if stop == 0:
-        stop = raudo_visit(&(<Table>self).t, visit, arg)
-    return stop if stop else raudo_graves_visit((<Table>self).graves, visit, arg)
-
-
-cdef int clear_all(PyObject *self) noexcept:
-    """Break cycles, and leave a cache that is empty, stays so, and is safe to call."""
-    cdef Table table = <Table>self
-    table.max_entries = 0
-    table._listener = table._weigher = table._timer = None
-    try:
-        table._policy.reset()
-    except BaseException as error:
-        report_unraisable(error, table._policy)
-    free_table(table, ALL)
-    raudo_graves_drop_all(&table.graves)
-    return 0
-
-
-raudo_set_traverse(<PyTypeObject *>Table, <void *>traverse)
-raudo_set_clear(<PyTypeObject *>Table, <void *>clear_all)
