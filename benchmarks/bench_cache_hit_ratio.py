@@ -1,21 +1,16 @@
 """Prints the hit ratio of every strategy, by the compiled caches themselves.
 
     python benchmarks/bench_cache_hit_ratio.py --traces DIR [--quick]
-    python benchmarks/bench_cache_hit_ratio.py --cost [--quick]
 
 Replays each trace of the folder and a few seeded synthetic ones (get, and set on a miss) through
 caches of 0.1, 1, 5, 10 and 25 % of the trace's unique keys, those of at least 100 entries. The
 summary has the mean hit ratio, the share of the gap between LRU and Belady's optimum that is closed
 (pooled), and ADAPTIVE's regret: how far it is behind the best fixed strategy of each case.
-
-With --cost: nanoseconds a request (a get, and a set where it misses) of a zipf 1.0 workload over
-600,000 keys through caches of 60,000 and 12,000 entries, the best of three, less the empty loop.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
@@ -38,50 +33,12 @@ def hit_ratio(keys: list[int], capacity: int, strategy: str) -> float:
     return 100.0 * cache.stats()["hit_rate"]
 
 
-def replay_ns(keys: list[int], cache: Cache[int, int]) -> float:
-    get, put = cache.get, cache.set
-    start = time.perf_counter_ns()
-    for key in keys:
-        if get(key) is None:
-            put(key, 1)
-    total = time.perf_counter_ns() - start
-    start = time.perf_counter_ns()
-    for _key in keys:
-        pass
-    return (total - (time.perf_counter_ns() - start)) / len(keys)
-
-
-def print_costs(n_requests: int) -> None:
-    universe = 600_000
-    rng = np.random.default_rng(0)
-    mass = np.cumsum(1 / np.arange(1, universe + 1))
-    drawn = np.searchsorted(mass / mass[-1], rng.random(2 * n_requests))
-    keys = rng.permutation(universe)[drawn].tolist()
-    print(f"{'strategy':10} {'60,000':>8} {'hits %':>7} {'12,000':>8} {'hits %':>7}")
-    for strategy in STRATEGIES:
-        cells = []
-        for capacity in (60_000, 12_000):
-            best, ratio = float("inf"), 0.0
-            for _ in range(3):
-                cache = Cache[int, int](capacity, strategy=strategy)
-                replay_ns(keys[:n_requests], cache)  # fills it
-                cache.reset_stats()
-                best = min(best, replay_ns(keys[n_requests:], cache))
-                ratio = 100.0 * cache.stats()["hit_rate"]
-            cells.append(f"{best:8.1f} {ratio:7.2f}")
-        print(f"{strategy:10} {' '.join(cells)}", flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--traces", type=Path, help="folder of .npz and .npz.xz files")
     parser.add_argument("--limit", type=int, default=400_000, help="requests of each trace")
     parser.add_argument("--quick", action="store_true", help="20,000 requests: no figures to quote")
-    parser.add_argument("--cost", action="store_true", help="time instead of hit ratios")
     args = parser.parse_args()
-    if args.cost:
-        print_costs(20_000 if args.quick else 600_000)
-        return
     limit = 20_000 if args.quick else args.limit
     workloads = list(synthetic(min(limit, 200_000)))
     if args.traces is not None:

@@ -17,6 +17,7 @@ from raudo.cli import (
     _bench_pauses,
     _bench_threads,
     _bench_ttl,
+    _bench_zipf,
 )
 from raudo.cli._bench_calls import HITS, OPERATIONS, Plan, measure
 from raudo.cli._bench_peers import MAIN, Peer, installed
@@ -127,6 +128,12 @@ def _many(quick: bool, peers: Sequence[Peer], say: Say) -> dict[str, Any]:
     return {"tables": [_bench_many.measure(_main(peers), sizes, calls, rounds)]}
 
 
+def _zipf(quick: bool, peers: Sequence[Peer], say: Say) -> dict[str, Any]:
+    sizes, calls, rounds = ((600, 120), 2_000, 2) if quick else ((60_000, 12_000), 300_000, 5)
+    say(f"zipf 1.0 with misses, {rounds} rounds")
+    return {"tables": [_bench_zipf.measure(peers, sizes, calls, rounds)]}
+
+
 def _memory(quick: bool, peers: Sequence[Peer], say: Say) -> dict[str, Any]:
     sizes = (20_000,) if quick else (1_000, 100_000, 1_000_000)
     return {"bytes": _bench_memory.measure(peers, sizes, say)}
@@ -152,6 +159,7 @@ SECTIONS = {
     "ttl": Section("what a time to live costs", 30, _ttl),
     "await": Section("await of a hit", 30, _await),
     "many": Section("a hundred keys at once", 20, _many),
+    "zipf": Section("requests of a zipf workload, misses and all, every strategy", 60, _zipf),
     "memory": Section("bytes an entry", 85, _memory),
     "pauses": Section("the longest single calls", 80, _pauses),
     "threads": Section("1, 2 and 4 threads on one cache", 40, _threads),

@@ -146,6 +146,7 @@ PEERS = (
     Peer("dict", "", _dict),
     Peer("functools.lru_cache", "", _lru_cache),
     Peer("raudo", "raudo", _raudo("adaptive"), ours=True),
+    Peer("raudo ml", "raudo", _raudo("ml"), ours=True),
     Peer("raudo lru", "raudo", _raudo("lru"), ours=True),
     Peer("raudo sieve", "raudo", _raudo("sieve"), ours=True),
     Peer("raudo s3fifo", "raudo", _raudo("s3fifo"), ours=True),

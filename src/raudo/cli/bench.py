@@ -84,9 +84,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only",
         metavar="SECTION,...",
         type=_section_names,
-        help="of a cache's hot, large, huge, keys, order, ttl, await, many, memory, pauses, "
-        "threads (otherwise: hot, large, memory); of concurrency's retry, batching, routing "
-        "(otherwise: all)",
+        help="of a cache's hot, large, huge, keys, order, ttl, await, many, zipf, memory, pauses, "
+        "threads (otherwise: hot, large, memory); of concurrency's coroutines, threads, http, "
+        "processes, retry, batching, routing (otherwise: all)",
     )
     parser.add_argument(
         "--quick", action="store_true", help="small and short: shows that it runs, not figures"
