@@ -12,13 +12,22 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from raudo.concurrency._workers.launch import fork_server
+
 
 def _descriptors() -> set[str]:
     found = set()
     for fd in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             found.add(f"{fd} {os.readlink(f'/proc/self/fd/{fd}')}")
-    return {each for each in found if "/proc/" not in each}
+    control = fork_server.control_fd
+    return {each for each in found if "/proc/" not in each and not each.startswith(f"{control} ")}
+
+
+def _processes() -> set[psutil.Process]:
+    """Return the processes below this one but for the fork server, which stays."""
+    found = psutil.Process().children(recursive=True)
+    return {each for each in found if each.pid != fork_server.pid}
 
 
 def _threads() -> set[str]:
@@ -33,15 +42,14 @@ def nothing_left_behind() -> Iterator[None]:
     its plug-ins for each test took half of this folder's time.
     """
     gc.freeze()
-    descriptors, threads = _descriptors(), _threads()
-    processes = set(psutil.Process().children(recursive=True))
+    descriptors, threads, processes = _descriptors(), _threads(), _processes()
     yield
     gc.collect()
     gc.unfreeze()
     until = time.monotonic() + 10.0
     while True:
         left = (
-            {each for each in psutil.Process().children(recursive=True) if each not in processes},
+            _processes() - processes,
             _threads() - threads,
             _descriptors() - descriptors,
         )

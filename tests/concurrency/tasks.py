@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import signal
 import sys
@@ -130,6 +131,19 @@ def close_all_descriptors() -> None:
 
 def pid(*_: Any) -> int:
     return os.getpid()
+
+
+def value_of(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
+
+
+def blas_threads() -> int:
+    """Multiply matrices, and return how many more threads there are than before any were."""
+    import numpy as np
+
+    square = np.ones((600, 600))
+    square @ square
+    return len(os.listdir("/proc/self/task")) - threading.active_count()
 
 
 def make_lambda(*_: Any) -> Any:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -275,14 +276,69 @@ def test_nested_workers_work(open_workers: Open) -> None:
     assert workers.submit(tasks.nested_processes, (5,)).result() == [0, 1, 4, 9, 16]
 
 
+def test_one_fork_server_serves_all_pools(open_workers: Open) -> None:
+    from raudo.concurrency._workers import launch
+
+    first = open_workers(1)
+    parent = psutil.Process(first.submit(tasks.pid).result()).ppid()
+    first.close()
+    assert launch.fork_server.pid == parent
+    assert psutil.Process(open_workers(1).submit(tasks.pid).result()).ppid() == parent
+
+
+def test_workers_of_a_warm_server_see_the_program_as_it_is_now(
+    open_workers: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    open_workers(1).submit(tasks.pid).result()
+    monkeypatch.setenv("RAUDO_TEST", "set later")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "made_later.py").write_text("value = 7")
+    workers = open_workers(1)
+    assert workers.submit(os.getenv, ("RAUDO_TEST",)).result() == "set later"
+    assert workers.submit(os.getenv, ("HOME",)).result() is None
+    assert workers.submit(os.getcwd).result() == str(tmp_path)
+    assert workers.submit(tasks.value_of, ("made_later", "value")).result() == 7
+
+
+def test_workers_print_to_where_the_program_prints_now(
+    open_workers: Open, capfd: pytest.CaptureFixture[str]
+) -> None:
+    open_workers(1).submit(print, ("to here",)).result()
+    read, write = os.pipe()
+    before = os.dup(1)
+    os.dup2(write, 1)
+    try:
+        with ProcessWorkers(1) as workers:
+            workers.submit(print, ("to there",)).result()
+    finally:
+        os.dup2(before, 1)
+        os.close(before)
+        os.close(write)
+    with open(read, "rb") as pipe:
+        assert pipe.read() == b"to there\n"  # it ends: nobody holds the pipe any more
+    open_workers(1)._keepers.close()
+
+
+def test_numerical_libraries_get_one_thread_in_workers(
+    open_workers: Open, start_method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    workers = open_workers(1, start_method=start_method)
+    assert workers.submit(os.getenv, ("OMP_NUM_THREADS",)).result() == "1"
+    if start_method != "fork":  # a fork has the libraries as the program set them up
+        assert workers.submit(tasks.blas_threads).result() == 0
+
+
 def test_killing_the_fork_server_costs_no_more_than_the_running_tasks(open_workers: Open) -> None:
     from raudo.concurrency._workers import launch
 
     workers = open_workers(1)
     pid = workers.submit(tasks.pid).result()
-    server = launch._server._process
-    assert server is not None
-    os.kill(server.pid, signal.SIGKILL)
+    assert launch.fork_server.pid is not None
+    os.kill(launch.fork_server.pid, signal.SIGKILL)
     while True:  # the kernel ends the worker with its parent
         try:
             os.kill(pid, 0)

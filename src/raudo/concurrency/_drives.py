@@ -39,7 +39,7 @@ class Drives:
         with self._lock:
             self._running[thread] = mapper
             thread.start()
-        lifetime.register(self, gives_tasks=True)
+        lifetime.register(self, lifetime.GIVES_TASKS)
         return _read(out, mapper)
 
     def _drive(self, results: Iterator[Any], out: _Out) -> None:

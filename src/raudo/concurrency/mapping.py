@@ -4,8 +4,8 @@
 wait run on threads, calls that compute run in other processes if they may (importable by name,
 arguments and results that pickle, a result other than None) and the rest on threads. So any
 function works, lambdas and closures included; moving one to another process changes what its side
-effects reach, and is done only where it may. What a call starts it ends: no thread or process is
-left when it returns.
+effects reach, and is done only where it may. What a call starts it ends: none of its threads and
+workers is left when it returns.
 """
 
 from __future__ import annotations

@@ -21,8 +21,10 @@ from raudo.concurrency._workers import launch, wire, worker
 from raudo.concurrency._workers.chunks import run_chunk_remotely
 from raudo.concurrency._workers.crew import Crew
 from raudo.concurrency._workers.failures import decode_error
+from raudo.concurrency._workers.interpreters import environment
 from raudo.concurrency._workers.main_module import find_main, main_is_guarded
-from raudo.concurrency._workers.pickling import dumps, name_of, needs_main
+from raudo.concurrency._workers.pickling import dumps, libraries_in, name_of, needs_main
+from raudo.concurrency._workers.server import Preload
 from raudo.errors import InitializerFailed, TaskTimeout, WorkerDied
 
 __all__ = ["Keepers", "Observe", "ProcessTask", "Unpicklable"]
@@ -159,7 +161,7 @@ class Keepers(Crew[ProcessTask]):
                 self._end(kept, "ended while idle")
                 kept = None
             if kept is None:
-                kept = self._start(needs_main(message.payload))
+                kept = self._start(message.payload)
         except Exception as error:
             self._release(task)
             task.future.set_exception(error)
@@ -221,7 +223,8 @@ class Keepers(Crew[ProcessTask]):
 
     # --- starting and ending workers --------------------------------------------------------
 
-    def _start(self, needs_script: bool) -> _Worker:
+    def _start(self, payload: bytes) -> _Worker:
+        """Start a worker for a first task with this payload."""
         if worker.is_importing_main():
             raise RuntimeError(
                 "worker processes cannot start while a worker imports the program's script: put "
@@ -229,6 +232,7 @@ class Keepers(Crew[ProcessTask]):
             )
         initializer = None if self._initializer is None else dumps(self._initializer)
         start_up = worker.StartUp(
+            environment=environment(),
             sys_path=sys.path,
             argv=sys.argv,
             folder=_current_folder(),
@@ -238,7 +242,10 @@ class Keepers(Crew[ProcessTask]):
         )
         # Workers know the script's classes by this name; so must whoever loads their results.
         sys.modules.setdefault("__mp_main__", sys.modules["__main__"])
-        preload = start_up.main if needs_script and main_is_guarded() else None
+        preload = Preload(
+            main=start_up.main if needs_main(payload) and main_is_guarded() else None,
+            libraries=libraries_in(payload),
+        )
         started = _Worker(launch.start(self._start_method, preload))
         with self.lock:
             self._workers.add(started)

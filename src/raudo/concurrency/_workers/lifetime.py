@@ -13,7 +13,17 @@ import sys
 import weakref
 from typing import ClassVar, Protocol
 
-__all__ = ["close_all", "register"]
+__all__ = [
+    "GIVES_TASKS",
+    "RUNS_TASKS",
+    "STARTS_WORKERS",
+    "close_all",
+    "register",
+    "unregister",
+]
+
+# What is closed at exit, in this order: those that use others before those that they use.
+GIVES_TASKS, RUNS_TASKS, STARTS_WORKERS = range(3)
 
 
 class _Closable(Protocol):
@@ -23,35 +33,37 @@ class _Closable(Protocol):
     def abandon(self) -> None: ...
 
 
-# Those that hand tasks to others are closed before those that run them.
-_givers: weakref.WeakSet[_Closable] = weakref.WeakSet()
-_open: weakref.WeakSet[_Closable] = weakref.WeakSet()
+def _no_layers() -> tuple[weakref.WeakSet[_Closable], ...]:
+    return weakref.WeakSet(), weakref.WeakSet(), weakref.WeakSet()
 
 
-def register(pool: _Closable, *, gives_tasks: bool = False) -> None:
+_layers = _no_layers()
+
+
+def register(pool: _Closable, layer: int = RUNS_TASKS) -> None:
     """Have `pool.close()` called at exit and `pool.abandon()` in forks, while it lives."""
-    (_givers if gives_tasks else _open).add(pool)
+    _layers[layer].add(pool)
 
 
 def unregister(pool: _Closable) -> None:
     """Forget a pool that has been closed: nobody waits for it at exit."""
-    _givers.discard(pool)
-    _open.discard(pool)
+    for layer in _layers:
+        layer.discard(pool)
 
 
 def close_all() -> None:
     """Close what is open; cancel instead of finish if an unhandled Ctrl-C ends the program."""
     interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
-    for pool in [*_givers, *_open]:
+    for pool in [pool for layer in _layers for pool in layer]:
         pool.close(wait=pool.can_stop or not interrupted, cancel=interrupted)
 
 
 def _after_fork_in_child() -> None:
-    global _givers, _open
-    pools = [*_givers, *_open]
-    _givers, _open = weakref.WeakSet(), weakref.WeakSet()
-    for pool in pools:
-        pool.abandon()
+    global _layers
+    layers, _layers = _layers, _no_layers()
+    for layer in layers:
+        for pool in list(layer):
+            pool.abandon()
 
 
 atexit.register(close_all)

@@ -13,12 +13,21 @@ from typing import Any
 
 from raudo.concurrency._workers.main_module import find_main
 
-__all__ = ["dumps", "name_of", "needs_main"]
+__all__ = ["dumps", "libraries_in", "name_of", "needs_main"]
+
+# Worth importing once in the fork server, and safe there: they start no threads that a fork loses,
+# and nobody edits and reloads them.
+_SLOW_TO_IMPORT = ("numpy",)
 
 
 def needs_main(payload: bytes) -> bool:
     """Say whether unpickling may look into `__main__`, by whatever name."""
     return b"__main__" in payload or b"__mp_main__" in payload
+
+
+def libraries_in(payload: bytes) -> tuple[str, ...]:
+    """Return the slow libraries that unpickling imports."""
+    return tuple(each for each in _SLOW_TO_IMPORT if each.encode() in payload)
 
 
 def _dumps_by_value(value: object, buffer_callback: Callable[[Any], Any] | None) -> bytes | None:

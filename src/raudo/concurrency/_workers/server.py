@@ -1,37 +1,56 @@
 """The fork server: a small single-threaded process that forks workers on request.
 
 Forking from the program itself would copy whatever locks its threads hold at that moment; forking
-from here is safe and takes milliseconds. A request is one byte that carries two descriptors: the
-worker's socket, and a pipe in which the server reports the worker's pid (8 bytes) and, when it has
-ended, its exit status (4 bytes, negative for a signal). The server ends when its socket closes.
+from here is safe and takes milliseconds. A request is a length (4 bytes) and the pickle of a
+`Request`; it carries the descriptors of the worker's socket, of a pipe, and of the streams that the
+worker is to print to. Through the pipe the server reports the worker's pid (8 bytes) and, when it
+has ended, its exit status (4 bytes, negative for a signal). The server ends when its socket closes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
+import pickle
 import select
 import signal
 import socket
 import struct
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from raudo.concurrency._workers import worker
 
-__all__ = ["PID", "STATUS", "main"]
+__all__ = ["LENGTH", "PID", "STATUS", "Preload", "Request", "main"]
 
+LENGTH = struct.Struct("<I")
 PID = struct.Struct("<q")
 STATUS = struct.Struct("<i")
 
 
-def main(control_fd: int, preload: tuple[str | None, ...] = ()) -> NoReturn:
-    """Serve requests; ends the process.
+_MAX_DESCRIPTORS = 4
 
-    `preload` holds the fields of a `MainModule` that the workers are to have, or nothing.
-    """
+
+class Preload(NamedTuple):
+    """What workers would else import one by one: the program's script, and slow libraries."""
+
+    main: worker.MainModule | None = None
+    libraries: tuple[str, ...] = ()
+
+
+class Request(NamedTuple):
+    """`streams` are the numbers that the descriptors after the first two are to have."""
+
+    sys_path: list[str]
+    preload: Preload
+    streams: tuple[int, ...]
+
+
+def main(control_fd: int) -> NoReturn:
+    """Serve requests; ends the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     wake_r, wake_w = os.pipe()
     os.set_blocking(wake_w, False)
@@ -40,8 +59,7 @@ def main(control_fd: int, preload: tuple[str | None, ...] = ()) -> NoReturn:
     signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     control = socket.socket(fileno=control_fd)
-    if preload:
-        _import_main(worker.MainModule(*preload))
+    imported: set[str | worker.MainModule] = set()
     die_with_server = _die_with_server()
     reports: dict[int, int] = {}
     poll = select.poll()
@@ -53,28 +71,54 @@ def main(control_fd: int, preload: tuple[str | None, ...] = ()) -> NoReturn:
                 os.read(wake_r, 4096)
                 _report_ended(reports)
                 continue
-            request, fds, _, _ = socket.recv_fds(control, 1, 2)
-            if not request:
-                os._exit(0)
-            sock_fd, report_fd = fds
+            request, fds = _receive(control)
+            _import(request, imported)
+            sock_fd, report_fd, *streams = fds
             pid = os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 die_with_server()
                 control.close()
-                for other in (wake_r, wake_w, report_fd, *reports.values()):
+                for number, stream in zip(request.streams, streams, strict=True):
+                    os.dup2(stream, number)
+                for other in (wake_r, wake_w, report_fd, *streams, *reports.values()):
                     os.close(other)
                 worker.main(socket.socket(fileno=sock_fd), inherited=False)
-            os.close(sock_fd)
+            for given in (sock_fd, *streams):
+                os.close(given)
             reports[pid] = report_fd
             _report(report_fd, PID.pack(pid))
 
 
-def _import_main(main: worker.MainModule) -> None:
-    """Import the program's script; if that fails, a worker's own attempt will tell the caller."""
-    with contextlib.suppress(BaseException):
-        worker.import_main(main)
+def _receive(control: socket.socket) -> tuple[Request, list[int]]:
+    head, fds, _, _ = socket.recv_fds(control, LENGTH.size, _MAX_DESCRIPTORS)
+    if not head:
+        os._exit(0)
+    (left,) = LENGTH.unpack(head)
+    body = b""
+    while len(body) < left:
+        part = control.recv(left - len(body))
+        if not part:
+            os._exit(0)
+        body += part
+    return pickle.loads(body), fds
+
+
+def _import(request: Request, imported: set[str | worker.MainModule]) -> None:
+    """Import what workers need; where that fails, a worker's own attempt will tell the caller."""
+    wanted = [*request.preload.libraries, request.preload.main]
+    new = [each for each in wanted if each is not None and each not in imported]
+    if not new:
+        return
+    sys.path[:] = request.sys_path
+    for each in new:
+        imported.add(each)
+        with contextlib.suppress(BaseException):
+            if isinstance(each, str):
+                importlib.import_module(each)
+            else:
+                worker.import_main(each)
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()  # or each worker would print again what the import printed
     gc.collect()

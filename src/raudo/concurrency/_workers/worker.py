@@ -38,8 +38,10 @@ class MainModule(NamedTuple):
 
 
 class StartUp(NamedTuple):
-    """What a new worker is told first; the parent's paths, and the initializer as a pickle."""
+    """What a new worker is told first: the parent's surroundings as they are now (those of a fork
+    server are older), and the initializer as a pickle."""
 
+    environment: dict[str, str]
     sys_path: list[str]
     argv: list[str]
     folder: str
@@ -131,6 +133,9 @@ class _Worker:
     def _start(self) -> bool:
         global _main_module
         start_up: StartUp = self._channel.receive().load()
+        if start_up.environment != os.environ:
+            os.environ.clear()
+            os.environ.update(start_up.environment)
         if not self._inherited:
             sys.path[:] = start_up.sys_path
             sys.argv[:] = start_up.argv
