@@ -150,8 +150,12 @@ def make_lambda(*_: Any) -> Any:
     return lambda: 1
 
 
-def make_lambda_on_3(x: int) -> Any:
-    return (lambda: 1) if x == 3 else x
+def make_lock(*_: Any) -> Any:
+    return threading.Lock()
+
+
+def make_lock_on_3(x: int) -> Any:
+    return threading.Lock() if x == 3 else x
 
 
 def echo(value: Any) -> Any:

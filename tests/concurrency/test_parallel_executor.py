@@ -240,3 +240,19 @@ def test_bad_arguments_are_named(
 ) -> None:
     with pytest.raises(error, match=name):
         ParallelExecutor(**arguments)
+
+
+@pytest.mark.parametrize("kind", ["auto", "thread", "process"])
+def test_asyncio_and_dask_take_the_executor(kind: Any) -> None:
+    with ParallelExecutor(2, 2, kind=kind) as executor:
+
+        async def use() -> list[int]:
+            loop = asyncio.get_running_loop()
+            calls = [loop.run_in_executor(executor, tasks.square, i) for i in range(20)]
+            return list(await asyncio.gather(*calls))
+
+        assert asyncio.run(use()) == [i * i for i in range(20)]
+        dask = pytest.importorskip("dask")
+        squares = [dask.delayed(tasks.square)(i) for i in range(20)]
+        total = dask.delayed(sum)(squares)
+        assert total.compute(scheduler=executor) == sum(i * i for i in range(20))

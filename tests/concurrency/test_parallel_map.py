@@ -73,7 +73,7 @@ def test_an_interrupt_between_two_looks_is_shown_alone(monkeypatch: pytest.Monke
 
 
 def test_short_items_are_sent_in_few_chunks() -> None:
-    sizer, items, n_chunks = ChunkSizer(None, 100_000), zip(range(100_000)), 0
+    sizer, items, n_chunks = ChunkSizer(None, 100_000), iter(range(100_000)), 0
     while chunk := sizer.cut(items, "thread", 32, 1 << 60):
         n_chunks += 1
         sizer.observe(len(chunk), len(chunk) * 1e-7)
@@ -140,7 +140,7 @@ def test_an_unpicklable_item_or_result_fails_alone(
     assert isinstance(mapped[2], TypeError)
     assert [mapped[0], mapped[1], mapped[3]] == [1, 2, 4]
     mapped = parallel_map(
-        tasks.make_lambda_on_3, range(6), 2, kind="process", on_error="return", chunksize=chunksize
+        tasks.make_lock_on_3, range(6), 2, kind="process", on_error="return", chunksize=chunksize
     )
     assert isinstance(mapped[3], TypeError)
     assert mapped[:3] + mapped[4:] == [0, 1, 2, 4, 5]
@@ -267,3 +267,39 @@ def test_bad_arguments_are_named(
         parallel_map(3, [1])  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="items"):
         parallel_map(tasks.square, 3)  # type: ignore[arg-type]
+
+
+def numbers_then_error(n: int) -> Iterator[int]:
+    yield from range(n)
+    raise OSError("the input broke")
+
+
+@kinds
+def test_results_of_what_came_before_a_broken_input_are_handed_on(kind: Any) -> None:
+    results = parallel_imap(tasks.square, numbers_then_error(20), 2, kind=kind)
+    got = []
+    with pytest.raises(OSError, match="the input broke"):
+        for each in results:
+            got.append(each)  # noqa: PERF402 (what came before the error counts)
+    assert got == [i * i for i in range(20)]
+
+
+@kinds
+def test_a_broken_input_ends_a_map(kind: Any) -> None:
+    with pytest.raises(OSError, match="the input broke"):
+        parallel_map(tasks.short_sleep, numbers_then_error(20), 2, kind=kind)
+
+
+def test_chunks_for_processes_are_bounded_in_bytes() -> None:
+    def cut_all(items: Iterator[Any]) -> list[int]:
+        sizer, sizes = ChunkSizer(None, None), []
+        while chunk := sizer.cut(items, "process", 2, 1 << 60):
+            sizes.append(len(chunk))
+            sizer.observe(len(chunk), len(chunk) * 1e-7)
+        return sizes
+
+    assert set(cut_all(iter([np.zeros(200_000)] * 10))) == {1}  # 1.6 MB each
+    assert max(cut_all(iter([b"x" * 10_000] * 2_000))) <= 106
+    assert max(cut_all(iter(range(50_000)))) == 10_000
+    mixed = [*range(3_000), *[np.zeros(1_000_000)] * 100]
+    assert cut_all(iter(mixed))[-60:] == [1] * 60

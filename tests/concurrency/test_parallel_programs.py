@@ -214,6 +214,54 @@ def test_a_command_works() -> None:
     assert program.end() == (0, "[1, 2]\n", "")
 
 
+def test_functions_and_classes_of_a_notebook_travel() -> None:
+    """There is a `__main__`, and nothing that a worker could import it from."""
+    program = Program(
+        "-c",
+        textwrap.dedent("""
+        import numpy as np
+        from raudo import parallel_map
+
+        class Point:
+            def __init__(self, x):
+                self.x = x
+
+        class Odd(Exception):
+            def __init__(self, a, b):
+                super().__init__(a + b)
+
+        scale = 10
+
+        def work(given):
+            point, array = given
+            if point.x == 3:
+                raise Odd("o", "dd")
+            return Point(point.x * scale + int(array[-1]))
+
+        items = [(Point(i), np.ones(50_000)) for i in range(5)]
+        done = parallel_map(work, items, 2, kind="process", on_error="return")
+        print([type(each) is Point for each in done], type(done[3]) is Odd, done[4].x)
+        """),
+    )
+    assert program.end() == (0, "[True, True, True, False, True] True 41\n", "")
+
+
+def test_a_name_of_the_script_is_not_mistaken_for_the_servers(script: Any) -> None:
+    program = Program(
+        script("""
+        from raudo import parallel_map
+
+        def main(x):
+            return x + 1
+
+        if __name__ == "__main__":
+            print(parallel_map(abs, [-1], 2, kind="process"))
+            print(parallel_map(main, [1, 2], 2, kind="process"))
+        """)
+    )
+    assert program.end() == (0, "[1]\n[2, 3]\n", "")
+
+
 def test_a_script_without_a_guard_works_with_auto(script: Any) -> None:
     program = Program(
         script("""

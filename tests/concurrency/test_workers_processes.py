@@ -147,13 +147,23 @@ def test_unpicklable_arguments_fail_their_task(
 def test_unpicklable_and_unloadable_results_fail_their_task(open_workers: Open) -> None:
     workers = open_workers(1)
     pid = workers.submit(tasks.pid).result()
-    with pytest.raises(TypeError, match="result, a function, cannot be pickled"):
-        workers.submit(tasks.make_lambda).result()
+    with pytest.raises(TypeError, match="result, a lock, cannot be pickled"):
+        workers.submit(tasks.make_lock).result()
     with pytest.raises(LookupError, match="refused"):
         workers.submit(tasks.LoadsNowhere).result()
     with pytest.raises(LookupError, match="refused"):
         workers.submit(tasks.echo, (tasks.LoadsNowhere(),)).result()
     assert workers.submit(tasks.pid).result() == pid
+
+
+def test_functions_without_a_name_travel_both_ways(open_workers: Open) -> None:
+    workers = open_workers(1)
+    base = 3
+    large = np.ones(100_000)
+    assert workers.submit(lambda x: x + base, (4,)).result() == 7
+    assert workers.submit(lambda x: float(x.sum()) + base, (large,)).result() == 100_003.0
+    assert workers.submit(lambda xs: xs[1](2), ([large, lambda x: x + 1],)).result() == 3
+    assert workers.submit(tasks.make_lambda).result()() == 1
 
 
 def test_cancel_running_kills_and_cancels(open_workers: Open) -> None:

@@ -25,6 +25,11 @@ _MAX_ITEMS = 10_000
 _GROWTH = 4
 
 
+_SMALL = frozenset({int, float, bool, type(None)})
+_FLAT = frozenset({bytes, str, bytearray})
+_SMALL_BYTES = 32
+
+
 def size_of(value: Any) -> int:
     """Return roughly the bytes it takes to send a value; cheap, and blind to deep structures."""
     n_bytes = getattr(value, "nbytes", None)
@@ -40,6 +45,29 @@ def size_of(value: Any) -> int:
 def _shallow_size(value: Any) -> int:
     n_bytes = getattr(value, "nbytes", None)
     return n_bytes if isinstance(n_bytes, int) else sys.getsizeof(value)
+
+
+def _bytes_of(block: list[Any]) -> int:
+    kinds = set(map(type, block))
+    if kinds <= _SMALL:
+        return _SMALL_BYTES * len(block)
+    return sum(map(len if kinds <= _FLAT else size_of, block))
+
+
+def _take(items: Iterator[Any], n: int, max_bytes: int) -> list[Any]:
+    """Take at most `n` items; no more once they are `max_bytes` large."""
+    taken: list[Any] = []
+    left_bytes, at_once = max_bytes, 1
+    while len(taken) < n and left_bytes > 0:
+        block = list(itertools.islice(items, min(at_once, n - len(taken))))
+        if not block:
+            break
+        taken += block
+        n_bytes = _bytes_of(block)
+        left_bytes -= n_bytes
+        # Items tend to be as large as those before them, and looking at each costs time.
+        at_once = min(32, 1 + left_bytes * len(block) // max(1, 2 * n_bytes))
+    return taken
 
 
 class ChunkSizer:
@@ -81,20 +109,13 @@ class ChunkSizer:
             wanted = min(wanted, max(least, -(-self._left // (2 * n_workers))))
         return max(1, wanted)
 
-    def cut(
-        self, items: Iterator[tuple[Any, ...]], kind: Kind, n_workers: int, at_most: int
-    ) -> list[tuple[Any, ...]]:
+    def cut(self, items: Iterator[Any], kind: Kind, n_workers: int, at_most: int) -> list[Any]:
         """Take the next chunk, of at most `at_most` items; empty when there are no more."""
         wanted = min(self._wanted(kind, n_workers), max(1, at_most))
-        if kind != "process":
-            chunk = list(itertools.islice(items, wanted))
+        if kind == "process" and self._fixed is None:
+            chunk = _take(items, wanted, _MAX_BYTES)
         else:
-            chunk, n_bytes = [], 0
-            for item in itertools.islice(items, wanted):
-                chunk.append(item)
-                n_bytes += sum(map(size_of, item))
-                if n_bytes >= _MAX_BYTES and self._fixed is None:
-                    break
+            chunk = list(itertools.islice(items, wanted))
         if self._left is not None:
             self._left = max(0, self._left - len(chunk))
         self._last_n[kind] = max(1, len(chunk))

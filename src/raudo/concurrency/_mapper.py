@@ -54,6 +54,7 @@ class Plan:
     read_ahead: int | None = None
     n_items: int | None = None
     deadline: float | None = None  # monotonic seconds by which the next result must be there
+    is_spread: bool = False  # items are tuples of arguments
     fails_fast: bool = False  # raise as soon as anything failed, not when its turn comes
 
 
@@ -86,7 +87,7 @@ class _Piece(NamedTuple):
 
     group: _Group
     at: int
-    items: Sequence[tuple[Any, ...]]
+    items: Sequence[Any]
     kind: Kind
     attempt: int
     started: Started | None
@@ -101,10 +102,12 @@ class Mapper:
         self,
         backend: Backend,
         fn: Callable[..., Any],
-        items: Iterator[tuple[Any, ...]],
+        items: Iterator[Any],
         plan: Plan,
     ) -> None:
-        self._backend, self._fn, self._items, self._plan = backend, fn, items, plan
+        self._backend, self._fn, self._plan = backend, fn, plan
+        self._items = self._read(items)
+        self.on_taken: Callable[[int], object] = lambda n: None
         self.on_done: Callable[[int, int], object] = lambda n_done, n_failed: None
         self._n_taken = self._n_ended = 0
         self._is_stopped = False
@@ -118,10 +121,11 @@ class Mapper:
         self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._again: deque[_Piece] = deque()
         self._failure: BaseException | None = None
+        self._input_error: Exception | None = None
         self.n_stuck_threads = 0
 
-    def results(self) -> Iterator[Any]:
-        """Yield the results; closing the iterator cancels what has not begun."""
+    def results(self) -> Iterator[list[Any]]:
+        """Yield the results, in lists; closing the iterator cancels what has not begun."""
         try:
             while not self._is_stopped:
                 self._send()
@@ -130,6 +134,8 @@ class Mapper:
                 yield from self._hand_on()
                 if not self._in_flight and not self._again:
                     if self._is_exhausted and not self._ready:
+                        if self._input_error is not None:
+                            raise self._input_error
                         return
                     continue
                 if self._next_number not in self._ready:
@@ -137,9 +143,18 @@ class Mapper:
         finally:
             self._abandon()
 
+    def _read(self, items: Iterator[Any]) -> Iterator[Any]:
+        """End where the input raises: the results of what came before are handed on first."""
+        try:
+            yield from items
+        except Exception as error:
+            self._input_error = error
+            if self._plan.fails_fast:
+                self._failure = error
+
     # --- handing on -------------------------------------------------------------------------
 
-    def _hand_on(self) -> Iterator[Any]:
+    def _hand_on(self) -> Iterator[list[Any]]:
         while self._ready:
             number = self._next_number if self._plan.ordered else next(iter(self._ready))
             group = self._ready.pop(number, None)
@@ -148,16 +163,19 @@ class Mapper:
             self._next_number += 1
             self._n_ahead -= group.n_items
             if not group.errors:
-                yield from group.values
+                yield group.values
                 continue
+            good: list[Any] = []
             for at, value in enumerate(group.values):
                 error = group.errors.get(at)
                 if error is None:
-                    yield value
+                    good.append(value)
                 elif self._plan.on_error == "raise":
+                    yield good
                     raise error
                 elif self._plan.on_error == "return":
-                    yield error
+                    good.append(error)
+            yield good
 
     # --- sending ----------------------------------------------------------------------------
 
@@ -185,6 +203,7 @@ class Mapper:
             self._n_groups += 1
             self._n_ahead += len(items)
             self._n_taken += len(items)
+            self.on_taken(len(items))
             if kind == "inline":
                 self._run_inline(group, items)
                 return
@@ -240,7 +259,7 @@ class Mapper:
         return n_threads
 
     def _piece(
-        self, group: _Group, at: int, items: Sequence[tuple[Any, ...]], kind: Kind, attempt: int
+        self, group: _Group, at: int, items: Sequence[Any], kind: Kind, attempt: int
     ) -> _Piece:
         started = Started() if kind == "thread" else None
         n_beside = len(self._in_flight) + 1
@@ -249,7 +268,7 @@ class Mapper:
     def _submit(self, piece: _Piece) -> None:
         plan = self._plan
         stops = plan.on_error == "raise"
-        args: tuple[Any, ...] = (self._fn, piece.items, plan.retries, stops)
+        args: tuple[Any, ...] = (self._fn, piece.items, plan.is_spread, plan.retries, stops)
         if piece.kind == "thread":
             future = self._backend.submit("thread", run_chunk, (*args, piece.started), {})
         else:
@@ -259,10 +278,10 @@ class Mapper:
         self._in_flight[future] = piece
         future.add_done_callback(self._ended.put)
 
-    def _run_inline(self, group: _Group, items: Sequence[tuple[Any, ...]]) -> None:
+    def _run_inline(self, group: _Group, items: Sequence[Any]) -> None:
         plan = self._plan
         stops = plan.on_error == "raise"
-        result = run_chunk(self._fn, items, plan.retries, stops, catches=Exception)
+        result = run_chunk(self._fn, items, plan.is_spread, plan.retries, stops, catches=Exception)
         self._settle(_Piece(group, 0, items, "inline", 0, None, 1), result)
 
     # --- receiving --------------------------------------------------------------------------

@@ -173,12 +173,13 @@ def _results(
     progress: bool,
 ) -> Iterator[Any]:
     backend = open_backend("local", settings)
-    mapper = Mapper(backend, fn, zip(items, strict=False), plan)
+    mapper = Mapper(backend, fn, items, plan)
     is_complete = False
     try:
         with open_progress(name_of(fn), plan.n_items, enabled=progress) as shown:
             mapper.on_done = lambda n_done, n_failed: shown.update(n_done + n_failed)
-            yield from mapper.results()
+            for values in mapper.results():
+                yield from values
         is_complete = True
     finally:
         # A thread that is over its time, or still busy with what nobody waits for, is left alone.

@@ -8,6 +8,7 @@ that are importable by name, with arguments that pickle.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Executor, Future
@@ -180,19 +181,18 @@ class ParallelExecutor(Executor):
             read_ahead=None if is_eager else _read_ahead(buffersize, self._backend.slots("thread")),
             n_items=min(map(len, iterables)) if is_eager else None,  # type: ignore[arg-type]
             deadline=None if timeout is None else time.monotonic() + timeout,
+            is_spread=len(iterables) > 1,
         )
-        mapper = Mapper(self._backend, fn, self._counted(zip(*iterables, strict=False)), plan)
+        items = zip(*iterables, strict=False) if plan.is_spread else iter(iterables[0])
+        mapper = Mapper(self._backend, fn, items, plan)
+        mapper.on_taken = self._tally.submitted
         mapper.on_done = self._tally.ended
+        results = self._results(mapper)
         if is_eager and plan.kind != "inline":
-            return self._drives.start(mapper, self._results(mapper))
-        return self._results(mapper)
+            results = self._drives.start(mapper, results)
+        return itertools.chain.from_iterable(results)
 
-    def _counted(self, items: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-        for item in items:
-            self._tally.submitted()
-            yield item
-
-    def _results(self, mapper: Mapper) -> Iterator[Any]:
+    def _results(self, mapper: Mapper) -> Iterator[list[Any]]:
         try:
             yield from mapper.results()
         finally:

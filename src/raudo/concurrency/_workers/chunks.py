@@ -6,7 +6,6 @@ process encodes them one by one.
 
 from __future__ import annotations
 
-import pickle
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -37,12 +36,16 @@ class ChunkResult:
         self.values, self.errors = values, errors
         self.wall_s, self.cpu_s, self.busy_s = wall_s, cpu_s, busy_s
 
-    def salvaged(self, unpicklable: Callable[[Any, BaseException], BaseException]) -> ChunkResult:
-        """Return a copy whose values pickle; the others have become errors."""
+    def salvaged(
+        self,
+        encode: Callable[[Any], object],
+        unpicklable: Callable[[Any, BaseException], BaseException],
+    ) -> ChunkResult:
+        """Return a copy whose values `encode` takes; the others have become errors."""
         values, errors = list(self.values), dict(self.errors)
         for at, value in enumerate(values):
             try:
-                pickle.dumps(value, protocol=5, buffer_callback=lambda _: None)
+                encode(value)
             except BaseException as cause:
                 values[at] = None
                 errors[at] = encode_error(unpicklable(value, cause))
@@ -87,14 +90,16 @@ class Started:
 
 def run_chunk(
     fn: Callable[..., Any],
-    items: Sequence[tuple[Any, ...]],
+    items: Sequence[Any],
+    is_spread: bool,
     retries: int,
     stops_at_error: bool,
     started: Started | None = None,
     catches: type[BaseException] = BaseException,
 ) -> ChunkResult:
-    """Call `fn(*item)` for each item, trying again after an `Exception` up to `retries` times.
+    """Call `fn(item)` for each item, trying again after an `Exception` up to `retries` times.
 
+    With `is_spread` each item is a tuple of arguments: `fn(*item)`.
     What is not of the class `catches` passes through: a Ctrl-C is not the item's error where items
     run in the caller's own thread.
     """
@@ -105,11 +110,12 @@ def run_chunk(
     errors: dict[int, Any] = {}
     for item in items:
         try:
-            values.append(fn(*item))
+            values.append(fn(*item) if is_spread else fn(item))
         except catches as error:
             failed: BaseException | None = error
             if retries and isinstance(error, Exception):
-                value, failed = _try_again(fn, item, retries, error)
+                args = item if is_spread else (item,)
+                value, failed = _try_again(fn, args, retries, error)
                 if failed is None:
                     values.append(value)
                     continue
@@ -122,7 +128,7 @@ def run_chunk(
 
 
 def _try_again(
-    fn: Callable[..., Any], item: tuple[Any, ...], retries: int, error: Exception
+    fn: Callable[..., Any], args: tuple[Any, ...], retries: int, error: Exception
 ) -> tuple[Any, BaseException | None]:
     from raudo.concurrency.retrying import Backoff, RetryRule
 
@@ -131,7 +137,7 @@ def _try_again(
     while (pause := rule.pause(error, n_failures)) is not None:
         time.sleep(pause)
         try:
-            return fn(*item), None
+            return fn(*args), None
         except Exception as another:
             error = another
         except BaseException as final:
@@ -141,9 +147,13 @@ def _try_again(
 
 
 def run_chunk_remotely(
-    fn: Callable[..., Any], items: Sequence[tuple[Any, ...]], retries: int, stops_at_error: bool
+    fn: Callable[..., Any],
+    items: Sequence[Any],
+    is_spread: bool,
+    retries: int,
+    stops_at_error: bool,
 ) -> ChunkResult:
     """Run a chunk in a worker process: its errors come out encoded."""
-    result = run_chunk(fn, items, retries, stops_at_error)
+    result = run_chunk(fn, items, is_spread, retries, stops_at_error)
     result.errors = {at: encode_error(error) for at, error in result.errors.items()}
     return result

@@ -2,8 +2,8 @@
 
 An exception travels, in this order of preference, as its own pickle; as its class, arguments and
 attributes (a class whose `__init__` takes other arguments than it hands to `Exception` cannot be
-rebuilt by its pickle); as a `RemoteError` that names its type. The worker's traceback comes along
-as text and is shown as the cause.
+rebuilt by its pickle); as either by value, if it is of a notebook; as a `RemoteError` that names
+its type. The worker's traceback comes along as text and is shown as the cause.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import pickle
 import traceback
 from typing import Any
+
+from raudo.concurrency._workers.pickling import Encoder
 
 __all__ = ["RemoteTraceback", "decode_error", "encode_error"]
 
@@ -39,9 +41,10 @@ def _rebuild(
 
 def _portable(error: BaseException) -> bytes | None:
     """Pickle the exception so that it is known to come back as its own type, else return None."""
+    encoder = Encoder()
     for form in (error, _Rebuilt(error)):
         try:
-            data = pickle.dumps(form, protocol=5)
+            data = bytes(encoder.encode(form).payload)
             if type(pickle.loads(data)) is type(error):
                 return data
         except Exception:  # a user's class may fail in any way here; the next form is tried

@@ -22,9 +22,9 @@ from raudo.concurrency._workers.chunks import run_chunk_remotely
 from raudo.concurrency._workers.crew import Crew
 from raudo.concurrency._workers.failures import decode_error
 from raudo.concurrency._workers.interpreters import environment
-from raudo.concurrency._workers.main_module import find_main, main_is_guarded
-from raudo.concurrency._workers.pickling import dumps, libraries_in, name_of, needs_main
-from raudo.concurrency._workers.server import Preload
+from raudo.concurrency._workers.main_module import find_main, is_importing_main
+from raudo.concurrency._workers.pickling import Encoded, Encoder, name_of
+from raudo.concurrency._workers.preloading import preload_for
 from raudo.errors import InitializerFailed, TaskTimeout, WorkerDied
 
 __all__ = ["Keepers", "Observe", "ProcessTask", "Unpicklable"]
@@ -73,13 +73,19 @@ class ProcessTask:
         self.n_sent = 0  # to workers that ended before they read it
 
     @property
-    def name(self) -> str:
-        """What the task is called in messages: by the user's function, not by what runs it."""
-        return name_of(self.args[0] if self.fn is run_chunk_remotely else self.fn)
+    def called(self) -> Callable[..., Any]:
+        """The user's function, not what runs it."""
+        called: Callable[..., Any] = self.args[0] if self.fn is run_chunk_remotely else self.fn
+        return called
 
-    def encode(self) -> wire.Encoded:
+    @property
+    def name(self) -> str:
+        """What the task is called in messages."""
+        return name_of(self.called)
+
+    def encode(self, encoder: Encoder) -> Encoded:
         try:
-            return wire.encode((self.fn, self.args, dict(self.kwargs)), dumps)
+            return encoder.encode((self.fn, self.args, dict(self.kwargs)))
         except Exception as cause:  # whatever a user's __reduce__ raises
             raise Unpicklable(
                 f"the task {self.name} or its arguments cannot be pickled, and so cannot go "
@@ -95,11 +101,10 @@ class _Worker:
         self.channel = wire.Channel(child.sock)
         self.is_cancelled = False
 
-    def exchange(self, kind: int, message: wire.Encoded, timeout: float | None) -> wire.Message:
+    def exchange(self, kind: int, message: Encoded, timeout: float | None) -> wire.Message:
         """Send a message and wait for the reply."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        flags = wire.NEEDS_MAIN if needs_main(message.payload) else 0
-        self.channel.send(kind, message, flags=flags, deadline=deadline)
+        self.channel.send(kind, message, deadline)
         return self.channel.receive(deadline)
 
     def end(self) -> int | None:
@@ -135,12 +140,13 @@ class Keepers(Crew[ProcessTask]):
 
     def _keep(self) -> None:
         kept: _Worker | None = None
+        encoder = Encoder()
         try:
             while (task := self.take()) is not None:
                 with self.lock:
                     self._claimed[task.future] = task
                 if task.future.set_running_or_notify_cancel():
-                    kept = self._run(task, kept)
+                    kept = self._run(task, kept, encoder)
                 else:
                     self._release(task)
                 del task  # an idle keeper keeps nothing of its last task alive
@@ -148,10 +154,10 @@ class Keepers(Crew[ProcessTask]):
             if kept is not None:
                 self._end(kept)
 
-    def _run(self, task: ProcessTask, kept: _Worker | None) -> _Worker | None:
+    def _run(self, task: ProcessTask, kept: _Worker | None, encoder: Encoder) -> _Worker | None:
         """Run one task; return the worker that may run the next."""
         try:
-            message = task.encode()
+            message = task.encode(encoder)
         except Unpicklable as unpicklable:
             self._release(task)
             task.future.set_exception(unpicklable)
@@ -161,7 +167,7 @@ class Keepers(Crew[ProcessTask]):
                 self._end(kept, "ended while idle")
                 kept = None
             if kept is None:
-                kept = self._start(message.payload)
+                kept = self._start(task.called)
         except Exception as error:
             self._release(task)
             task.future.set_exception(error)
@@ -196,12 +202,15 @@ class Keepers(Crew[ProcessTask]):
                 task.worker = None
             kept.child.kill()
             self._end(kept, "ended while idle")
-            return self._run(task, None)
+            return self._run(task, None, encoder)
         except wire.ChannelClosed:
             self._release(task)
             task.future.set_exception(self._died(kept, f"running {task.name}", task.is_stopped))
             return None
         self._release(task)
+        if reply.lost is not None:
+            task.future.set_exception(reply.lost)
+            return kept
         if reply.kind == wire.ERROR:
             task.future.set_exception(decode_error(reply.payload))
             return kept
@@ -223,14 +232,16 @@ class Keepers(Crew[ProcessTask]):
 
     # --- starting and ending workers --------------------------------------------------------
 
-    def _start(self, payload: bytes) -> _Worker:
-        """Start a worker for a first task with this payload."""
-        if worker.is_importing_main():
+    def _start(self, fn: Callable[..., Any]) -> _Worker:
+        """Start a worker that is to run `fn` first."""
+        if is_importing_main():
             raise RuntimeError(
                 "worker processes cannot start while a worker imports the program's script: put "
                 'the part of it that does the work under `if __name__ == "__main__":`'
             )
-        initializer = None if self._initializer is None else dumps(self._initializer)
+        initializer = None
+        if self._initializer is not None:
+            initializer = bytes(Encoder().encode(self._initializer).payload)
         start_up = worker.StartUp(
             environment=environment(),
             sys_path=sys.path,
@@ -238,22 +249,17 @@ class Keepers(Crew[ProcessTask]):
             folder=_current_folder(),
             main=find_main(),
             initializer=initializer,
-            initializer_needs_main=initializer is not None and needs_main(initializer),
         )
         # Workers know the script's classes by this name; so must whoever loads their results.
         sys.modules.setdefault("__mp_main__", sys.modules["__main__"])
-        preload = Preload(
-            main=start_up.main if needs_main(payload) and main_is_guarded() else None,
-            libraries=libraries_in(payload),
-        )
-        started = _Worker(launch.start(self._start_method, preload))
+        started = _Worker(launch.start(self._start_method, preload_for(fn)))
         with self.lock:
             self._workers.add(started)
             is_stopping = self._is_stopping
         if is_stopping:
             self._stop(started)
         try:
-            hello = wire.Encoded(pickle.dumps(start_up, protocol=5), [])
+            hello = Encoded(pickle.dumps(start_up, protocol=5), [])
             reply = started.exchange(wire.START, hello, None)
         except wire.ChannelClosed:
             died = self._died(started, "starting")

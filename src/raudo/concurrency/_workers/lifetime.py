@@ -54,8 +54,9 @@ def unregister(pool: _Closable) -> None:
 def close_all() -> None:
     """Close what is open; cancel instead of finish if an unhandled Ctrl-C ends the program."""
     interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
-    for pool in [pool for layer in _layers for pool in layer]:
-        pool.close(wait=pool.can_stop or not interrupted, cancel=interrupted)
+    for layer in _layers:  # a layer may grow while those above it are closed
+        for pool in list(layer):
+            pool.close(wait=pool.can_stop or not interrupted, cancel=interrupted)
 
 
 def _after_fork_in_child() -> None:

@@ -7,62 +7,88 @@ functions of a notebook) goes by value through cloudpickle where that is install
 from __future__ import annotations
 
 import importlib
+import io
 import pickle
-from collections.abc import Callable
-from typing import Any
+import re
+from typing import NamedTuple
 
 from raudo.concurrency._workers.main_module import find_main
 
-__all__ = ["dumps", "libraries_in", "name_of", "needs_main"]
+__all__ = ["Encoded", "Encoder", "name_of"]
 
-# Worth importing once in the fork server, and safe there: they start no threads that a fork loses,
-# and nobody edits and reloads them.
-_SLOW_TO_IMPORT = ("numpy",)
-
-
-def needs_main(payload: bytes) -> bool:
-    """Say whether unpickling may look into `__main__`, by whatever name."""
-    return b"__main__" in payload or b"__mp_main__" in payload
+_NAMES_MAIN = re.compile(rb"__(mp_)?main__")
+_OUT_OF_BAND_BYTES = 16 * 1024  # smaller buffers are cheaper inside the pickle
+_MAX_KEPT_BYTES = 8 << 20  # of memory for the next pickle
 
 
-def libraries_in(payload: bytes) -> tuple[str, ...]:
-    """Return the slow libraries that unpickling imports."""
-    return tuple(each for each in _SLOW_TO_IMPORT if each.encode() in payload)
+class Encoded(NamedTuple):
+    """An object ready to be sent: its pickle, and the buffers that stay outside it."""
+
+    payload: bytes | memoryview
+    buffers: list[memoryview]
 
 
-def _dumps_by_value(value: object, buffer_callback: Callable[[Any], Any] | None) -> bytes | None:
+class Encoder:
+    """Pickles objects, one after another, into memory of its own.
+
+    Used by one thread at a time; an `Encoded` is valid until the next. Large contiguous buffers
+    stay out of the pickle. What plain pickle refuses, or would name something in a `__main__` that
+    nobody else can import, goes by value through cloudpickle, if that is installed.
+    """
+
+    def __init__(self) -> None:
+        self._file = io.BytesIO()
+        self._shown: list[memoryview] = []
+
+    def encode(self, value: object) -> Encoded:
+        """Pickle `value`; raises what pickling it raises."""
+        try:
+            encoded = self._encode(pickle.Pickler, value)
+            if find_main() is not None or not _NAMES_MAIN.search(encoded.payload):
+                return encoded
+        except Exception:
+            by_value = _pickler_by_value()
+            if by_value is None:
+                raise
+        else:
+            by_value = _pickler_by_value()
+            if by_value is None:
+                return encoded
+        return self._encode(by_value, value)
+
+    def _encode(self, pickler: type[pickle.Pickler], value: object) -> Encoded:
+        while self._shown:
+            self._shown.pop().release()
+        if self._file.tell() > _MAX_KEPT_BYTES:
+            self._file = io.BytesIO()
+        file = self._file
+        file.seek(0)
+        buffers: list[memoryview] = []
+
+        def stays_inside(buffer: pickle.PickleBuffer) -> bool:
+            try:
+                view = buffer.raw()
+            except BufferError:  # not contiguous
+                return True
+            if view.nbytes < _OUT_OF_BAND_BYTES:
+                return True
+            buffers.append(view)
+            return False
+
+        # Into memory that is there already: `pickle.dumps` of 100 blobs of 10 KB takes six times as
+        # long, most of it for growing its result.
+        pickler(file, 5, buffer_callback=stays_inside).dump(value)
+        whole = file.getbuffer()
+        self._shown = [whole, whole[: file.tell()]]
+        return Encoded(self._shown[1], buffers)
+
+
+def _pickler_by_value() -> type[pickle.Pickler] | None:
     try:
-        cloudpickle = importlib.import_module("cloudpickle")
+        found: type[pickle.Pickler] = importlib.import_module("cloudpickle").Pickler
     except ImportError:
         return None
-    data: bytes = cloudpickle.dumps(value, protocol=5, buffer_callback=buffer_callback)
-    return data
-
-
-def dumps(
-    value: object, protocol: int = 5, buffer_callback: Callable[[Any], Any] | None = None
-) -> bytes:
-    """Pickle by reference where that can be loaded elsewhere, else by value."""
-    kept: list[Any] = []
-
-    def keep(buffer: Any) -> Any:  # so that a second attempt starts with no buffers
-        kept.append(buffer)
-        return buffer_callback(buffer) if buffer_callback is not None else True
-
-    try:
-        payload = pickle.dumps(value, protocol, buffer_callback=keep)
-    except Exception:
-        if kept:
-            raise  # the buffers of the failed attempt have been handed out
-        by_value = _dumps_by_value(value, buffer_callback)
-        if by_value is None:
-            raise
-        return by_value
-    if needs_main(payload) and not kept and find_main() is None:
-        by_value = _dumps_by_value(value, buffer_callback)
-        if by_value is not None:
-            return by_value
-    return payload
+    return found
 
 
 def name_of(fn: object) -> str:

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 from raudo.concurrency._workers import worker
+from raudo.concurrency._workers.main_module import MainModule, import_main
 
 __all__ = ["LENGTH", "PID", "STATUS", "Preload", "Request", "main"]
 
@@ -32,13 +33,15 @@ STATUS = struct.Struct("<i")
 
 
 _MAX_DESCRIPTORS = 4
+_MALLOC_SETTINGS = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 class Preload(NamedTuple):
-    """What workers would else import one by one: the program's script, and slow libraries."""
+    """What workers would else import one by one: the program's script, and modules by name."""
 
-    main: worker.MainModule | None = None
-    libraries: tuple[str, ...] = ()
+    main: MainModule | None = None
+    modules: tuple[str, ...] = ()
 
 
 class Request(NamedTuple):
@@ -59,8 +62,9 @@ def main(control_fd: int) -> NoReturn:
     signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     control = socket.socket(fileno=control_fd)
-    imported: set[str | worker.MainModule] = set()
+    imported: set[str | MainModule] = set()
     die_with_server = _die_with_server()
+    _keep_freed_memory()
     reports: dict[int, int] = {}
     poll = select.poll()
     poll.register(control, select.POLLIN)
@@ -105,9 +109,9 @@ def _receive(control: socket.socket) -> tuple[Request, list[int]]:
     return pickle.loads(body), fds
 
 
-def _import(request: Request, imported: set[str | worker.MainModule]) -> None:
+def _import(request: Request, imported: set[str | MainModule]) -> None:
     """Import what workers need; where that fails, a worker's own attempt will tell the caller."""
-    wanted = [*request.preload.libraries, request.preload.main]
+    wanted = [*request.preload.modules, request.preload.main]
     new = [each for each in wanted if each is not None and each not in imported]
     if not new:
         return
@@ -118,7 +122,7 @@ def _import(request: Request, imported: set[str | worker.MainModule]) -> None:
             if isinstance(each, str):
                 importlib.import_module(each)
             else:
-                worker.import_main(each)
+                import_main(each)
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()  # or each worker would print again what the import printed
     gc.collect()
@@ -138,6 +142,22 @@ def _report_ended(reports: dict[int, int]) -> None:
         fd = reports.pop(pid)
         _report(fd, STATUS.pack(os.waitstatus_to_exitcode(status)))
         os.close(fd)
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep what tasks free, up to 64 MB, for those that come next.
+
+    What a task allocates, the last one has freed; by default it goes back to the system in between
+    and costs a page fault every 4 KB: 5,000 blobs of 10 KB were received in 70 ms, and in 31 so.
+    """
+    if _MALLOC_SETTINGS.intersection(os.environ):
+        return
+    with contextlib.suppress(ImportError, AttributeError, OSError):  # not glibc
+        import ctypes
+
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_TRIM_THRESHOLD, 64 << 20)
+        mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
 
 
 def _die_with_server() -> Callable[[], object]:

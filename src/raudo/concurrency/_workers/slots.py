@@ -1,194 +1,233 @@
-"""Shared memory for large buffers: anonymous files (memfd) that both sides can map.
+"""Shared memory for large messages: anonymous files that both sides map.
 
-The writer copies buffers into a slot and sends its descriptor; the reader maps them. Nothing has a
-name, so nothing can be left behind: the kernel frees a slot with its last descriptor and mapping.
+The writer copies the parts of a message into a slot and sends its descriptor; the reader maps it
+and sees them in place. Nothing has a name for longer than it takes to open it, so nothing can be
+left behind: the kernel frees a slot with its last descriptor and mapping.
 
-A slot's first byte says whether it is free. The writer clears it and writes; the reader sets it
-when the last object that views the slot has died, whenever that is. So a reader may keep what it
-got (an array that a worker remembers, a result that the caller holds) for as long as it likes; the
-writer meanwhile takes another slot. Each buffer is mapped by itself, so that keeping one array of a
-message does not keep the others.
+A slot whose message the reader has dropped, views and all, says so in its first word
+(`_core.pages`) and is written again: its pages are there already, so the next message costs one
+copy and no system call. A reader may keep what it got (an array that a worker remembers, a result
+that the caller holds) for as long as it likes; the writer meanwhile takes another slot. Parts of
+one message share a mapping: an array that is kept keeps the message that it came with.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import sys
-import threading
-import weakref
+import tempfile
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from raudo._core.pages import ABANDONED, FREE, TAKEN, Lease, Pages, count_mapped, note_fork
 
 __all__ = ["Placed", "SlotReader", "SlotWriter"]
 
-_FREE, _TAKEN = b"\1", b"\0"
-_PAGE = mmap.ALLOCATIONGRANULARITY
-_MAX_SLOTS = 4  # slots a writer reuses; a message that finds none free gets a slot of its own
-_MAX_KEPT_BYTES = 64 << 20  # a larger slot is not reused: it would pin its pages
-# Before 3.13 each mapping holds a descriptor. Past this many, buffers are copied out instead.
-_MAX_MAPPINGS = 100_000 if sys.version_info >= (3, 13) else 128
+_ALIGNMENT = 64  # of each part, and the length of the slot's head
+_MAX_SLOTS = 64  # slots a writer keeps; a message that finds none free gets a slot of its own
+_MAX_KEPT_BYTES = 128 << 20  # in all of them
+_MAX_MAPPED = 16_384  # messages that this process holds mapped; what comes then is copied
 
 
-def _pages(n_bytes: int) -> int:
-    return -(-n_bytes // _PAGE) * _PAGE
+def _aligned(n_bytes: int) -> int:
+    return -(-n_bytes // _ALIGNMENT) * _ALIGNMENT
 
 
-# Re-entrant: views die by garbage collection too, inside any of this module's own steps.
-_lock = threading.RLock()
-_n_mappings = 0
+def _paged(n_bytes: int) -> int:
+    return -(-n_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+def _anonymous_file() -> int:
+    """Open a file without a name: memfd where there is that, else a temporary file."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("raudo", os.MFD_CLOEXEC)
+    fd, path = tempfile.mkstemp(prefix="raudo-")
+    os.unlink(path)
+    return fd
 
 
 class Placed(NamedTuple):
-    """Where a message's buffers are. `fd` is -1 when the reader has the slot's descriptor already;
+    """Where a message's parts are. `fd` is -1 when the reader has the slot's descriptor already;
     `slot_id` 0 is a slot used once."""
 
     slot_id: int
     fd: int
 
 
+class _Slot:
+    """A file, and this side's mapping of what has been written to it so far."""
+
+    __slots__ = ("fd", "n_bytes", "pages")
+
+    def __init__(self) -> None:
+        self.fd = _anonymous_file()
+        self.n_bytes = 0
+        self.pages: Pages | None = None
+
+    def __del__(self) -> None:
+        if hasattr(self, "fd"):
+            os.close(self.fd)
+
+    @property
+    def state(self) -> int:
+        if self.pages is None:
+            self.pages = Pages(self.fd, self.n_bytes)
+        return self.pages.state
+
+    def write(self, parts: Sequence[memoryview]) -> None:
+        """Fill the slot. `OSError` when there is no memory for it."""
+        at = _ALIGNMENT
+        if self.pages is not None:
+            self.pages.state = TAKEN
+        else:
+            os.pwrite(self.fd, bytes(_ALIGNMENT), 0)  # `TAKEN`
+        for part in parts:
+            # Through the mapping only where there are pages: a write that finds no memory for one
+            # is an error, an assignment that does is the end of the process. Writing new pages is
+            # also twice as fast as mapping them empty first.
+            mapped = 0 if self.pages is None else max(0, min(part.nbytes, self.n_bytes - at))
+            if mapped and self.pages is not None:
+                self.pages.write(at, part[:mapped])
+            while mapped < part.nbytes:
+                mapped += os.pwrite(self.fd, part[mapped:], at + mapped)
+            at += _aligned(part.nbytes)
+        if _paged(at) > self.n_bytes:
+            self.n_bytes = _paged(at)
+            os.ftruncate(self.fd, self.n_bytes)
+            self.pages = None  # to be mapped as it is now, should it be written again
+
+
 class SlotWriter:
     """The slots of one sending side. Used by one thread at a time."""
 
     def __init__(self) -> None:
-        self._fds: dict[int, int] = {}
-        self._one_off = -1
+        self._slots: dict[int, _Slot] = {}
+        self._kept_bytes = 0
+        self._once: _Slot | None = None
 
-    def place(self, buffers: Sequence[memoryview]) -> Placed | None:
-        """Copy the buffers into a slot; None if the system has no memory for it."""
-        total = _PAGE + sum(_pages(view.nbytes) for view in buffers)
-        new = False
+    def place(self, parts: Sequence[memoryview]) -> Placed | None:
+        """Copy the parts into a slot; None if the system has no memory for it."""
+        total = _paged(_ALIGNMENT + sum(_aligned(part.nbytes) for part in parts))
+        slot_id = 0
         try:
-            slot_id = 0 if total > _MAX_KEPT_BYTES else self._find_free()
-            if slot_id in self._fds:
-                fd = self._fds[slot_id]
-            else:
-                new = True
-                fd = os.memfd_create("raudo", os.MFD_CLOEXEC)
-            if slot_id:
-                self._fds[slot_id] = fd
-            else:
-                self._one_off = fd
-            os.pwrite(fd, _TAKEN, 0)
-            at = _PAGE
-            for view in buffers:
-                written = 0
-                while written < view.nbytes:
-                    written += os.pwrite(fd, view[written:], at + written)
-                at += _pages(view.nbytes)
-            os.ftruncate(fd, max(at, os.fstat(fd).st_size))
-        except OSError:  # no memory, or no descriptor left: the socket takes the buffers
-            if new and slot_id in self._fds:
-                os.close(self._fds.pop(slot_id))
-            self.sent(0)
+            slot_id, is_new = self._choose(total)
+            slot = _Slot() if is_new else self._slots[slot_id]
+            before = slot.n_bytes
+            slot.write(parts)
+        except OSError:  # no memory, or no descriptor left: the socket takes the message
+            self._forget(slot_id)
             return None
-        return Placed(slot_id, fd if new else -1)
+        if slot_id:
+            self._slots[slot_id] = slot
+            self._kept_bytes += slot.n_bytes - before
+        else:
+            self._once = slot
+        return Placed(slot_id, slot.fd if is_new else -1)
 
-    def _find_free(self) -> int:
-        for slot_id, fd in self._fds.items():
-            if os.pread(fd, 1, 0) == _FREE:
-                return slot_id
-        return len(self._fds) + 1 if len(self._fds) < _MAX_SLOTS else 0
+    def _choose(self, total: int) -> tuple[int, bool]:
+        """Return the slot to use, 0 for one of its own, and whether it is to be made."""
+        states = {slot_id: slot.state for slot_id, slot in self._slots.items()}
+        for slot_id, state in states.items():
+            if state == ABANDONED:
+                self._forget(slot_id)
+        free = [slot_id for slot_id, state in states.items() if state == FREE]
+        if free:
+            # The smallest that is large enough, else the largest, which grows.
+            sizes = {slot_id: self._slots[slot_id].n_bytes for slot_id in free}
+            fit = [slot_id for slot_id in free if sizes[slot_id] >= total]
+            found = min(fit, key=sizes.__getitem__) if fit else max(free, key=sizes.__getitem__)
+            if self._kept_bytes + total - sizes[found] <= _MAX_KEPT_BYTES or fit:
+                return found, False
+        if len(self._slots) < _MAX_SLOTS and self._kept_bytes + total <= _MAX_KEPT_BYTES:
+            return next(n for n in range(1, _MAX_SLOTS + 1) if n not in self._slots), True
+        return 0, True
 
-    def sent(self, slot_id: int) -> None:
+    def _forget(self, slot_id: int) -> None:
+        slot = self._slots.pop(slot_id, None)
+        if slot is not None:
+            self._kept_bytes -= slot.n_bytes
+
+    def sent(self) -> None:
         """Note that the descriptor is on its way; a slot used once is the reader's alone now."""
-        if slot_id == 0 and self._one_off >= 0:
-            os.close(self._one_off)
-            self._one_off = -1
+        self._once = None
 
     def close(self) -> None:
-        self.sent(0)
-        while self._fds:
-            os.close(self._fds.popitem()[1])
-
-
-class _SlotFile:
-    """A received slot: owns its descriptor, which lives as long as any view or the reader."""
-
-    __slots__ = ("_n_views", "fd")
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self._n_views = 0
-
-    def taken(self, n_views: int) -> None:
-        with _lock:
-            self._n_views += n_views
-
-    def dropped(self) -> None:
-        with _lock:
-            self._n_views -= 1
-            if self._n_views == 0:
-                os.pwrite(self.fd, _FREE, 0)
-
-    def __del__(self) -> None:
-        os.close(self.fd)
+        self._once = None
+        self._slots.clear()
+        self._kept_bytes = 0
 
 
 class SlotReader:
     """The slots that one receiving side knows. Used by one thread; views may die in any."""
 
     def __init__(self) -> None:
-        self._files: dict[int, _SlotFile] = {}
+        self._fds: dict[int, int] = {}
+        self._pages: dict[int, Pages] = {}
 
-    def views(self, slot_id: int, fd: int, layout: Sequence[tuple[int, bool]]) -> list[memoryview]:
-        """Return a view of each buffer of `layout` (bytes, read-only), mapped or copied out."""
-        if fd >= 0:
-            file = _SlotFile(fd)
-            if slot_id:
-                self._files[slot_id] = file
-        else:
-            file = self._files[slot_id]
-        file.taken(len(layout))
+    def views(self, slot_id: int, fd: int, lengths: Sequence[int]) -> list[memoryview]:
+        """Return a view of each part. `fd` is -1 for a slot that has been met before.
+
+        Raises:
+            OSError: The message can be neither mapped nor read.
+        """
+        content = self._content(slot_id, fd, _ALIGNMENT + sum(map(_aligned, lengths)))
         views = []
-        at = _PAGE
-        for n_bytes, read_only in layout:
-            view = memoryview(self._content(file, at, n_bytes))
-            views.append(view.toreadonly() if read_only else view)
-            at += _pages(n_bytes)
+        at = _ALIGNMENT
+        for n_bytes in lengths:
+            views.append(content[at : at + n_bytes])
+            at += _aligned(n_bytes)
         return views
 
-    def _content(self, file: _SlotFile, at: int, n_bytes: int) -> Any:
-        if _counted(1):
-            flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
-            if sys.version_info >= (3, 13):
-                content = mmap.mmap(file.fd, n_bytes, flags=flags, offset=at, trackfd=False)
-            else:
-                content = mmap.mmap(file.fd, n_bytes, flags=flags, offset=at)
-            weakref.finalize(content, _unmapped, file).atexit = False
-            return content
-        copy = bytearray(n_bytes)
-        view = memoryview(copy)
-        done = 0
-        while done < n_bytes:
-            done += os.preadv(file.fd, [view[done:]], at + done)
-        file.dropped()
-        return copy
+    def _content(self, slot_id: int, fd: int, n_bytes: int) -> memoryview:
+        if slot_id == 0:
+            try:
+                pages = _mapped(fd, n_bytes)
+                return _copied(fd, n_bytes) if pages is None else memoryview(Lease(pages))
+            finally:
+                os.close(fd)
+        if fd >= 0:
+            self._forget(slot_id)
+            self._fds[slot_id] = fd
+        pages = self._pages.get(slot_id)
+        if pages is None or pages.n_bytes < n_bytes:
+            fd = self._fds[slot_id]
+            pages = _mapped(fd, os.fstat(fd).st_size)
+            if pages is None:
+                return _copied(fd, n_bytes)
+            self._pages[slot_id] = pages
+        return memoryview(Lease(pages))
+
+    def _forget(self, slot_id: int) -> None:
+        self._pages.pop(slot_id, None)
+        fd = self._fds.pop(slot_id, None)
+        if fd is not None:
+            os.close(fd)
 
     def close(self) -> None:
         """Forget the slots; views that are still held keep theirs."""
-        self._files.clear()
+        for slot_id in list(self._fds):
+            self._forget(slot_id)
 
 
-def _counted(n: int) -> bool:
-    """Count a mapping made (1) or gone (-1), unless there are too many."""
-    global _n_mappings
-    with _lock:
-        if n > 0 and _n_mappings >= _MAX_MAPPINGS:
-            return False
-        _n_mappings += n
-        return True
+def _mapped(fd: int, n_bytes: int) -> Pages | None:
+    """Map a slot; None if there are too many mappings, for us or for the system."""
+    if count_mapped() < _MAX_MAPPED:
+        with contextlib.suppress(OSError):
+            return Pages(fd, n_bytes)
+    return None
 
 
-def _unmapped(file: _SlotFile) -> None:
-    _counted(-1)
-    file.dropped()
-
-
-def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.RLock()
+def _copied(fd: int, n_bytes: int) -> memoryview:
+    """Copy a slot's content and give the slot back."""
+    content = memoryview(bytearray(n_bytes))
+    done = 0
+    while done < n_bytes and (n := os.preadv(fd, [content[done:]], done)):
+        done += n  # the file may end before the last part's alignment does
+    os.pwrite(fd, FREE.to_bytes(4, sys.byteorder), 0)
+    return content
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=note_fork)

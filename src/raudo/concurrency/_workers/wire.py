@@ -1,42 +1,43 @@
 """Messages between a process and its worker, over a stream socket.
 
 A message is a header, a pickle (protocol 5) and the large buffers that the pickle refers to (array
-data and the like), which are never copied into the pickle. Buffers travel through shared memory
-(`slots`) where the system has `memfd_create`, else through the socket behind the pickle. The two
-sides take turns: a request, then its reply.
+data and the like), which are never copied into the pickle. Large messages travel through shared
+memory (`slots`), and only their header and lengths through the socket; the rest, and those for
+which there is no memory, go through the socket whole. The two sides take turns: a request, then its
+reply.
 
     header   kind u8, flags u8, n_buffers u32, pickle_bytes u64, slot_id u32
     lengths  n_buffers x u64, the top bit says read-only
-    pickle
-    buffers  unless they are in a slot
+    pickle   unless it is in a slot
+    buffers  likewise
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
+import errno
 import pickle
 import select
 import socket
 import struct
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from raudo.concurrency._workers.pickling import Encoded
 from raudo.concurrency._workers.slots import SlotReader, SlotWriter
 
-__all__ = ["Channel", "ChannelClosed", "Encoded", "Message", "NeverRead", "encode"]
+__all__ = ["Channel", "ChannelClosed", "Message", "NeverRead"]
 
 START, READY, TASK, RESULT, ERROR = range(1, 6)  # kinds of message
-NEEDS_MAIN = 1  # flag: unpickling may look into `__main__`
+_IN_SLOT = 1  # flag: pickle and buffers are in the slot
 _HAS_FD = 2  # flag: the slot is new, its descriptor comes along
 
 _HEADER = struct.Struct("<BBIQI")
 _READ_ONLY = 1 << 63
 _SCRATCH_BYTES = 64 * 1024
-_OUT_OF_BAND_BYTES = 16 * 1024  # smaller buffers are cheaper inside the pickle
 _SLOT_BYTES = 128 * 1024  # less than this in all is cheaper through the socket
 _MAX_PIECES = 512  # below IOV_MAX everywhere
+_CLOSED_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class ChannelClosed(EOFError):
@@ -50,42 +51,20 @@ class NeverRead(ChannelClosed):
     """
 
 
-class Encoded(NamedTuple):
-    """An object ready to be sent: its pickle, and the buffers that stay outside it."""
-
-    payload: bytes
-    buffers: list[memoryview]
-
-
 class Message(NamedTuple):
+    """What came. It is valid until the next; what it loads to is for as long as that lives."""
+
     kind: int
-    flags: int
-    payload: memoryview | bytearray
-    buffers: list[Any]
+    payload: memoryview
+    buffers: list[memoryview]
+    lost: OSError | None = None
+    """Why the content did not come, if it did not."""
 
     def load(self) -> Any:
         """Unpickle; the result may hold views of the buffers."""
+        if self.lost is not None:
+            raise self.lost
         return pickle.loads(self.payload, buffers=self.buffers)
-
-
-Dumps = Callable[..., bytes]
-
-
-def encode(value: object, dumps: Dumps = pickle.dumps) -> Encoded:
-    """Pickle `value`, leaving large contiguous buffers out of the pickle."""
-    buffers: list[memoryview] = []
-
-    def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
-        try:
-            view = buffer.raw()
-        except BufferError:  # not contiguous
-            return True
-        if view.nbytes < _OUT_OF_BAND_BYTES:
-            return True
-        buffers.append(view)
-        return False
-
-    return Encoded(dumps(value, protocol=5, buffer_callback=keep_in_band), buffers)
 
 
 class Channel:
@@ -97,37 +76,36 @@ class Channel:
         self._scratch = bytearray(_SCRATCH_BYTES)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
-        self._writer = SlotWriter() if hasattr(os, "memfd_create") else None
+        self._writer = SlotWriter()
         self._reader = SlotReader()
 
     # --- sending ----------------------------------------------------------------------------
 
-    def send(
-        self, kind: int, message: Encoded, *, flags: int = 0, deadline: float | None = None
-    ) -> None:
+    def send(self, kind: int, message: Encoded, deadline: float | None = None) -> None:
         """Send one message.
 
         Raises:
             ChannelClosed: The other side is gone.
             TimeoutError: `deadline` (monotonic seconds) passed.
         """
-        payload, buffers = message
-        slot_id, fd, inline = 0, -1, buffers
-        if self._writer is not None and sum(view.nbytes for view in buffers) >= _SLOT_BYTES:
-            placed = self._writer.place(buffers)
-            if placed is not None:
-                slot_id, fd, inline = placed.slot_id, placed.fd, []
-        lengths = [view.nbytes | (_READ_ONLY if view.readonly else 0) for view in buffers]
-        head = _HEADER.pack(
-            kind, flags | (_HAS_FD if fd >= 0 else 0), len(buffers), len(payload), slot_id
-        ) + struct.pack(f"<{len(lengths)}Q", *lengths)
+        parts = [memoryview(message.payload), *message.buffers]
+        flags, slot_id, fd = 0, 0, -1
+        placed = None
+        if sum(part.nbytes for part in parts) >= _SLOT_BYTES:
+            placed = self._writer.place(parts)
+        if placed is not None:
+            slot_id, fd = placed
+            flags = _IN_SLOT | (_HAS_FD if fd >= 0 else 0)
+        lengths = [part.nbytes | (_READ_ONLY if part.readonly else 0) for part in message.buffers]
+        head = _HEADER.pack(kind, flags, len(lengths), parts[0].nbytes, slot_id)
+        if lengths:
+            head += struct.pack(f"<{len(lengths)}Q", *lengths)
         try:
-            self._send_all([head, payload, *inline], fd, deadline)
+            self._send_all([head] if placed is not None else [head, *parts], fd, deadline)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise NeverRead("the other side of a worker's socket is gone") from error
         finally:
-            if fd >= 0 and self._writer is not None:
-                self._writer.sent(slot_id)
+            self._writer.sent()
 
     def _send_all(self, pieces: list[bytes | memoryview], fd: int, deadline: float | None) -> None:
         ancillary = []
@@ -148,15 +126,12 @@ class Channel:
     # --- receiving --------------------------------------------------------------------------
 
     def receive(self, deadline: float | None = None) -> Message:
-        """Wait for one message. Raises as `send` does.
-
-        The payload is valid until the next call.
-        """
+        """Wait for one message. Raises as `send` does."""
         scratch = memoryview(self._scratch)
         have, fds = self._receive_head(scratch, deadline)
         kind, flags, n_buffers, pickle_bytes, slot_id = _HEADER.unpack_from(scratch)
         body_at = _HEADER.size + 8 * n_buffers
-        body_bytes = body_at + pickle_bytes
+        body_bytes = body_at + (0 if flags & _IN_SLOT else pickle_bytes)
         data: memoryview = scratch
         if body_bytes > len(scratch):
             data = memoryview(bytearray(body_bytes))
@@ -165,20 +140,29 @@ class Channel:
             self._fill(data[have:body_bytes], deadline)
             have = body_bytes
         lengths = struct.unpack_from(f"<{n_buffers}Q", data, _HEADER.size)
-        layout = [(length & ~_READ_ONLY, bool(length & _READ_ONLY)) for length in lengths]
-        buffers: list[Any] = []
-        if slot_id or fds:
-            buffers = self._reader.views(slot_id, fds[0] if fds else -1, layout)
+        layout = [length & ~_READ_ONLY for length in lengths]
+        if flags & _IN_SLOT:
+            try:
+                if flags & _HAS_FD and not fds:
+                    raise OSError(errno.EMFILE, "no descriptor left to receive a message with")
+                fd = fds[0] if fds else -1
+                payload, *buffers = self._reader.views(slot_id, fd, [pickle_bytes, *layout])
+            except OSError as lost:
+                return Message(kind, scratch[:0], [], lost)
         else:
+            payload, buffers = data[body_at:body_bytes], []
             extra = data[body_bytes:have]
-            for n_bytes, read_only in layout:
+            for n_bytes in layout:
                 buffer = memoryview(bytearray(n_bytes))
                 taken = min(len(extra), n_bytes)
                 buffer[:taken] = extra[:taken]
                 extra = extra[taken:]
                 self._fill(buffer[taken:], deadline)
-                buffers.append(buffer.toreadonly() if read_only else buffer)
-        return Message(kind, flags, data[body_at:body_bytes], buffers)
+                buffers.append(buffer)
+        for at, length in enumerate(lengths):
+            if length & _READ_ONLY:
+                buffers[at] = buffers[at].toreadonly()
+        return Message(kind, payload, buffers)
 
     def _receive_head(self, scratch: memoryview, deadline: float | None) -> tuple[int, list[int]]:
         """Read at least the header into `scratch`; return the bytes read and a descriptor."""
@@ -186,7 +170,9 @@ class Channel:
         fds: list[int] = []
         while have < _HEADER.size:
             try:
-                n, ancillary, _, _ = self.sock.recvmsg_into([scratch[have:]], socket.CMSG_SPACE(4))
+                n, ancillary, _, _ = self.sock.recvmsg_into(
+                    [scratch[have:]], socket.CMSG_SPACE(4), _CLOSED_ON_EXEC
+                )
             except BlockingIOError:
                 self._wait(select.POLLIN, deadline)
                 continue
@@ -231,6 +217,5 @@ class Channel:
         """Close the socket and the slots; views that were handed out stay valid."""
         with contextlib.suppress(OSError):
             self.sock.close()
-        if self._writer is not None:
-            self._writer.close()
+        self._writer.close()
         self._reader.close()

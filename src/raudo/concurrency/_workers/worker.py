@@ -1,7 +1,6 @@
 """What runs inside a worker process: take a task from the socket, run it, send what came of it.
 
-Imported by every worker, so it imports little. `__main__` of the program is imported only when a
-task names something in it; a worker that runs library functions never runs the user's script.
+Imported by every worker, so it imports little.
 """
 
 from __future__ import annotations
@@ -20,21 +19,13 @@ from typing import Any, NamedTuple, NoReturn
 from raudo.concurrency._workers import wire
 from raudo.concurrency._workers.chunks import ChunkResult
 from raudo.concurrency._workers.failures import encode_error
+from raudo.concurrency._workers.main_module import MainModule, stand_in_for
+from raudo.concurrency._workers.pickling import Encoded, Encoder
 
-__all__ = ["MainModule", "StartUp", "is_worker", "main"]
+__all__ = ["StartUp", "is_worker", "main"]
 
 _in_worker = False
-_importing_main = False
 _busy = False
-_main_module: MainModule | None = None
-_imported_main: MainModule | None = None
-
-
-class MainModule(NamedTuple):
-    """How to import the program's `__main__` under another name: by module name or by path."""
-
-    name: str | None = None
-    path: str | None = None
 
 
 class StartUp(NamedTuple):
@@ -47,22 +38,11 @@ class StartUp(NamedTuple):
     folder: str
     main: MainModule | None
     initializer: bytes | None
-    initializer_needs_main: bool
 
 
 def is_worker() -> bool:
     """Say whether this process is one of raudo's workers."""
     return _in_worker
-
-
-def is_importing_main() -> bool:
-    """Say whether this process is a worker that just runs the program's script to import it."""
-    return _importing_main
-
-
-def main_module() -> MainModule | None:
-    """Return how this worker would import the program's `__main__`."""
-    return _main_module
 
 
 def main(sock: socket.socket, inherited: bool) -> NoReturn:
@@ -113,7 +93,7 @@ def _end_with_parent(fd: int) -> None:
 class _Worker:
     def __init__(self, channel: wire.Channel, inherited: bool) -> None:
         self._channel = channel
-        self._main: MainModule | None = None
+        self._encoder = Encoder()
         self._inherited = inherited
 
     def serve(self) -> None:
@@ -131,7 +111,6 @@ class _Worker:
             del reply
 
     def _start(self) -> bool:
-        global _main_module
         start_up: StartUp = self._channel.receive().load()
         if start_up.environment != os.environ:
             os.environ.clear()
@@ -139,59 +118,36 @@ class _Worker:
         if not self._inherited:
             sys.path[:] = start_up.sys_path
             sys.argv[:] = start_up.argv
-            self._main = _main_module = start_up.main
+            if start_up.main is not None:
+                stand_in_for(start_up.main)
             with contextlib.suppress(OSError):  # it is gone; the parent works without it too
                 os.chdir(start_up.folder)
         try:
             if start_up.initializer is not None:
-                if start_up.initializer_needs_main:
-                    self._import_main()
                 initializer, initargs = pickle.loads(start_up.initializer)
                 initializer(*initargs)
         except BaseException as error:
-            self._channel.send(wire.ERROR, wire.Encoded(encode_error(error), []))
+            self._channel.send(wire.ERROR, Encoded(encode_error(error), []))
             return False
-        self._channel.send(wire.READY, wire.Encoded(b"", []))
+        self._channel.send(wire.READY, Encoded(b"", []))
         return True
 
-    def _run(self, message: wire.Message) -> tuple[int, wire.Encoded]:
+    def _run(self, message: wire.Message) -> tuple[int, Encoded]:
         try:
-            if message.flags & wire.NEEDS_MAIN:
-                self._import_main()
             fn, args, kwargs = message.load()
             wall, cpu = time.perf_counter(), time.thread_time()
             value = fn(*args, **kwargs)
             spent = time.perf_counter() - wall, time.thread_time() - cpu
             del fn, args, kwargs
         except BaseException as error:
-            return wire.ERROR, wire.Encoded(encode_error(error), [])
+            return wire.ERROR, Encoded(encode_error(error), [])
+        encode = self._encoder.encode
         try:
-            return wire.RESULT, wire.encode((value, *spent))
+            return wire.RESULT, encode((value, *spent))
         except BaseException as cause:
             if isinstance(value, ChunkResult):
-                return wire.RESULT, wire.encode((value.salvaged(unpicklable), *spent))
-            return wire.ERROR, wire.Encoded(encode_error(unpicklable(value, cause)), [])
-
-    def _import_main(self) -> None:
-        if self._main is not None:
-            import_main(self._main)
-            self._main = None
-
-
-def import_main(main: MainModule) -> None:
-    """Run the program's script as `__mp_main__`, as multiprocessing does, once."""
-    global _importing_main, _imported_main
-    if main == _imported_main:
-        return
-    from multiprocessing import spawn
-
-    key = "init_main_from_name" if main.name is not None else "init_main_from_path"
-    _importing_main = True
-    try:
-        spawn.prepare({key: main.name if main.name is not None else main.path})
-    finally:
-        _importing_main = False
-    _imported_main = main
+                return wire.RESULT, encode((value.salvaged(encode, unpicklable), *spent))
+            return wire.ERROR, Encoded(encode_error(unpicklable(value, cause)), [])
 
 
 def unpicklable(value: Any, cause: BaseException) -> BaseException:
