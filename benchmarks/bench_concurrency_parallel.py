@@ -1,12 +1,12 @@
-"""Maps over threads and processes beside the standard pools and whatever peers are installed.
+"""Maps by threads and by choice beside the standard pools and whatever peers are installed.
 
     python benchmarks/bench_concurrency_parallel.py   # the table, medians of 5 rounds
     python benchmarks/bench_concurrency_parallel.py --scale 0.02 --rounds 1
-    python benchmarks/bench_concurrency_parallel.py --only arrays --peers raudo,multiprocessing
+    python benchmarks/bench_concurrency_parallel.py --only sleep --peers raudo,multiprocessing
 
 Tools are interleaved within a round and see the same work; pools are made and closed in each
 timing, but for "warm" rows. Milliseconds a batch; the last column is the best peer's time over
-raudo's.
+raudo's. Maps over processes are `raudo bench concurrency --only processes`.
 """
 
 from __future__ import annotations
@@ -50,14 +50,6 @@ def burn(n: int) -> int:
     return total
 
 
-def total_of(array: Any) -> float:
-    return float(array[0])
-
-
-def zeros(n: int) -> Any:
-    return np.zeros(n)
-
-
 def compress(blob: bytes) -> int:
     return len(zlib.compress(blob, 1))
 
@@ -69,7 +61,6 @@ def workloads(scale: float) -> dict[str, tuple[str, Callable[[Any], Any], list[A
         return max(2, math.ceil(count * scale))
 
     blob = np.random.default_rng(1).integers(0, 64, 10_000, dtype=np.uint8).tobytes()
-    skewed = [200_000] * n(4) + [2_000] * n(400)
     return {
         "tiny, threads": ("thread", tiny, list(range(n(100_000))), 16),
         "sleep 1 ms, threads": ("thread", wait, [0.001] * n(1_000), 16),
@@ -77,13 +68,6 @@ def workloads(scale: float) -> dict[str, tuple[str, Callable[[Any], Any], list[A
         "tiny, auto": ("auto", tiny, list(range(n(100_000))), 16),
         "zlib 10 KB, auto": ("auto", compress, [blob] * n(2_000), WORKERS),
         "compute 10 ms, auto": ("auto", burn, [100_000] * n(100), WORKERS),
-        "compute 10 ms, processes": ("process", burn, [100_000] * n(100), WORKERS),
-        "small ints, processes": ("process", tiny, list(range(n(50_000))), WORKERS),
-        "skewed, processes": ("process", burn, skewed, WORKERS),
-        "blobs 10 KB in, processes": ("process", len, [blob] * n(5_000), WORKERS),
-        "arrays 8 MB in, processes": ("process", total_of, [np.zeros(1_000_000)] * n(24), WORKERS),
-        "arrays 8 MB out, processes": ("process", zeros, [1_000_000] * n(24), WORKERS),
-        "start and close, processes": ("process", tiny, [1, 2], WORKERS),
     }
 
 

@@ -33,6 +33,7 @@ SECTIONS = {
     "coroutines": Section("many coroutines at once", 25, "_bench_coroutines"),
     "threads": Section("functions on threads", 15, "_bench_pool_threads"),
     "http": Section("a service on the loopback, with and without a knee", 30, "_bench_http"),
+    "processes": Section("maps over processes", 120, "_bench_parallel"),
     "retry": Section("retries: what the path of success costs", 5, "_bench_retrying"),
     "batching": Section("single items gathered into batches", 15, "_bench_batching"),
     "routing": Section("where functions run if nothing is said", 60, "_bench_routing"),
