@@ -5,6 +5,7 @@
 #include <Python.h>
 
 #define raudo_get_traverse(type) ((type)->tp_traverse)
+#define raudo_get_clear(type) ((type)->tp_clear)
 #define raudo_set_traverse(type, fn) ((type)->tp_traverse = (traverseproc)(fn))
 #define raudo_set_clear(type, fn) ((type)->tp_clear = (inquiry)(fn))
 #define raudo_set_item_slot(type, fn) ((type)->tp_as_mapping->mp_subscript = (binaryfunc)(fn))

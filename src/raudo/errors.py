@@ -10,6 +10,7 @@
     ├── CircuitOpen        ConnectionError     a function fails too often and is not called for now
     ├── Closed             RuntimeError        used after `close`, `stop` or `shutdown`
     ├── PoolError          ValueError          released twice, or released what is not the pool's
+    ├── PoolExhausted      TimeoutError        all that a pool may hold is lent, and none came back
     ├── UnknownPool        KeyError            no pool of that name was created
     ├── CorruptEntry       ValueError          stored bytes that do not check out
     ├── ForbiddenType      TypeError           a stored value of a class that may not be loaded
@@ -37,6 +38,7 @@ __all__ = [
     "InitializerFailed",
     "MissingExtra",
     "PoolError",
+    "PoolExhausted",
     "QueueFull",
     "RaudoError",
     "RemoteError",
@@ -93,6 +95,10 @@ class Closed(RaudoError, RuntimeError):
 
 class PoolError(RaudoError, ValueError):
     """An object was released twice, or to a pool that it does not come from."""
+
+
+class PoolExhausted(RaudoError, TimeoutError):
+    """All objects that a pool may hold are lent, and none came back in time."""
 
 
 class UnknownPool(RaudoError, KeyError):

@@ -27,6 +27,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.lent: list[object] = []
         self.idle: list[object] = []
         self.gone = 0
+        self.low = 0  # fewest idle since trim_unused
         self.created = 0
         self.fails = False
         self.factory = list
@@ -56,6 +57,7 @@ class PoolMachine(RuleBasedStateMachine):
             obj = self.pool.acquire()
             if self.idle:
                 assert obj is self.idle.pop()
+                self.low = min(self.low, len(self.idle))
             self.lent.append(obj)
         self.fails = False
 
@@ -104,7 +106,15 @@ class PoolMachine(RuleBasedStateMachine):
         n_dropped = max(0, len(self.idle) - keep)
         assert self.pool.trim(keep) == n_dropped
         self.gone += n_dropped
-        del self.idle[len(self.idle) - n_dropped :]
+        del self.idle[:n_dropped]
+        self.low = max(0, self.low - n_dropped)
+
+    @rule()
+    def trim_unused(self):
+        assert self.pool.trim_unused() == self.low
+        self.gone += self.low
+        del self.idle[: self.low]
+        self.low = len(self.idle)
 
     @invariant()
     def counts_agree(self):

@@ -21,7 +21,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from raudo._core.pool import first_unshared, resize_bytearray
+from raudo._core.buffers import first_unshared, resize_bytearray
 
 if TYPE_CHECKING:
     import numpy as np

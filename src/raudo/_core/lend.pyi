@@ -1,0 +1,31 @@
+from types import TracebackType
+from typing import Generic, NoReturn, TypeVar, final
+
+_T = TypeVar("_T")
+
+def register_errors(pool_error: type[ValueError], exhausted: type[TimeoutError]) -> None:
+    """Raise these (a ValueError, a TimeoutError) for wrong releases, and where the limit is reached."""
+
+@final
+class Lease(Generic[_T]):
+    """An object of a pool for the length of a `with` block. One block at a time."""
+
+    def __init__(self) -> NoReturn: ...
+    def __enter__(self) -> _T:
+        """Acquire an object."""
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        """Release the object."""
+    async def __aenter__(self) -> _T: ...
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+    def __reduce__(self) -> NoReturn: ...
