@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raudo.memory import BufferPool, buffer_pool
+from raudo.memory import BufferPool
 from raudo.memory.buffer_pool import size_class
 
 
@@ -213,16 +213,60 @@ def test_lease_serves_one_block_at_a_time():
     assert buffers.stats()["in_use"] == 0
 
 
-def test_what_could_not_be_made_is_not_counted(monkeypatch):
-    def fail(size):
-        raise MemoryError
-
+@pytest.mark.parametrize("n", [1 << 50, 1 << 61, 1 << 80])
+def test_what_could_not_be_made_is_not_counted(n):
     buffers = BufferPool()
-    monkeypatch.setattr(buffer_pool, "_new_owner", fail)
-    with pytest.raises(MemoryError), buffers.borrow(1000):
+    with pytest.raises(MemoryError), buffers.borrow(n, "int8"):
         pass
     stats = buffers.stats()
     assert stats["created"] == stats["in_use"] == 0
+
+
+@pytest.mark.parametrize("shape", [1.0, (1.0, 2), True, "1", None])
+def test_shape_equal_to_a_known_one_is_checked_all_the_same(shape):
+    buffers = BufferPool()
+    borrow_and_go(buffers, 1, "int8")
+    borrow_and_go(buffers, (1, 2), "int8")
+    if shape is True:  # an index like any other to numpy
+        assert borrow_and_go(buffers, shape, "int8")
+    else:
+        with pytest.raises(TypeError):
+            buffers.borrow(shape, "int8")
+
+
+def test_what_a_borrower_did_to_its_array_is_not_seen_by_the_next():
+    buffers = BufferPool()
+
+    def spoil():
+        with buffers.borrow((4, 8), "int8") as a:
+            a.flags.writeable = False
+            a.shape = (32,)
+
+    spoil()
+    with buffers.borrow((4, 8), "int8") as a:
+        assert a.shape == (4, 8)
+        a.fill(1)
+    assert buffers.stats()["reused"] == 1
+
+
+@pytest.mark.parametrize("n_bytes", [(4 << 20) - 1, 4 << 20, (5 << 20) + 3])
+def test_large_buffers_can_be_written_to_the_last_byte(n_bytes):
+    buffers = BufferPool()
+    with buffers.borrow(n_bytes, "uint8", zeroed=True) as a:
+        assert not a.any()
+        a[-1] = a[0] = 7
+        assert address(a) % 64 == 0
+
+
+def test_shrink_keeps_a_share():
+    buffers = BufferPool()
+    leases = [buffers.borrow(1024, "uint8") for _ in range(4)]
+    for lease in leases:
+        lease.__enter__()
+    for lease in leases:
+        lease.__exit__(None, None, None)
+    assert buffers.shrink(0.5) == 2048
+    assert buffers.shrink(0) == 2048
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,54 @@
+/* Memory for buffers that are used again: aligned to 64, and large ones on huge pages where the kernel has
+ * them, so that touching a page costs no look-up in its tables. No Python.h.
+ */
+#ifndef RAUDO_PAGES_H
+#define RAUDO_PAGES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+enum { RAUDO_ALIGNMENT = 64 }; /* a cache line, and the width of an AVX-512 register */
+
+#define RAUDO_HUGE_PAGE ((size_t)2 << 20)
+/* Smaller blocks would waste more of a huge page than they gain. */
+#define RAUDO_HUGE_FROM (2 * RAUDO_HUGE_PAGE)
+
+static inline size_t raudo_pages_round(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
+
+/* At least `size` bytes, contents arbitrary; NULL when memory is short. */
+static inline void *raudo_pages_new(size_t size) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (size >= RAUDO_HUGE_FROM) {
+        const size_t length = raudo_pages_round(size, RAUDO_HUGE_PAGE);
+        const size_t mapped = length + RAUDO_HUGE_PAGE;
+        if (mapped < size) return NULL;
+        char *start = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (start == (char *)MAP_FAILED) return NULL;
+        char *aligned = (char *)raudo_pages_round((size_t)(uintptr_t)start, RAUDO_HUGE_PAGE);
+        if (aligned > start) munmap(start, (size_t)(aligned - start));
+        munmap(aligned + length, (size_t)(start + mapped - (aligned + length)));
+        (void)madvise(aligned, length, MADV_HUGEPAGE); /* a wish: refused where there are none */
+        return aligned;
+    }
+#endif
+    const size_t length = raudo_pages_round(size ? size : 1, RAUDO_ALIGNMENT);
+    return length < size ? NULL : aligned_alloc(RAUDO_ALIGNMENT, length);
+}
+
+static inline void raudo_pages_free(void *block, size_t size) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (size >= RAUDO_HUGE_FROM) {
+        if (block != NULL) munmap(block, raudo_pages_round(size, RAUDO_HUGE_PAGE));
+        return;
+    }
+#endif
+    (void)size;
+    free(block);
+}
+
+#endif
