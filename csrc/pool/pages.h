@@ -20,6 +20,9 @@ enum { RAUDO_ALIGNMENT = 64 }; /* a cache line, and the width of an AVX-512 regi
 
 static inline size_t raudo_pages_round(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
 
+/* Bits that the number takes. */
+static inline int raudo_bits(uint64_t n) { return n ? 64 - __builtin_clzll(n) : 0; }
+
 /* At least `size` bytes, contents arbitrary; NULL when memory is short. */
 static inline void *raudo_pages_new(size_t size) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)

@@ -10,21 +10,10 @@ import tracemalloc
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
+
+from reference.nested_data import anything, spell
 
 from raudo.memory import MemoryOptimizer, compact
-
-
-def spell(obj):
-    """Return what tells objects apart that `==` does not: types, -0.0, NaN, order."""
-    kind = type(obj).__name__
-    if isinstance(obj, dict):
-        return kind, [(spell(k), spell(v)) for k, v in obj.items()]
-    if isinstance(obj, (set, frozenset)):
-        return kind, sorted(repr(spell(each)) for each in obj)
-    if isinstance(obj, (list, tuple)):
-        return kind, [spell(each) for each in obj]
-    return kind, repr(obj)
 
 
 def rebuild(obj):
@@ -32,43 +21,20 @@ def rebuild(obj):
     return json.loads(json.dumps(obj))
 
 
-hashable = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-5, 5)
-    | st.floats()
-    | st.complex_numbers()
-    | st.text("ab", max_size=3)
-    | st.binary(max_size=3),
-    lambda inner: st.lists(inner, max_size=4).map(tuple) | st.frozensets(inner, max_size=4),
-    max_leaves=8,
-)
-anything = st.recursive(
-    hashable,
-    lambda inner: (
-        st.lists(inner, max_size=5)
-        | st.dictionaries(hashable, inner, max_size=5)
-        | st.sets(hashable, max_size=5)
-        | st.lists(inner, max_size=3).map(tuple)
-    ),
-    max_leaves=25,
-)
-
-
 @given(anything)
 def test_result_is_equal_type_for_type(obj):
     before = spell(obj)
-    result = compact(obj)
+    result = compact(obj, in_place=True)
     assert spell(result) == before
     if isinstance(obj, (list, dict, set)):
         assert result is obj
-    assert spell(compact(result)) == before
+    assert spell(compact(result, in_place=True)) == before
 
 
 def test_equal_values_become_one_object():
     rows = rebuild([{"city": "a long city", "at": [1.25, 5000], "n": 2.5} for _ in range(3)])
     assert rows[0]["city"] is not rows[1]["city"]
-    compact(rows)
+    compact(rows, in_place=True)
     assert rows[0]["city"] is rows[1]["city"] is rows[2]["city"]
     assert rows[0]["at"][0] is rows[2]["at"][0]
     assert rows[0]["at"][1] is rows[2]["at"][1]
@@ -81,7 +47,7 @@ def test_equal_tuples_and_sets_of_equal_items_become_one():
 
     rows = [make(), make()]
     assert rows[0] is not rows[1]
-    compact(rows)
+    compact(rows, in_place=True)
     assert rows[0] is rows[1]
     assert rows == [make(), make()]
 
@@ -89,7 +55,7 @@ def test_equal_tuples_and_sets_of_equal_items_become_one():
 def test_values_that_only_compare_equal_stay_apart():
     obj = [1, 1.0, True, (1,), (1.0,), (True,), 0.0, -0.0, {1: "a"}, {1.0: "a"}, {True: "a"}]
     before = spell(obj)
-    assert spell(compact(obj)) == before
+    assert spell(compact(obj, in_place=True)) == before
     assert math.copysign(1, obj[7]) == -1
 
 
@@ -102,7 +68,7 @@ def test_container_is_cut_to_size(make):
         obj.extend(range(1000))
         del obj[600:]
     expected, before = copy.copy(obj), sys.getsizeof(obj)
-    assert compact(obj) is obj
+    assert compact(obj, in_place=True) is obj
     assert obj == expected
     assert sys.getsizeof(obj) < before
 
@@ -111,9 +77,9 @@ def test_bytearray_is_cut_to_size_unless_it_is_looked_at():
     data = bytearray(1000)
     del data[600:]
     with memoryview(data):
-        compact(data)
+        compact(data, in_place=True)
         assert data.__alloc__() == 1001
-    compact(data)
+    compact(data, in_place=True)
     assert data.__alloc__() == 601
     assert data == bytes(600)
 
@@ -122,7 +88,7 @@ def test_shared_and_circular_containers_stay_so():
     shared = ["x"]
     obj = {"a": shared, "b": shared}
     obj["self"] = obj
-    compact(obj)
+    compact(obj, in_place=True)
     assert obj["a"] is obj["b"] is shared
     assert obj["self"] is obj
 
@@ -132,7 +98,7 @@ def test_order_is_kept():
     for i in range(90):
         del obj[str(i + 1)]
     keys = list(obj)
-    assert list(compact(obj)) == keys
+    assert list(compact(obj, in_place=True)) == keys
 
 
 class Untouched(list):
@@ -142,7 +108,7 @@ class Untouched(list):
 def test_other_classes_are_left_as_they_are():
     inner = ["a b", "a b".replace(" ", " ")]
     obj = Untouched([inner, inner])
-    assert compact([obj])[0] is obj
+    assert compact([obj], in_place=True)[0] is obj
     assert obj[0] is inner
 
 
@@ -161,14 +127,14 @@ def test_unsteady_keys_do_not_lose_entries():
     obj, other = dict.fromkeys(keys, 1), set(keys)
     for key in keys:
         key.hash = 2
-    assert len(compact(obj)) == len(compact(other)) == 2
+    assert len(compact(obj, in_place=True)) == len(compact(other, in_place=True)) == 2
 
 
 def test_deep_nesting_does_not_exhaust_the_stack():
     obj: list = []
     for _ in range(100_000):
         obj = [obj]
-    assert compact(obj) is obj
+    assert compact(obj, in_place=True) is obj
     while obj:  # a destructor of this depth would be slow in debug builds
         obj = obj.pop()
 
@@ -183,7 +149,7 @@ def test_parsed_records_take_less_memory():
     try:
         rows = json.loads(text)
         before, _ = tracemalloc.get_traced_memory()
-        compact(rows)
+        compact(rows, in_place=True)
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -193,4 +159,4 @@ def test_parsed_records_take_less_memory():
 
 def test_optimizer_compacts_too():
     data = [["a"], ["b"]]
-    assert MemoryOptimizer(auto_optimize=False).compact(data) is data
+    assert MemoryOptimizer(auto_optimize=False).compact(data, in_place=True) is data

@@ -22,6 +22,7 @@ import operator
 
 cdef extern from "pool/pages.h":
     void *raudo_pages_new(size_t size) noexcept
+    int raudo_bits(uint64_t n) noexcept
     void raudo_pages_free(void *block, size_t size) noexcept
 
 cdef extern from "Python.h":
@@ -39,20 +40,12 @@ cdef Py_ssize_t SMALLEST_CLASS = 64
 cdef Py_ssize_t MOST_PLANS = 256  # shapes that are remembered; others are worked out anew
 
 
-cdef int bits_of(Py_ssize_t n) noexcept:
-    cdef int bits = 0
-    while n:
-        bits += 1
-        n >>= 1
-    return bits
-
-
 cdef Py_ssize_t class_above(Py_ssize_t n_bytes) noexcept:
     """The size that holds `n_bytes` with the least waste, of four to a doubling."""
     cdef Py_ssize_t step
     if n_bytes <= SMALLEST_CLASS:
         return SMALLEST_CLASS if n_bytes else 0
-    step = (<Py_ssize_t>1) << (bits_of(n_bytes - 1) - 3)
+    step = (<Py_ssize_t>1) << (raudo_bits(<uint64_t>n_bytes - 1) - 3)
     return (n_bytes + step - 1) // step * step
 
 
@@ -61,7 +54,7 @@ cdef Py_ssize_t class_below(Py_ssize_t room) noexcept:
     cdef Py_ssize_t step
     if room < SMALLEST_CLASS:
         return 0
-    step = (<Py_ssize_t>1) << (bits_of(room) - 3)
+    step = (<Py_ssize_t>1) << (raudo_bits(<uint64_t>room) - 3)
     return room // step * step
 
 
@@ -136,6 +129,7 @@ cdef class BufferPool:
     cdef Py_ssize_t limit
     cdef Py_ssize_t held
     cdef dict shelves  # 2 * size class + 1 for arrays -> Shelf
+    cdef Shelf latest  # the one asked for last
     cdef dict plans
     cdef uint64_t n_returns
     cdef Py_ssize_t n_created, n_reused, n_discarded, n_in_use
@@ -189,11 +183,11 @@ cdef class BufferPool:
         if not PyLong_CheckExact(size):
             if not isinstance(size, int) or isinstance(size, bool):
                 raise TypeError(f"size is {size!r}, wanted a whole number")
-        if size < 0:
-            raise ValueError(f"size is {size}, wanted a number >= 0")
         lease = Lease.__new__(Lease)
         lease.pool = self
         lease.size = size
+        if lease.size < 0:
+            raise ValueError(f"size is {size}, wanted a number >= 0")
         lease.shelf = shelf_of(self, class_above(lease.size), False)
         lease.is_zeroed = zeroed
         return lease
@@ -334,14 +328,18 @@ cdef Plan make_plan(BufferPool pool, shape, dtype):
 
 
 cdef Shelf shelf_of(BufferPool pool, Py_ssize_t size, bint is_of_arrays):
+    cdef Shelf shelf = pool.latest
+    if shelf is not None and shelf.size == size and shelf.is_of_arrays == is_of_arrays:
+        return shelf
     key = 2 * size + is_of_arrays
-    cdef Shelf shelf = pool.shelves.get(key)
+    shelf = pool.shelves.get(key)
     if shelf is None:
         shelf = Shelf.__new__(Shelf)
         shelf.idle = []
         shelf.size = size
         shelf.is_of_arrays = is_of_arrays
         shelf = pool.shelves.setdefault(key, shelf)  # making it may have run a finaliser that borrows
+    pool.latest = shelf
     return shelf
 
 

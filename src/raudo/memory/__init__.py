@@ -3,10 +3,23 @@
 `MemoryOptimizer` is the facade; the parts stand alone too.
 """
 
+from raudo._core.objects import deep_size
 from raudo.memory.buffer_pool import BufferPool
-from raudo.memory.compact import compact
+from raudo.memory.compact import Compaction, compact, compaction
+from raudo.memory.folded import Numbers, Records
 from raudo.memory.gc import gc_paused
 from raudo.memory.optimizer import MemoryOptimizer
 from raudo.memory.pool import ObjectPool
 
-__all__ = ["BufferPool", "MemoryOptimizer", "ObjectPool", "compact", "gc_paused"]
+__all__ = [
+    "BufferPool",
+    "Compaction",
+    "MemoryOptimizer",
+    "Numbers",
+    "ObjectPool",
+    "Records",
+    "compact",
+    "compaction",
+    "deep_size",
+    "gc_paused",
+]
