@@ -144,6 +144,17 @@ def test_number_that_does_not_fit_is_kept_as_it_is(value):
     assert small[4] == 4
 
 
+@given(st.lists(st.text(st.characters(), max_size=5), min_size=16, unique=True))
+def test_any_text_comes_back_as_it_was(texts):
+    rows = [{"t": text} for text in texts]
+    assert [row["t"] for row in compact(rows)] == texts
+
+
+def test_lone_surrogates_come_back_as_they_were():
+    rows = [{"t": f"\ud800\udc00{i}\udfff"} for i in range(N)]
+    assert compact(rows) == rows
+
+
 def test_nan_keeps_its_identity():
     nan = math.nan
     rows = [{"x": nan, "y": i} for i in range(N)]
@@ -265,6 +276,8 @@ def test_deep_size_knows_sharing_cycles_and_depth():
     text = "x" * 1000
     assert deep_size([text, text]) == sys.getsizeof([1, 2]) + sys.getsizeof(text)
     assert deep_size(7.5) == sys.getsizeof(7.5)
+    named = {"key" * 10: None}
+    assert deep_size(named) == sum(map(sys.getsizeof, (named, "key" * 10, None)))
     loop: list = []
     loop.append(loop)
     assert deep_size(loop) == sys.getsizeof(loop)

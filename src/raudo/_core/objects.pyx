@@ -1,8 +1,7 @@
 # cython: binding=False
 """What `compact` has to know of objects: how many bytes lie behind one, and whether dicts look alike."""
 
-cimport cython
-from cpython.object cimport PyObject, PyTypeObject
+from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, realloc
 
@@ -34,7 +33,6 @@ cdef extern from "Python.h":
     ctypedef int (*traverser)(PyObject *, visitproc, void *) noexcept
     ctypedef struct TypeObject "PyTypeObject":
         traverser tp_traverse
-        int (*tp_is_gc)(PyObject *) noexcept
     TypeObject *type_of "Py_TYPE"(PyObject *)
     int PyObject_IS_GC(PyObject *)
     int PyType_Check(PyObject *)
@@ -44,6 +42,7 @@ cdef extern from "Python.h":
     int PyCode_Check(PyObject *)
     void Py_INCREF(PyObject *)
     void Py_DECREF(PyObject *)
+    int PyDict_Check(PyObject *)
     int PyDict_CheckExact(PyObject *)
     int PyDict_Next(PyObject *, Py_ssize_t *, PyObject **, PyObject **)
     Py_ssize_t PyDict_Size(PyObject *)
@@ -135,6 +134,8 @@ def deep_size(obj):
     """
     cdef Walk walk
     cdef PyObject *each
+    cdef PyObject *key
+    cdef Py_ssize_t place
     cdef size_t total = 0
     walk.n_stack = walk.n_seen = 0
     walk.stack_size = 1024
@@ -153,6 +154,10 @@ def deep_size(obj):
                 if isinstance(<object>each, SHARED):
                     continue
                 total += size_of(each)
+                if PyDict_Check(each):  # whose own traversal leaves str keys out
+                    place = 0
+                    while PyDict_Next(each, &place, &key, NULL):
+                        push(key, &walk)
                 if PyObject_IS_GC(each) and type_of(each).tp_traverse != NULL:
                     type_of(each).tp_traverse(each, push, &walk)
             finally:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, Protocol
 
-__all__ = ["Coded", "Column", "Constant", "Flags", "column_of", "numbers_of"]
+__all__ = ["Coded", "Column", "Constant", "Flags", "Texts", "column_of", "numbers_of"]
 
 _INT_CODES = (("b", 7), ("h", 15), ("i", 31), ("q", 63))
 # What a table of distinct values may hold: none of these types is equal to another's value.
@@ -72,6 +73,30 @@ class Coded:
         return self.values[self.codes[at]]
 
 
+class Texts:
+    """Strings end to end in one piece of memory; reading one makes it.
+
+    Objects of their own would take six times the room, and keep each page that they are on from going
+    back to the system.
+    """
+
+    __slots__ = ("data", "ends")
+
+    def __init__(self, values: Sequence[str]) -> None:
+        # Lone surrogates are no UTF-8 but may be in a str.
+        pieces = [each.encode("utf-8", "surrogatepass") for each in values]
+        self.data = b"".join(pieces)
+        code = "I" if len(self.data) < 1 << 32 else "Q"
+        self.ends = array(code, accumulate(map(len, pieces)))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, at: int) -> str:
+        start = self.ends[at - 1] if at else 0
+        return self.data[start : self.ends[at]].decode("utf-8", "surrogatepass")
+
+
 def numbers_of(values: Sequence[Any]) -> Any:
     """Return an array or `Flags` of these, or None where they are not all of one kind of number."""
     kinds = set(map(type, values))
@@ -110,4 +135,4 @@ def column_of(values: list[Any], visit: Callable[[Any], Any]) -> Column:
                 if len(distinct) <= room
             )
             return Coded(distinct, array(code, map(number_of.__getitem__, values)))
-    return list(map(visit, values))
+    return Texts(values) if kinds == {str} else list(map(visit, values))
