@@ -24,7 +24,8 @@ class Ticker:
     """Call a bound method every `interval` seconds, from a thread of its own.
 
     The time that the call takes counts towards the interval; ticks that were missed are not made
-    up for. What the method raises is logged, and the next tick comes all the same.
+    up for. What the method raises is logged, and the next tick comes all the same. A float that it
+    returns is the seconds until the next tick, this once.
     """
 
     def __init__(self, method: Callable[[], object], interval: float, name: str) -> None:
@@ -87,12 +88,13 @@ def _run(
         method = method_ref()
         if method is None:
             return
+        wait: object = None
         try:
-            method()
+            wait = method()
         except Exception:
             _log.exception("a tick of %s failed", threading.current_thread().name)
         del method
-        due = max(due + interval, monotonic())
+        due = max(due + (wait if isinstance(wait, float) else interval), monotonic())
 
 
 def _after_fork_in_child() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-__all__ = ["AlertChanged", "TierFailed", "WorkerReplaced", "emit", "subscribe"]
+__all__ = ["AlertChanged", "MemoryGrew", "MemoryShort", "TierFailed", "WorkerReplaced", "emit", "has_subscribers", "subscribe"]
 
 _log = logging.getLogger("raudo.events")
 _lock = threading.Lock()
@@ -50,6 +50,25 @@ class AlertChanged:
     labels: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryShort:
+    """The process uses more of what it may than a limit (`"soft"` or `"hard"`) allows for."""
+
+    level: str
+    used_bytes: int
+    limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryGrew:
+    """The process grew by that much since the last look, and of which types there are more."""
+
+    grown_bytes: int
+    used_bytes: int
+    types: tuple[tuple[str, int], ...]
+    """Type names with about how many more there are, most first."""
+
+
 def subscribe(kind: type[E], listener: Callable[[E], None]) -> Callable[[], None]:
     """Call `listener` with each event of exactly this kind; return a function that ends it.
 
@@ -68,6 +87,11 @@ def subscribe(kind: type[E], listener: Callable[[E], None]) -> Callable[[], None
                 _subscribers.pop(kind, None)
 
     return unsubscribe
+
+
+def has_subscribers(kind: type) -> bool:
+    """Whether anybody listens: what is costly to find out need not be found out for nobody."""
+    return kind in _subscribers
 
 
 def emit(event: object) -> None:

@@ -312,7 +312,8 @@ def test_report_is_true(memory):
     pool = optimizer.create_pool("lists", list)
     lent = pool.acquire()
     report = optimizer.get_optimization_report()
-    assert report["current_memory"] == {"used_mb": 1.0, "percent": 25.0, "limit_mb": 4.0}
+    expected = {"used_mb": 1.0, "percent": 25.0, "limit_mb": 4.0}
+    assert report["current_memory"].items() >= expected.items()
     expected = len(gc.get_objects()) + gc.get_freeze_count()
     assert report["python_objects"] == pytest.approx(expected, abs=100)
     before = report["gc_collections"]

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypedDict, TypeVar, final
@@ -17,6 +17,9 @@ class _Stats(TypedDict):
     held_bytes: int
     max_bytes: int
     hit_rate: float
+
+def register_listener(listener: Callable[[BufferPool], object]) -> None:
+    """Call this with every pool that is made."""
 
 def size_class(n_bytes: int) -> int:
     """Return the size that holds `n_bytes` with the least waste, of four to a doubling."""

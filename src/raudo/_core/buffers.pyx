@@ -58,6 +58,15 @@ cdef Py_ssize_t class_below(Py_ssize_t room) noexcept:
     return room // step * step
 
 
+cdef object ON_NEW = None
+
+
+def register_listener(listener):
+    """Call this with every pool that is made."""
+    global ON_NEW
+    ON_NEW = listener
+
+
 def size_class(n_bytes):
     """Return the size that holds `n_bytes` with the least waste, of four to a doubling."""
     return class_above(n_bytes)
@@ -144,6 +153,8 @@ cdef class BufferPool:
         self.limit = min(max_bytes, 2**62)
         self.shelves = {}
         self.plans = {}
+        if ON_NEW is not None:
+            ON_NEW(self)
 
     @property
     def max_bytes(self):

@@ -194,6 +194,18 @@ class Levels:
         if self.l2 is not None:
             self.l2.resize(self.sizes[1])
 
+    def shrink(self, keep: float) -> int:
+        """Let all but the share `keep` of what is in memory go, to the level below or for good."""
+        with self.lock:
+            before = sum(self.level_sizes()[:2])
+            if isinstance(self.l1, Cache):
+                self.l1.resize(max(1, int(len(self.l1) * keep)))
+                self.l1.resize(self.sizes[0])
+            if self.l2 is not None:
+                self.l2.resize(max(1, int(len(self.l2) * keep)))
+                self.l2.resize(self.sizes[1])
+            return before - sum(self.level_sizes()[:2])
+
     def put_top(self, key: Hashable, value: Any, expires_ns: int, tags: Stamps) -> None:
         """Put a value that was found below into L1."""
         ttl = None

@@ -18,6 +18,7 @@ from raudo._core.cache import Cache
 from raudo._core.curve import check_prices
 from raudo._core.front import Front
 from raudo._core.ready import Ready
+from raudo._pressure import register
 from raudo.cache._checks import check_arguments, check_bounds, check_loading, check_ttl
 from raudo.cache.advise import Advice, Prices
 from raudo.cache.ahead import Ahead
@@ -160,6 +161,7 @@ class SmartCache(Front):
             self._open(self._levels.l1, Timed, Watched, MISSING, note)
         # Gives files and folders up where nobody calls close.
         self._abandon = weakref.finalize(self, _abandon, self._levels)
+        register(self)
 
     # --- one key ------------------------------------------------------------------------------
 
@@ -451,6 +453,13 @@ class SmartCache(Front):
         waits = self._levels.down.transit or (cold is not None and cold.outbox)
         if waits and not self._background.spawn(settle(self._levels)):
             settle_now(self._levels)
+
+    def shrink(self, keep: float) -> int:
+        """Keep the share `keep` of the entries in memory; return how many left it. Memory that is short
+        calls this: what the policy would evict next moves down, or goes where there is nothing below."""
+        went = self._levels.shrink(keep)
+        self._settle()
+        return went
 
     async def flush(self) -> None:
         """With a path: write what L1 and L2 hold to the disk, and wait until it is there.

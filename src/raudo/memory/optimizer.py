@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import sys
+import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -11,23 +11,31 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Protocol, Self, TypedDict, TypeVar
 
+from raudo import _pressure
 from raudo._clock import SYSTEM_CLOCK, Clock
-from raudo._process import available_memory_bytes, resident_bytes
+from raudo._process import available_memory_bytes, bound_share, container_memory, resident_bytes
 from raudo._ticker import Ticker
 from raudo.errors import UnknownPool
+from raudo.events import MemoryGrew, MemoryShort, emit, has_subscribers
+from raudo.memory.caches import CacheMemory
 from raudo.memory.compact import compact
 from raudo.memory.gc import IdleCollector, IdleWork, PauseMeter, Thresholds
 from raudo.memory.malloc import give_back_free_pages
 from raudo.memory.pool import ObjectPool
-from raudo.memory.watch import PressureWatch
+from raudo.memory.report import report_of, samples_of
+from raudo.memory.watch import GrowthWatch, PressureWatch
 from raudo.types import Sample
 
 __all__ = ["MemoryOptimizer", "Optimization"]
 
 T = TypeVar("T")
-_MB = 1 << 20
+_log = logging.getLogger("raudo.memory")
 # A service that has not called `idle` for this long gets the collector's own schedule back.
 _IDLE_LAPSE_S = 60.0
+# How often pools drop what nobody has needed since.
+_UNUSED_S = 60.0
+# What caches and pools keep at the soft and at the hard limit.
+_KEEP = {"soft": 0.75, "hard": 0.5}
 
 
 class Optimization(TypedDict):
@@ -56,6 +64,10 @@ class MemoryOptimizer:
             while this runs (Python's own default is 700, or 2000 from 3.13 on).
         interval: Seconds between two looks at the process's memory.
         memory_limit: Bytes that count as 100 %; what the machine or the cgroup has when None.
+            Where `RLIMIT_AS` or `RLIMIT_DATA` is nearer, that counts.
+        soft_ratio: Share of the limit from which caches and pools let a quarter go.
+        hard_ratio: Share from which they let half go and `optimize` is called.
+        growth_bytes: How much the process grows before `on_growth` is told.
         clock: Where time comes from.
 
     While it runs, the thresholds of the collector are set and a daemon thread looks at the memory:
@@ -79,13 +91,23 @@ class MemoryOptimizer:
         gc_threshold: int = 1000,
         interval: float = 1.0,
         memory_limit: int | None = None,
+        soft_ratio: float = 0.8,
+        hard_ratio: float = 0.9,
+        growth_bytes: int = 64 << 20,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         _check_positive("gc_threshold", gc_threshold, whole=True)
         _check_positive("interval", interval)
         if memory_limit is not None:
             _check_positive("memory_limit", memory_limit, whole=True)
+        _check_positive("growth_bytes", growth_bytes, whole=True)
+        if not 0 < soft_ratio <= hard_ratio <= 1:
+            raise ValueError(
+                f"soft_ratio and hard_ratio are {soft_ratio!r} and {hard_ratio!r}, "
+                "wanted 0 < soft_ratio <= hard_ratio <= 1"
+            )
         self._auto_optimize = bool(auto_optimize)
+        self._interval = interval
         self._gc_threshold = gc_threshold
         self._memory_limit = memory_limit
         self._clock = clock
@@ -95,7 +117,11 @@ class MemoryOptimizer:
         self._thresholds = Thresholds()
         self._pauses = PauseMeter()
         self._collector = IdleCollector()
-        self._watch = PressureWatch(clock)
+        self._watch = PressureWatch(clock, soft_ratio, hard_ratio)
+        self._growth = GrowthWatch(growth_bytes)
+        self._on_pressure: list[Callable[[MemoryShort], object]] = []
+        self._on_growth: list[Callable[[MemoryGrew], object]] = []
+        self._trimmed_unused = clock.monotonic()
         self._ticker = Ticker(self._tick, interval, "raudo-memory-watch")
         self._wants_to_run = False
         self._last_idle: float | None = None
@@ -139,15 +165,19 @@ class MemoryOptimizer:
             raise UnknownPool(f"no pool is named {name!r}; created so far: {known}")
         return pool
 
-    def attach(self, name: str, pool: _Trimmable) -> None:
-        """Trim and report this too: a `BufferPool`, or what else has `trim(keep)` and `stats()`.
+    def attach(self, name: str, pool: Any) -> None:
+        """Trim and report this too: a `BufferPool`, a `Cache`, or what has `trim(keep)` and `stats()`.
 
-        Its stats say how much there is to trim, as `held_bytes` or as `idle`.
+        Its stats say how much there is to trim, as `held_bytes` or as `idle`. Where it also has
+        `shrink(keep)`, that is called at the soft and at the hard limit with the share to keep. A `Cache`
+        lets entries go then; `BufferPool` and `SmartCache` do so without being attached.
 
         Raises:
-            TypeError: `pool` lacks one of the two methods.
+            TypeError: `pool` lacks one of the methods.
             ValueError: The name is taken.
         """
+        if hasattr(pool, "resize") and hasattr(pool, "maxsize"):
+            pool = CacheMemory(pool)
         if not (callable(getattr(pool, "trim", None)) and callable(getattr(pool, "stats", None))):
             raise TypeError(
                 f"pool must have trim(keep) and stats(), a {type(pool).__name__} does not"
@@ -160,6 +190,20 @@ class MemoryOptimizer:
     def _claim(self, name: str) -> None:
         if name in self._pools or name in self._attached:
             raise ValueError(f"name is {name!r}, wanted one that no other pool has")
+
+    def on_pressure(self, listener: Callable[[MemoryShort], object]) -> None:
+        """Call `listener` when the memory comes to the soft or the hard limit, from the watch's thread.
+
+        What it raises is logged. `raudo.events.MemoryShort` is emitted too.
+        """
+        self._on_pressure.append(listener)
+
+    def on_growth(self, listener: Callable[[MemoryGrew], object]) -> None:
+        """Call `listener` each time the process has grown by `growth_bytes`, with the types that did.
+
+        Objects are counted then (a sample of them), and once at the first look.
+        """
+        self._on_growth.append(listener)
 
     # --- memory -------------------------------------------------------------------------------
 
@@ -194,9 +238,9 @@ class MemoryOptimizer:
             "seconds": perf_counter() - began,
         }
 
-    def compact(self, obj: T) -> T:
-        """Return `obj` with less memory behind it; see `raudo.memory.compact`."""
-        return compact(obj)
+    def compact(self, obj: T, *, in_place: bool = False) -> T:
+        """Return something equal to `obj` with less memory behind it; see `raudo.memory.compact`."""
+        return compact(obj, in_place=in_place)
 
     def freeze(self) -> int:
         """Collect everything once, then hide what is left from the collector; return how many.
@@ -235,67 +279,20 @@ class MemoryOptimizer:
         Counts the collector's objects one by one: some 10 ms a million.
         """
         used = resident_bytes()
-        limit = self._limit()
-        frozen = gc.get_freeze_count()
-        return {
-            "current_memory": {
-                "used_mb": used / _MB,
-                "percent": self._percent(used),
-                "limit_mb": limit / _MB,
-            },
-            "python_objects": len(gc.get_objects()) + frozen,
-            "frozen_objects": frozen,
-            "gc_collections": sum(each["collections"] for each in gc.get_stats()),
-            "gc_pause_seconds": self._pauses.seconds,
-            "gc_longest_pause_seconds": self._pauses.longest,
-            "gc_threshold": gc.get_threshold(),
-            "optimizations": self._n_optimizations,
-            "pools": {name: dict(pool.stats()) for name, pool in self._all_pools().items()},
+        return report_of(used, self._limit(), self._pauses, self._all_pools()) | {
+            "optimizations": self._n_optimizations
         }
 
     def samples(self) -> Iterator[Sample]:
         """Yield what `Monitor` shows; cheap but for the pools' own counts."""
         used = resident_bytes()
-        yield Sample("raudo_memory_used_bytes", "gauge", used, help="Resident memory.")
-        yield Sample(
-            "raudo_memory_limit_bytes", "gauge", self._limit(), help="What counts as 100 %."
-        )
-        yield Sample(
-            "raudo_memory_percent",
-            "gauge",
-            self._percent(used),
-            help="Resident memory of the limit.",
-        )
-        yield Sample(
-            "raudo_python_allocated_blocks",
-            "gauge",
-            sys.getallocatedblocks(),
-            help="Memory blocks that Python's own allocator has handed out.",
-        )
-        yield Sample(
-            "raudo_gc_frozen_objects",
-            "gauge",
-            gc.get_freeze_count(),
-            help="Hidden from the collector.",
-        )
-        yield Sample(
-            "raudo_gc_pause_seconds_total",
-            "counter",
-            self._pauses.seconds,
-            help="Time spent in the cyclic garbage collector.",
-        )
+        yield from samples_of(used, self._limit(), self._pauses, self._all_pools())
         yield Sample(
             "raudo_memory_optimizations_total",
             "counter",
             self._n_optimizations,
             help="Calls of optimize, by the user or under memory pressure.",
         )
-        for name, pool in self._all_pools().items():
-            labels = (("pool", name),)
-            for key, value in pool.stats().items():
-                metric = _POOL_METRICS.get(key)
-                if metric is not None:
-                    yield Sample(metric[0], metric[1], value, labels, metric[2])
 
     def _all_pools(self) -> dict[str, _Trimmable]:
         with self._lock:
@@ -356,15 +353,63 @@ class MemoryOptimizer:
     def _after_fork_in_child(self) -> None:
         self._lock = threading.RLock()
 
-    def _tick(self) -> None:
-        if self._watch.is_due(self._percent(resident_bytes())):
+    def _tick(self) -> float:
+        used = resident_bytes()
+        percent = self._pressing(used)
+        level = self._watch.crossed(percent)
+        if level is not None:
+            self._tell(MemoryShort(level, used, self._limit()), self._on_pressure)
+            if level == "soft":
+                self._shrink(_KEEP["soft"])
+        if self._watch.is_due(percent):
+            self._shrink(_KEEP["hard"])
             # The young first: the old generation stops the process for longer.
             self.optimize(1)
-            percent = self._percent(resident_bytes())
+            percent = self._pressing(resident_bytes())
             if self._watch.is_short(percent):
                 self.optimize(2)
-                percent = self._percent(resident_bytes())
+                percent = self._pressing(resident_bytes())
             self._watch.tried(percent)
+        if self._on_growth or has_subscribers(MemoryGrew):
+            grew = self._growth.look(used)
+            if grew is not None:
+                self._tell(grew, self._on_growth)
+        self._trim_unused()
+        self._end_idle()
+        return self._watch.next_look(percent, self._interval)
+
+    def _pressing(self, used: int) -> float:
+        """Return percent of the limit that is nearest."""
+        shares = [self._percent(used), 100.0 * bound_share()]
+        if self._memory_limit is None:
+            container = container_memory()
+            if container is not None:
+                shares.append(100.0 * container[0] / container[1])
+        return max(shares)
+
+    def _shrink(self, keep: float) -> None:
+        own = [each for each in self._all_pools().values() if hasattr(each, "shrink")]
+        known = {id(each): each for each in (*own, *_pressure.registered())}
+        _pressure.shrink(known.values(), keep)
+
+    def _tell(self, event: Any, listeners: list[Callable[[Any], object]]) -> None:
+        for listener in list(listeners):
+            try:
+                listener(event)
+            except Exception:
+                _log.exception("a listener of %s failed", type(event).__name__)
+        emit(event)
+
+    def _trim_unused(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._trimmed_unused < _UNUSED_S:
+            return
+        self._trimmed_unused = now
+        for pool in list(self._pools.values()):
+            pool.trim_unused()
+
+    def _end_idle(self) -> None:
+        """Give Python's own schedule back where nobody has called `idle` for a while."""
         with self._lock:
             last = self._last_idle
             if last is not None and self._clock.monotonic() - last > _IDLE_LAPSE_S:
@@ -376,18 +421,6 @@ class MemoryOptimizer:
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"
         return f"<MemoryOptimizer {state}, pools: {', '.join(self._all_pools()) or 'none'}>"
-
-
-_POOL_METRICS: dict[str, tuple[str, Any, str]] = {
-    "created": ("raudo_pool_created_total", "counter", "Objects made."),
-    "reused": ("raudo_pool_reused_total", "counter", "Acquires that needed no new object."),
-    "discarded": ("raudo_pool_discarded_total", "counter", "Objects let go."),
-    "lost": ("raudo_pool_lost_total", "counter", "Objects dropped instead of released."),
-    "in_use": ("raudo_pool_in_use", "gauge", "Objects lent."),
-    "idle": ("raudo_pool_idle", "gauge", "Objects waiting to be lent."),
-    "held_bytes": ("raudo_pool_idle_bytes", "gauge", "Memory of the idle buffers."),
-    "hit_rate": ("raudo_pool_hit_ratio", "gauge", "Share of the acquires served by reuse."),
-}
 
 
 def _half_of(pool: _Trimmable) -> int:
