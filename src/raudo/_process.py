@@ -170,5 +170,7 @@ def _cgroup_limits(membership: Path, root: Path = _CGROUP) -> list[int]:
 
     The result starts with a bound that no machine reaches, so that it can always be unpacked.
     """
-    found = (_number_in(folder / names.limit) for folder, names in _memory_folders(membership, root))
+    found = (
+        _number_in(folder / names.limit) for folder, names in _memory_folders(membership, root)
+    )
     return [2**63, *(limit for limit in found if limit is not None)]

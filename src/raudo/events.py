@@ -12,7 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-__all__ = ["AlertChanged", "MemoryGrew", "MemoryShort", "TierFailed", "WorkerReplaced", "emit", "has_subscribers", "subscribe"]
+__all__ = [
+    "AlertChanged",
+    "MemoryGrew",
+    "MemoryShort",
+    "TierFailed",
+    "WorkerReplaced",
+    "emit",
+    "has_subscribers",
+    "subscribe",
+]
 
 _log = logging.getLogger("raudo.events")
 _lock = threading.Lock()

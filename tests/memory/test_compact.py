@@ -11,9 +11,8 @@ import tracemalloc
 import pytest
 from hypothesis import given
 
-from reference.nested_data import anything, spell
-
 from raudo.memory import MemoryOptimizer, compact
+from reference.nested_data import anything, spell
 
 
 def rebuild(obj):

@@ -13,16 +13,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from reference.nested_data import anything, spell
 
 from raudo.memory import Numbers, Records, compact, compaction, deep_size
+from reference.nested_data import anything, spell
 
 N = 40
 
 
 def people(n=N):
     return [
-        {"id": i, "city": "Lima" if i % 3 else "Oslo", "score": i / 7, "is_new": i % 2 == 0, "x": None}
+        {
+            "id": i,
+            "city": "Lima" if i % 3 else "Oslo",
+            "score": i / 7,
+            "is_new": i % 2 == 0,
+            "x": None,
+        }
         for i in range(n)
     ]
 
@@ -35,11 +41,19 @@ def test_result_is_equal_type_for_type_and_the_old_one_untouched(obj):
     assert spell(compact(result)) == before
 
 
-values = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text("ab", max_size=2)
+values = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text("ab", max_size=2)
+)
 
 
 @given(
-    st.lists(st.tuples(values, st.integers(-300, 300), st.booleans(), values), min_size=16, max_size=40),
+    st.lists(
+        st.tuples(values, st.integers(-300, 300), st.booleans(), values), min_size=16, max_size=40
+    ),
     st.randoms(use_true_random=False),
 )
 def test_any_records_come_back_as_they_were(rows, chance):

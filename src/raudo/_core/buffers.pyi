@@ -57,9 +57,7 @@ class BufferPool:
 
         With `zeroed` it is filled with zeros, for those who must not see what was there before.
         """
-    def borrow_bytes(
-        self, size: int, *, zeroed: bool = False
-    ) -> AbstractContextManager[bytearray]:
+    def borrow_bytes(self, size: int, *, zeroed: bool = False) -> AbstractContextManager[bytearray]:
         """Lend a bytearray of `size` bytes for a `with` block, contents arbitrary.
 
         It may be resized inside; a `memoryview` of it must be released before the block's end, or

@@ -60,11 +60,15 @@ def arena_use() -> ArenaUse | None:
         closer(stream)
         printed = (text.value or b"").decode("ascii", "replace")
         freer(text)
-    found = dict(re.findall(r"^# arenas (allocated current|highwater mark) += +([\d,]+)", printed, re.M))
+    found = dict(
+        re.findall(r"^# arenas (allocated current|highwater mark) += +([\d,]+)", printed, re.M)
+    )
     size = re.search(r"arenas \* (\d+) bytes/arena", printed)
     if not is_known or size is None or len(found) < 2:
         return None
-    arenas, most = (int(found[name].replace(",", "")) for name in ("allocated current", "highwater mark"))
+    arenas, most = (
+        int(found[name].replace(",", "")) for name in ("allocated current", "highwater mark")
+    )
     return {
         "arenas": arenas,
         "most_arenas": most,

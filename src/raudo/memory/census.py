@@ -28,7 +28,9 @@ def _name_of(kind: type) -> str:
     return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
 
 
-def more_of(before: dict[str, int], after: dict[str, int], most: int = 5) -> tuple[tuple[str, int], ...]:
+def more_of(
+    before: dict[str, int], after: dict[str, int], most: int = 5
+) -> tuple[tuple[str, int], ...]:
     """Return the types that there are more of, most first."""
     grown = Counter({name: n - before.get(name, 0) for name, n in after.items()})
     return tuple((name, n) for name, n in grown.most_common(most) if n > 0)

@@ -59,9 +59,7 @@ def samples_of(
 ) -> Iterator[Sample]:
     """Yield the samples; cheap but for the pools' own counts."""
     yield Sample("raudo_memory_used_bytes", "gauge", used, help="Resident memory.")
-    yield Sample(
-        "raudo_memory_limit_bytes", "gauge", limit, help="What counts as 100 %."
-    )
+    yield Sample("raudo_memory_limit_bytes", "gauge", limit, help="What counts as 100 %.")
     yield Sample(
         "raudo_memory_percent",
         "gauge",

@@ -35,7 +35,9 @@ class PressureWatch:
 
     def crossed(self, percent: float) -> str | None:
         """Return "soft" or "hard" where the memory has just come to that level."""
-        level = "hard" if self.is_short(percent) else "soft" if percent >= self._soft_percent else ""
+        level = (
+            "hard" if self.is_short(percent) else "soft" if percent >= self._soft_percent else ""
+        )
         before, self._level = self._level, level
         return level if level and level != before and before != "hard" else None
 
