@@ -2,7 +2,8 @@
 
     python benchmarks/bench_memory_compact.py [--records N]
 
-Deep size before and after, the resident memory of the process once the old list is dropped, and seconds.
+Deep size before and after, the resident memory of the process once the old list is dropped, and
+seconds.
 """
 
 from __future__ import annotations

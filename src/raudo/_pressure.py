@@ -1,7 +1,7 @@
 """Who can let go of memory when it is short: caches and pools put themselves down here.
 
-A room registers what it has without knowing who asks, and the watch on the memory asks without knowing
-the rooms. Held by weak references: nobody has to sign off.
+A room registers what it has without knowing who asks, and the watch on the memory asks without
+knowing the rooms. Held by weak references: nobody has to sign off.
 """
 
 from __future__ import annotations

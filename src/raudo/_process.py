@@ -60,7 +60,8 @@ def machine_memory_bytes() -> int:
 def container_memory(
     membership: Path = Path("/proc/self/cgroup"), root: Path = _CGROUP
 ) -> tuple[int, int] | None:
-    """Return what the processes of the tightest cgroup use together, and its limit; None without one.
+    """Return what the processes of the tightest cgroup use together, and its limit; None without
+    one.
 
     Pages of files that the kernel drops before it would kill are not counted, as `docker stats`
     has it.
@@ -78,8 +79,8 @@ def container_memory(
 
 
 def bound_share() -> float:
-    """Return the share of `RLIMIT_AS` or `RLIMIT_DATA` that the process uses, the larger one; 0.0 where
-    it has neither. Some 10 us."""
+    """Return the share of `RLIMIT_AS` or `RLIMIT_DATA` that the process uses, the larger one; 0.0
+    where it has neither. Some 10 us."""
     bounds = [_rlimit("RLIMIT_AS"), _rlimit("RLIMIT_DATA")]
     if bounds == [None, None]:
         return 0.0

@@ -1,4 +1,4 @@
-"""Memory that runs short: caches and pools let go, listeners are told, and a real limit is survived."""
+"""Memory that runs short: caches and pools let go, listeners are told, a real limit is survived."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pool asks before it lends: a place under its limit, the user's check, age and idle time."""
+"""What a pool asks before it lends: a place under its limit, a check, an age and idle time."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_given_reset_takes_the_place_of_its_own():
 def test_limit_refuses_at_once_without_a_timeout():
     pool = ObjectPool(Connection, limit=2, timeout=0, name="database")
     first, second = pool.acquire(), pool.acquire()
-    with pytest.raises(PoolExhausted, match="the pool 'database' has lent all of its 2 objects$"):
+    with pytest.raises(PoolExhausted, match=r"the pool 'database' has lent all of its 2 objects$"):
         pool.acquire()
     pool.release(first)
     assert pool.acquire() is first

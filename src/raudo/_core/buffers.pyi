@@ -79,7 +79,6 @@ class Block:
     """Memory of an array. All views of the array, and views of those, refer to it."""
 
     def __new__(cls, size: int) -> Block: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
     def __sizeof__(self) -> int:
         """Bytes of the block, the memory it owns included."""
 
@@ -93,7 +92,7 @@ class Plan: ...
 class Lease(Generic[_T]):
     """A buffer for the length of a `with` block. One block at a time."""
 
-    def __init__(self) -> NoReturn: ...
+    def __init__(self, *args: object, **kwargs: object) -> NoReturn: ...
     def __enter__(self) -> _T:
         """Take an idle buffer of the class, or make one."""
     def __exit__(

@@ -234,10 +234,10 @@ cdef class ObjectPool:
 
     cdef void reap_some(self) noexcept:
         """Look at a few entries, so that what was dropped is missed without ever pausing."""
-        cdef int i
+        cdef int _i
         if raudo_pool_lent(&self.p) == 0:
             return
-        for i in range(RAUDO_REAP_EVERY):
+        for _i in range(RAUDO_REAP_EVERY):
             if self.p.hand >= self.p.book.n_entries:
                 self.p.hand = 0
             self.p.hand += 1

@@ -455,8 +455,10 @@ class SmartCache(Front):
             settle_now(self._levels)
 
     def shrink(self, keep: float) -> int:
-        """Keep the share `keep` of the entries in memory; return how many left it. Memory that is short
-        calls this: what the policy would evict next moves down, or goes where there is nothing below."""
+        """Keep the share `keep` of the entries in memory; return how many left it. Memory that is
+        short
+        calls this: what the policy would evict next moves down, or goes where there is nothing
+        below."""
         went = self._levels.shrink(keep)
         self._settle()
         return went

@@ -8,7 +8,8 @@ __all__ = ["CacheMemory"]
 
 
 class CacheMemory:
-    """Trims a `raudo.Cache` (or what has its `resize` and `maxsize`) by what its policy would evict."""
+    """Trims a `raudo.Cache` (or what has its `resize` and `maxsize`) by what its policy would
+    evict."""
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache

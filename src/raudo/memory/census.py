@@ -13,8 +13,8 @@ _SAMPLE = 20_000
 def count_types(sample: int = _SAMPLE) -> dict[str, int]:
     """Return about how many containers and instances there are of each type, most first.
 
-    Strings and numbers are not tracked by the collector and not counted. Listing all objects takes some
-    10 ms a million; of those listed, about `sample` are looked at.
+    Strings and numbers are not tracked by the collector and not counted. Listing all objects
+    takes some 10 ms a million; of those listed, about `sample` are looked at.
     """
     objects = gc.get_objects()
     step = max(1, len(objects) // sample)

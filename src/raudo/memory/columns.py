@@ -1,8 +1,8 @@
 """Values of one kind in as few bytes as they take: a column of records, or a list of numbers.
 
 Every column gives back values that are equal and of the same type: exact ints, floats, bools and
-strings only, everything else stays the object it is. NaN is no number here: a list is equal to itself
-by the identity of its NaN.
+strings only, everything else stays the object it is. NaN is no number here: a list is equal to
+itself by the identity of its NaN.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class Coded:
 class Texts:
     """Strings end to end in one piece of memory; reading one makes it.
 
-    Objects of their own would take six times the room, and keep each page that they are on from going
-    back to the system.
+    Objects of their own would take six times the room, and keep each page that they are on from
+    going back to the system.
     """
 
     __slots__ = ("data", "ends")

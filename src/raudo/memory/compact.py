@@ -39,7 +39,8 @@ def compact(obj: T, *, in_place: bool = False) -> T:
     """Return something equal to `obj` with less memory behind it.
 
     Lists, dicts, sets and bytearrays are built anew, down to 100 levels, and `obj` stays as it was:
-    what is won shows once it is dropped. A list of at least 16 dicts with the same `str` keys in the
+    what is won shows once it is dropped. A list of at least 16 dicts with the same `str` keys in
+    the
     same order comes back as `raudo.memory.Records`, one of numbers as `raudo.memory.Numbers`: both
     behave as the list that they stand for, but are no `list`. Order stays everywhere.
 
@@ -69,8 +70,8 @@ def compact(obj: T, *, in_place: bool = False) -> T:
 class Compaction(Generic[T]):
     """A compacted object, and what it came to in bytes.
 
-    `before` and `after` are deep sizes; `resident_before` and `resident_after` what the process held
-    (afterwards the old object is still there, unless it was compacted in place).
+    `before` and `after` are deep sizes; `resident_before` and `resident_after` what the process
+    held (afterwards the old object is still there, unless it was compacted in place).
     """
 
     value: T
@@ -111,7 +112,8 @@ class _Compactor:
     def __init__(self) -> None:
         # By type and value: what stands for all that are equal to it.
         self._first: dict[type, dict[Hashable, Any]] = {kind: {} for kind in (*_KEYS, *_CONS)}
-        # Containers done or under way, each kept so that its id stays its own, and what they became.
+        # Containers done or under way, each kept so that its id stays its own, and what they
+        # became.
         self._seen: dict[int, tuple[Any, Any]] = {}
 
     def visit(self, obj: Any, level: int) -> Any:
@@ -129,10 +131,10 @@ class _Compactor:
     def again(self, obj: Any) -> Any:
         return self._seen[id(obj)][1]
 
-    def _tuple(self, obj: tuple[Any, ...], level: int) -> tuple[Any, ...]:
+    def _tuple(self, obj: tuple[Any, ...], level: int) -> Any:
         return self._cons(obj, tuple, level)
 
-    def _frozenset(self, obj: frozenset[Any], level: int) -> frozenset[Any]:
+    def _frozenset(self, obj: frozenset[Any], level: int) -> Any:
         return self._cons(obj, frozenset, level) if all(map(_is_plain, obj)) else obj
 
     def _cons(self, obj: Any, kind: Any, level: int) -> Any:
@@ -233,7 +235,8 @@ class _Anew(_Compactor):
         return made
 
     def _records(self, rows: list[Any], keys: tuple[str, ...], level: int) -> Records | None:
-        """Return the rows as columns; None where one occurs twice, as columns would make two of it."""
+        """Return the rows as columns; None where one occurs twice, as columns would make two of
+        it."""
         ids = set(map(id, rows))
         if len(ids) != len(rows) or not self._seen.keys().isdisjoint(ids):
             return None

@@ -182,7 +182,8 @@ class Numbers(Folded[Any]):
 
 
 class Record(dict[str, Any]):
-    """A row of `Records`. It is made when it is read; the first change makes it a row of its own."""
+    """A row of `Records`. It is made when it is read; the first change makes it a row of its
+    own."""
 
     __slots__ = ("__weakref__", "_at", "_home")
     _home: Records | None
@@ -222,7 +223,7 @@ class Record(dict[str, Any]):
         self._settle()
         super().update(*args, **values)
 
-    def __ior__(self, other: Any) -> Any:
+    def __ior__(self, other: Any) -> Any:  # type: ignore[misc]
         self._settle()
         return super().__ior__(other)
 
@@ -235,8 +236,8 @@ class Record(dict[str, Any]):
 class Records(Folded[dict[str, Any]]):
     """A list of dicts with the same keys: a column for each key.
 
-    A row is a dict made when it is asked for, and the same one as long as somebody holds it. One that
-    is changed belongs to the list from then on, as it is.
+    A row is a dict made when it is asked for, and the same one as long as somebody holds it. One
+    that is changed belongs to the list from then on, as it is.
     """
 
     __slots__ = ("_columns", "_keys", "_live", "_n", "_own")

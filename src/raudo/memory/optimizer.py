@@ -166,11 +166,12 @@ class MemoryOptimizer:
         return pool
 
     def attach(self, name: str, pool: Any) -> None:
-        """Trim and report this too: a `BufferPool`, a `Cache`, or what has `trim(keep)` and `stats()`.
+        """Trim and report this too: a `BufferPool`, a `Cache`, or what has `trim(keep)` and
+        `stats()`.
 
         Its stats say how much there is to trim, as `held_bytes` or as `idle`. Where it also has
-        `shrink(keep)`, that is called at the soft and at the hard limit with the share to keep. A `Cache`
-        lets entries go then; `BufferPool` and `SmartCache` do so without being attached.
+        `shrink(keep)`, that is called at the soft and at the hard limit with the share to keep. A
+        `Cache` lets entries go then; `BufferPool` and `SmartCache` do so without being attached.
 
         Raises:
             TypeError: `pool` lacks one of the methods.
@@ -192,14 +193,16 @@ class MemoryOptimizer:
             raise ValueError(f"name is {name!r}, wanted one that no other pool has")
 
     def on_pressure(self, listener: Callable[[MemoryShort], object]) -> None:
-        """Call `listener` when the memory comes to the soft or the hard limit, from the watch's thread.
+        """Call `listener` when the memory comes to the soft or the hard limit, from the watch's
+        thread.
 
         What it raises is logged. `raudo.events.MemoryShort` is emitted too.
         """
         self._on_pressure.append(listener)
 
     def on_growth(self, listener: Callable[[MemoryGrew], object]) -> None:
-        """Call `listener` each time the process has grown by `growth_bytes`, with the types that did.
+        """Call `listener` each time the process has grown by `growth_bytes`, with the types that
+        did.
 
         Objects are counted then (a sample of them), and once at the first look.
         """
@@ -239,7 +242,8 @@ class MemoryOptimizer:
         }
 
     def compact(self, obj: T, *, in_place: bool = False) -> T:
-        """Return something equal to `obj` with less memory behind it; see `raudo.memory.compact`."""
+        """Return something equal to `obj` with less memory behind it; see
+        `raudo.memory.compact`."""
         return compact(obj, in_place=in_place)
 
     def freeze(self) -> int:
@@ -389,7 +393,7 @@ class MemoryOptimizer:
 
     def _shrink(self, keep: float) -> None:
         own = [each for each in self._all_pools().values() if hasattr(each, "shrink")]
-        known = {id(each): each for each in (*own, *_pressure.registered())}
+        known: dict[int, Any] = {id(each): each for each in (*own, *_pressure.registered())}
         _pressure.shrink(known.values(), keep)
 
     def _tell(self, event: Any, listeners: list[Callable[[Any], object]]) -> None:

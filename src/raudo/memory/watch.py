@@ -1,4 +1,5 @@
-"""Decides when memory is short, how often it is worth doing something about it, and when to look next."""
+"""Decides when memory is short, how often it is worth doing something about it, and when to look
+next."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from raudo.memory.census import count_types, more_of
 __all__ = ["GrowthWatch", "PressureWatch"]
 
 # An attempt that leaves the memory short is repeated after a pause that doubles, from a second to a
-# minute: a process that truly needs its memory must not spend its time in the collector. One that has
-# grown since does not wait: it is on its way to its end.
+# minute: a process that truly needs its memory must not spend its time in the collector. One that
+# has grown since does not wait: it is on its way to its end.
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _GREW_PERCENT = 1.0
@@ -42,7 +43,8 @@ class PressureWatch:
         return level if level and level != before and before != "hard" else None
 
     def is_due(self, percent: float) -> bool:
-        """Whether memory is short, and the last attempt helped, or is long enough ago or outgrown."""
+        """Whether memory is short, and the last attempt helped, or is long enough ago or
+        outgrown."""
         if not self.is_short(percent):
             self._pause_s = 0.0
             return False
@@ -60,7 +62,8 @@ class PressureWatch:
         self._next_try = self._clock.monotonic() + self._pause_s
 
     def next_look(self, percent: float, interval: float) -> float:
-        """Return seconds until the next look: sooner than `interval` where the limit is near in time."""
+        """Return seconds until the next look: sooner than `interval` where the limit is near in
+        time."""
         now = self._clock.monotonic()
         last, self._last = self._last, (now, percent)
         if last is None or now <= last[0] or percent <= last[1]:
@@ -78,7 +81,8 @@ class GrowthWatch:
         self._types: dict[str, int] = {}
 
     def look(self, used: int) -> MemoryGrew | None:
-        """Compare with the last count; objects are counted only where there is something to tell."""
+        """Compare with the last count; objects are counted only where there is something to
+        tell."""
         base = self._base_bytes
         if base is not None and used < base + self._grown_bytes:
             self._base_bytes = min(base, used)
