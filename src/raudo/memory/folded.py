@@ -8,6 +8,7 @@ list (`json.dumps`, C extensions) wants `list(x)`.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, MutableSequence
 from typing import Any, SupportsIndex, TypeVar, overload
 from weakref import WeakValueDictionary
@@ -28,20 +29,21 @@ class Folded(MutableSequence[T]):
     def __init__(self) -> None:
         self._unfolded: list[T] | None = None
 
+    @abstractmethod
     def _folded_len(self) -> int:
-        raise NotImplementedError
+        """Return the length of the small form."""
 
+    @abstractmethod
     def _fetch(self, at: int) -> T:
         """Return the item at [0, n) of the small form."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _store(self, at: int, value: T) -> bool:
         """Put the item there, or return False where the small form cannot hold it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _drop(self) -> None:
         """Let the small form go."""
-        raise NotImplementedError
 
     def _rows(self) -> list[T]:
         """Return the list itself, made now if need be."""
