@@ -174,6 +174,10 @@ def test_nan_keeps_its_identity():
     rows = [{"x": nan, "y": i} for i in range(N)]
     assert compact(rows) == rows
     assert compact([nan] * N) == [nan] * N
+    for in_place in (False, True):
+        two = [0.0, nan, float("nan"), complex(nan, 1), complex(nan, 1)]
+        expected = list(two)
+        assert compact(two, in_place=in_place) == expected
 
 
 class Hostile:

@@ -278,21 +278,27 @@ def _itself(obj: Any) -> Hashable:
     return obj  # type: ignore[no-any-return]
 
 
-def _complex_bits(obj: complex) -> bytes:
-    return struct.pack("dd", obj.real, obj.imag)
+def _float_bits(obj: float) -> Hashable:
+    return _pack_float(obj) if obj == obj else id(obj)
+
+
+def _complex_bits(obj: complex) -> Hashable:
+    return struct.pack("dd", obj.real, obj.imag) if obj == obj else id(obj)
 
 
 def _is_plain(key: Any) -> bool:
     return type(key) in _PLAIN
 
 
-# What tells values of a type apart. The bits of a float: they know -0.0 from 0.0, and NaN equals
-# nothing by `==`. bool and None exist once anyway.
+_pack_float = struct.Struct("d").pack
+
+# What tells values of a type apart. The bits of a float: they know -0.0 from 0.0. A NaN equals only
+# itself, by its identity, in whatever holds it. bool and None exist once anyway.
 _KEYS: dict[type, Callable[[Any], Hashable]] = {
     str: _itself,
     bytes: _itself,
     int: _itself,
-    float: struct.Struct("d").pack,
+    float: _float_bits,
     complex: _complex_bits,
 }
 _PLAIN = frozenset({*_KEYS, bool, type(None)})
