@@ -145,19 +145,18 @@ class DiskTier:
     def read_ready(self, key: bytes) -> Blob | None:
         """Return the blob if that needs no waiting for the disk; else `BlockingIOError`."""
         log = self._log
-        with self._lock:
-            blob: Blob | None = None
-            if not (log.expires or self._is_forked):
-                blob = find(RECORDS, log.index, log.windows, key)
-            if blob is None:  # the longer way, which knows why
+        blob: Blob | None = None
+        if not (key in log.expires or self._is_forked):
+            # Without the lock: up to its copy of the record no other thread can come between.
+            blob = find(RECORDS, log.index, log.windows, key)
+        if blob is None:  # the longer way, which knows why
+            with self._lock:
                 place = self._find(key)
-                if place is None:
-                    return None
-                blob = self._read_now(key, place)
-                if blob is None:
-                    return None
-            self._hits += 1
-            return blob
+                blob = None if place is None else self._read_now(key, place)
+            if blob is None:
+                return None
+        self._hits += 1
+        return blob
 
     def _read_now(self, key: bytes, place: int) -> Blob | None:
         try:
