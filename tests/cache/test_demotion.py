@@ -21,6 +21,10 @@ def check_accounts(cache):
     return stats
 
 
+def keys_of(transit):
+    return {parcel.key for parcel in transit}
+
+
 def hold_up(cache, monkeypatch):
     """Keep what leaves L1 in transit, as if no thread came to carry it."""
 
@@ -36,9 +40,9 @@ async def test_a_heavy_value_is_serialised_by_another_thread(monkeypatch):
     async with SmartCache(8, strategy="fifo", levels=(1, 1, 0)) as cache:
         encode, threads = cache._levels.codec.encode, []
 
-        def noted(value, *args):
+        def noted(value, *args, **options):
             threads.append((type(value), threading.current_thread()))
-            return encode(value, *args)
+            return encode(value, *args, **options)
 
         monkeypatch.setattr(cache._levels.codec, "encode", noted)
         await cache.set("light", 1)
@@ -68,7 +72,7 @@ def test_in_transit_it_is_an_entry_like_any_other(monkeypatch, levels):
         push_out("a", HEAVY)
         assert asyncio.run(_await(cache.contains("a")))
         assert cache.get_nowait("a") is HEAVY  # the object itself
-        assert len(transit) == 0
+        assert "a" not in keys_of(transit)
         cache.delete_nowait("a")
 
         push_out("b", HEAVY)
@@ -106,9 +110,9 @@ def test_bytes_of_what_was_taken_back_meanwhile_are_thrown_away(monkeypatch):
         transit = hold_up(cache, monkeypatch)
         encode = levels.codec.encode
 
-        def taken_back(*args):
+        def taken_back(*args, **options):
             assert cache.get_nowait("a") is HEAVY
-            return encode(*args)
+            return encode(*args, **options)
 
         cache.set_nowait("a", HEAVY)
         for n in range(4):
@@ -118,7 +122,7 @@ def test_bytes_of_what_was_taken_back_meanwhile_are_thrown_away(monkeypatch):
         assert levels.down.carry()
         monkeypatch.setattr(levels.codec, "encode", encode)
         assert "a" in set(levels.l1)
-        assert "a" not in {parcel.key for parcel in transit._parcels.values()}
+        assert "a" not in keys_of(transit)
         check_accounts(cache)
 
 
@@ -205,3 +209,132 @@ async def test_stats_have_the_latency_of_each_level_beside_its_target():
 
 async def _await(awaitable):
     return await awaitable
+
+
+# --- what a lookup leaves waiting -------------------------------------------------------------
+
+
+def fill(cache, n=1000):
+    for k in range(n):
+        cache.set_nowait(k, {"n": k})
+
+
+def test_a_lookup_makes_bytes_of_nothing_until_enough_waits():
+    with SmartCache(1000, strategy="fifo", levels=(1, 1, 0)) as cache:
+        fill(cache)
+        transit, l2 = cache._levels.down.transit, cache._levels.l2
+        cache._levels.down.carry_all()
+        most = 0
+        for k in range(500):
+            before = cache.get_stats()["demotions"]
+            assert cache.get_nowait(k) == {"n": k}
+            after = check_accounts(cache)
+            assert after["demotions"] == before or len(transit) == transit.may_stay // 2
+            assert after["l2_size"] == len(l2) + len(transit) == 500
+            most = max(most, len(transit))
+        assert most == transit.may_stay == 500 // 8
+
+
+def test_waiting_entries_are_counted_in_the_size_of_their_level():
+    with SmartCache(100, strategy="fifo", levels=(1, 1, 0)) as cache:
+        fill(cache, 100)
+        for k in range(50):
+            cache.get_nowait(k)
+            cache.set_nowait(1000 + k, k)
+            assert len(cache) == 100
+            assert check_accounts(cache)["l2_size"] == 50
+
+
+def test_memory_keeps_to_its_bound_with_what_waits():
+    with SmartCache(10_000, strategy="lru", levels=(1, 1, 0), max_bytes=1 << 20) as cache:
+        for k in range(2000):
+            cache.set_nowait(k, [k, "x" * 500])
+        for k in range(2000):
+            cache.get_nowait(k)
+            levels = cache.get_stats()["levels"]
+            assert levels["l1"]["bytes"] + levels["l2"]["bytes"] <= 1 << 20
+
+
+async def test_hits_that_never_suspend_still_have_their_victims_carried_down():
+    async with SmartCache(2000, strategy="lru", levels=(1, 1, 0)) as cache:
+        fill(cache, 2000)
+        transit = cache._levels.down.transit
+        for k in [*range(2000)] * 3:
+            await cache.get(k)
+            assert len(transit) <= 2 * transit.may_stay + 65
+        assert len(cache._background) <= 1
+        check_accounts(cache)
+
+
+async def test_a_large_value_comes_up_on_a_thread_and_others_go_on():
+    large = [{"n": n} for n in range(60_000)]
+    async with SmartCache(8, strategy="fifo", levels=(1, 1, 0)) as cache:
+        await cache.set("large", large)
+        for n in range(4):
+            await cache.set(n, n)
+        assert len(cache._levels.l2) == 1
+        turns = 0
+
+        async def tick():
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        ticking = asyncio.ensure_future(tick())
+        first, second = await asyncio.gather(cache.get("large"), cache.get("large"))
+        ticking.cancel()
+        assert first == large
+        assert second is first
+        assert turns > 10
+        stats = check_accounts(cache)
+        assert (stats["hits"], stats["misses"]) == (2, 0)
+
+
+@pytest.mark.parametrize("change", ["set", "delete", "clear", "invalidate", "expire"])
+async def test_a_large_value_that_changes_while_it_comes_up(monkeypatch, change):
+    large, clock = ["x" * 100_000, 1], FakeClock(100.0)
+    async with SmartCache(8, strategy="fifo", levels=(1, 1, 0), clock=clock) as cache:
+        await cache.set("large", large, ttl=5, tags=["t"])
+        for n in range(4):
+            await cache.set(n, n)
+        levels = cache._levels
+        decode = levels.codec.decode
+
+        def decode_late(*args, **options):
+            value = decode(*args, **options)
+            if change == "set":
+                cache.set_nowait("large", "new")
+            elif change == "delete":
+                assert cache.delete_nowait("large")
+            elif change == "clear":
+                cache.clear_nowait()
+            elif change == "invalidate":
+                cache.invalidate_tag_nowait("t")
+            else:
+                clock.advance(10)
+            return value
+
+        monkeypatch.setattr(levels.codec, "decode", decode_late)
+        assert await cache.get("large", "gone") == ("new" if change == "set" else "gone")
+        stats = check_accounts(cache)
+        assert stats["hits"] + stats["misses"] == 1
+
+
+async def test_flush_finds_what_moves_down_meanwhile(tmp_path, monkeypatch):
+    async with SmartCache(20, strategy="fifo", levels=(1, 1, 2), path=tmp_path) as cache:
+        for n in range(5):
+            await cache.set(n, n)
+        levels = cache._levels
+        items = levels.l2.items
+
+        def then_all_moves_down():
+            found = items()
+            for n in range(5):
+                cache.set_nowait(100 + n, n)
+            return found
+
+        monkeypatch.setattr(levels.l2, "items", then_all_moves_down)
+        await cache.flush()
+        kept = {data for n in range(5) if levels.cold.keeps(data := levels.encode(n))}
+        assert len(kept) == 5

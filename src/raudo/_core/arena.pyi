@@ -6,7 +6,13 @@ from raudo._core.blobs import Blobs
 class Arena:
     """A bounded map of keys to blobs, oldest use first."""
 
-    def __new__(cls, blobs: Blobs, max_bytes: int | None = None) -> Self: ...
+    def __new__(
+        cls,
+        blobs: Blobs,
+        max_bytes: int | None = None,
+        plain: bytes = b"",
+        packed: bytes = b"",
+    ) -> Self: ...
     def __len__(self) -> int: ...
     @property
     def held_bytes(self) -> int:
@@ -20,6 +26,12 @@ class Arena:
 
     def take(self, key: bytes) -> Any:
         """Remove the entry and return its blob."""
+
+    def take_value(self, key: bytes) -> Any:
+        """Remove the entry and return its value; `NotImplemented`, changing nothing, where that takes more."""
+
+    def raw_bytes(self, key: bytes) -> int:
+        """Return how long the value is as bytes, unpacked; 0 where there is none."""
 
     def take_oldest(self) -> tuple[bytes, Any]:
         """Remove the entry that was used longest ago; return key and blob. There must be one."""

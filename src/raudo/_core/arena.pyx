@@ -8,8 +8,11 @@ thread-safe: the tier above holds a lock, and decides what has to go.
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp, memcpy
 
 from raudo._core.blobs cimport Blobs
+from raudo._core.plain cimport load
 
 import os
 
@@ -43,7 +46,12 @@ cdef extern from "arena/arena.h" nogil:
     void raudo_arena_unlink(raudo_arena *arena, uint32_t slot)
     void raudo_arena_link_newest(raudo_arena *arena, uint32_t slot)
 
+cdef extern from "lz4/decode.h" nogil:
+    bint raudo_lz4_decode(const void *block, size_t size, void *room, size_t room_bytes)
+
 cdef enum:
+    # A larger value takes longer to make than whoever holds a lock may be held up.
+    MAX_VALUE_BYTES = 64 * 1024
     MIN_CHUNK_BYTES = 64
     MAX_CHUNK_BYTES = 64 * 1024
 
@@ -55,12 +63,15 @@ cdef class Arena:
     Args:
         blobs: Makes the blobs.
         max_bytes: Most bytes of memory, with the tables; None for no bound.
+        plain: The meta data of a blob whose payload is a plain pickle.
+        packed: The meta data of one whose payload is such a pickle as an lz4 block.
     """
 
     cdef raudo_arena arena
     cdef Blobs blobs
+    cdef bytes plain, packed
 
-    def __cinit__(self, Blobs blobs not None, max_bytes=None):
+    def __cinit__(self, Blobs blobs not None, max_bytes=None, bytes plain not None=b"", bytes packed not None=b""):
         cdef uint64_t bound = 0xFFFFFFFFFFFFFFFF if max_bytes is None else max_bytes
         cdef uint64_t chunk_bytes = bound // 32
         if chunk_bytes < MIN_CHUNK_BYTES:
@@ -71,6 +82,8 @@ cdef class Arena:
         seed = int.from_bytes(os.urandom(8), "little")
         raudo_arena_init(&self.arena, <uint32_t> chunk_bytes, bound, seed)
         self.blobs = blobs
+        self.plain = plain
+        self.packed = packed
 
     def __dealloc__(self):
         raudo_arena_clear(&self.arena)
@@ -105,6 +118,49 @@ cdef class Arena:
         blob = self.blob(slot)
         raudo_arena_remove(&self.arena, slot)
         return blob
+
+    def take_value(self, bytes key not None):
+        """Remove the entry and return its value; `NotImplemented`, changing nothing, where that takes more.
+
+        For a small plain value without expiry and tags, three times as fast as `take` and a codec.
+        """
+        cdef uint32_t slot = self.find(key)
+        if slot == RAUDO_ARENA_NONE:
+            return NotImplemented
+        cdef uint64_t n = self.arena.slots[slot].raw_bytes
+        if self.arena.slots[slot].expires_ns or n > MAX_VALUE_BYTES:
+            return NotImplemented
+        # Copied before anything that could run code of others, and change the arena, is called.
+        cdef void *raw = malloc(n + 1)
+        if raw == NULL:
+            raise MemoryError
+        try:
+            value = load(raw, n) if self.unpack(slot, raw, n) else NotImplemented
+        finally:
+            free(raw)
+        if value is not NotImplemented:
+            slot = self.find(key)
+            if slot == RAUDO_ARENA_NONE:  # such code took it
+                return NotImplemented
+            raudo_arena_remove(&self.arena, slot)
+        return value
+
+    cdef bint unpack(self, uint32_t slot, void *raw, uint64_t n) noexcept:
+        """Write the pickle of a plain value; False where the blob holds something else."""
+        cdef raudo_arena_slot *entry = &self.arena.slots[slot]
+        cdef const char *meta = <const char *> raudo_arena_data(&self.arena, slot) + entry.key_bytes
+        cdef const char *payload = meta + entry.meta_bytes
+        if is_same(self.packed, meta, entry.meta_bytes):
+            return raudo_lz4_decode(payload, entry.payload_bytes, raw, n)
+        if entry.payload_bytes != n or not is_same(self.plain, meta, entry.meta_bytes):
+            return False
+        memcpy(raw, payload, n)
+        return True
+
+    def raw_bytes(self, bytes key not None):
+        """Return how long the value is as bytes, unpacked; 0 where there is none."""
+        cdef uint32_t slot = self.find(key)
+        return 0 if slot == RAUDO_ARENA_NONE else self.arena.slots[slot].raw_bytes
 
     def take_oldest(self):
         """Remove the entry that was used longest ago; return key and blob. There must be one."""
@@ -188,3 +244,7 @@ cdef class Arena:
         cdef bytes meta = PyBytes_FromStringAndSize(data, entry.meta_bytes)
         cdef bytes payload = PyBytes_FromStringAndSize(data + entry.meta_bytes, entry.payload_bytes)
         return self.blobs.make(payload, meta, entry.raw_bytes, entry.expires_ns)
+
+
+cdef bint is_same(bytes wanted, const char *data, size_t n) noexcept:
+    return n == <size_t> PyBytes_GET_SIZE(wanted) and memcmp(PyBytes_AS_STRING(wanted), data, n) == 0

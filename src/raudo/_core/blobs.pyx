@@ -49,6 +49,20 @@ cdef class Blobs:
                 raise TypeError(f"{kind.__name__} has no slot for {name}")
             self.offsets[i] = (<PyMemberDescrObject *> <PyObject *> slot).d_member.offset
 
+    def new(self, bytes payload not None, codec, raw_bytes, expires_ns, tuple tags not None):
+        """Make a blob as its class would: 0.1 us where a frozen data class's own `__init__` takes 0.9."""
+        return self.fill(payload, codec, raw_bytes, expires_ns, tags)
+
+    cdef object fill(self, bytes payload, object codec, object raw_bytes, object expires_ns, tuple tags):
+        cdef type kind = self.kind
+        blob = kind.__new__(kind)
+        put(blob, self.offsets[0], payload)
+        put(blob, self.offsets[1], codec)
+        put(blob, self.offsets[2], raw_bytes)
+        put(blob, self.offsets[3], expires_ns)
+        put(blob, self.offsets[4], tags)
+        return blob
+
     cdef bytes meta(self, object blob):
         cdef bytes meta
         if blob.tags:
@@ -62,18 +76,10 @@ cdef class Blobs:
         return meta
 
     cdef object make(self, bytes payload, bytes meta, uint64_t raw_bytes, uint64_t expires_ns):
-        """Make a blob as its class would: 0.1 us where a frozen data class's own `__init__` takes 0.9."""
         codec = self.codecs.get(meta)
         tags = ()
         if codec is None:
             codec, tags = self.decode_meta(meta)
             if not tags and len(self.codecs) < MAX_KNOWN:
                 self.codecs[meta] = codec
-        cdef type kind = self.kind
-        blob = kind.__new__(kind)
-        put(blob, self.offsets[0], payload)
-        put(blob, self.offsets[1], codec)
-        put(blob, self.offsets[2], raw_bytes)
-        put(blob, self.offsets[3], expires_ns)
-        put(blob, self.offsets[4], tags)
-        return blob
+        return self.fill(payload, codec, raw_bytes, expires_ns, tags)

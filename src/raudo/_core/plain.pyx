@@ -45,7 +45,14 @@ cdef extern from "Python.h":
     void raw_drop "Py_DECREF"(PyObject *value)
     void PyErr_Clear()
 
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        long tv_sec, tv_nsec
+    int nanosleep(const timespec *wanted, timespec *left)
+
 cdef enum:
+    OPCODES_AT_A_TIME = 4096  # some 0.2 ms of work
+    PAUSE_NS = 20000  # as long as a waiting thread takes to wake up: it has to get the GIL first
     FIRST_ROOM = 64  # of objects; a record of 1 KB has a stack of ten and a memo of forty
     DEEPEST = 500  # tuples in one another where they are hashed, each of which takes some C stack
 
@@ -63,6 +70,7 @@ cdef struct Reader:
     Py_ssize_t n_marks
     Py_ssize_t marks_room
     bint is_too_deep
+    bint pauses
 
 
 cdef bint grow(void **items, Py_ssize_t *room, size_t item_bytes) noexcept:
@@ -346,6 +354,7 @@ cdef bint step(Reader *r, uint8_t opcode) except -1:
 
 cdef object run(Reader *r):
     cdef uint8_t opcode
+    cdef uint32_t n_done = 0
     if r.end - r.at < 2 or r.at[0] != 0x80 or not 4 <= r.at[1] <= 5:
         return NotImplemented
     r.at += 2
@@ -356,33 +365,54 @@ cdef object run(Reader *r):
             return <object> r.stack[r.n_stack - 1] if r.n_stack and not r.n_marks else NotImplemented
         if not step(r, opcode):
             break
+        n_done += 1
+        if r.pauses and n_done % OPCODES_AT_A_TIME == 0:
+            pause()
     if r.is_too_deep:
         raise ValueError(f"wanted tuples in one another at most {DEEPEST} deep where they are hashed")
     PyErr_Clear()  # whatever it was, pickle says it better
     return NotImplemented
 
 
-def load_plain(data not None):
+cdef int pause() except -1:
+    """Let go of the GIL for as long as another thread needs to take it."""
+    cdef timespec wanted
+    wanted.tv_sec, wanted.tv_nsec = 0, PAUSE_NS
+    with nogil:
+        nanosleep(&wanted, NULL)
+    return 0
+
+
+def load_plain(data not None, bint pauses=False):
     """Return the value of a pickle, `NotImplemented` where it holds more than plain values.
 
     The bytes may come from anybody: nothing is imported or called, but `__hash__` and `__eq__` of the
     built-in types. Memory is bounded by what pickle itself would take. ValueError where a key or an item
     of a set has tuples so deep in one another that hashing it could overflow the C stack: pickle must not
-    be asked either.
+    be asked either. With `pauses`, which is for a thread beside an event loop, other threads run every
+    0.2 ms.
     """
     cdef Py_buffer view
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        return load(view.buf, view.len, pauses)
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef object load(const void *data, Py_ssize_t n, bint pauses=False):
+    """Do the same with bytes that stay where they are meanwhile."""
     cdef Reader r
     r.stack = r.memo = NULL
     r.marks = NULL
     r.is_too_deep = False
     r.n_stack = r.stack_room = r.n_memo = r.memo_room = r.n_marks = r.marks_room = 0
-    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-    r.at = <const uint8_t *> view.buf
-    r.end = r.at + view.len
+    r.at = <const uint8_t *> data
+    r.end = r.at + n
+    r.pauses = pauses
     try:
         return run(&r)
     finally:
-        PyBuffer_Release(&view)
         cut(&r, 0)
         while r.n_memo:
             r.n_memo -= 1

@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from raudo.cache.flush import settle
+from raudo.cache.levels import Levels
+
 __all__ = ["Background"]
 
 
@@ -14,12 +17,13 @@ class Background:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._settling: asyncio.Task[Any] | None = None
 
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> bool:
-        """Run in the background; False where no loop runs here, and nothing happens.
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any] | None:
+        """Run in the background; None where no loop runs here, and nothing happens.
 
         What it raises is told to nobody: a load counts its own failures.
         """
@@ -27,10 +31,22 @@ class Background:
             task = asyncio.get_running_loop().create_task(work)
         except RuntimeError:
             work.close()
-            return False
+            return None
         self._tasks.add(task)
         task.add_done_callback(self._forget)
-        return True
+        return task
+
+    def settle(self, levels: Levels) -> bool:
+        """Carry down in the background what is due; False where nothing will come of that.
+
+        One task of a loop does it at a time. It gets no turn where hits never suspend: the caller
+        helps as soon as too much waits.
+        """
+        task = self._settling
+        if task is None or task.done() or task.get_loop() is not _running_loop():
+            self._settling = self.spawn(settle(levels))
+            return self._settling is not None
+        return not levels.down.transit.is_overdue()
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -44,3 +60,10 @@ class Background:
         for task in own:
             task.cancel()
         await asyncio.gather(*own, return_exceptions=True)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -1,7 +1,9 @@
 """Moving down: what L1 and L2 push out, and what the tiers let go of.
 
-A call makes bytes of a few small values itself. What is heavy, or beyond those few, waits in
-`Transit` and is carried on by `carry` steps: between other work of the event loop, or on a thread.
+What leaves L1 waits in `Transit` as it is, and counts as L2's. A few small values may stay there:
+a lookup that brings one up and pushes another out makes bytes of neither. Beyond those a call that
+stores makes bytes of a few itself, and `carry` steps of the rest: between other work of the event
+loop, or on a thread where a value is heavy.
 """
 
 from __future__ import annotations
@@ -9,10 +11,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from raudo._core.sizes import estimate_bytes
+from raudo._core.sizes import estimate_bytes, guess_bytes
+from raudo._core.transit import Parcel, Transit
 from raudo.cache.entries import parts_of, unwrap
 from raudo.cache.tags import Stamps
-from raudo.cache.transit import Parcel, Transit
 from raudo.errors import CorruptEntry
 from raudo.types import Blob
 
@@ -25,10 +27,14 @@ __all__ = ["Demoter"]
 _PER_CALL = 8
 # Serialising and compressing so much takes 0.2 ms; more is done on a thread.
 _HEAVY_BYTES = 256 * 1024
+# Where L2 is there, so many may stay as they are, and no more than this share of its entries. Half
+# of them are made bytes of in one go, 10 us each, so that most lookups have nothing to do with it.
+_MAY_STAY = 128
+_MAY_STAY_SHARE = 8
+_MAY_STAY_BYTES = 1 << 20
 # What may wait; beyond it a call does the work itself, so that memory stays bounded.
 _MAX_PARCELS = 1 << 14
 _MAX_TRANSIT_BYTES = 32 << 20
-_LIGHT = (str, bytes, int, float, bool, type(None))
 
 
 class Demoter:
@@ -40,6 +46,7 @@ class Demoter:
         self._max_transit_bytes = _MAX_TRANSIT_BYTES
         if max_bytes is not None:
             self._max_transit_bytes = min(_MAX_TRANSIT_BYTES, max_bytes // 4)
+        self._size_of = guess_bytes if max_bytes is None else estimate_bytes
         self._n_left = _PER_CALL
         # What the tiers let go of; they say so with their own lock held, so it is counted later.
         self.lost: deque[tuple[bytes, Blob | None, str, bool]] = deque()
@@ -48,6 +55,22 @@ class Demoter:
     def begin_call(self) -> None:
         """Allow the call that begins here its share of work."""
         self._n_left = _PER_CALL
+
+    def begin_hit(self) -> None:
+        """Begin a lookup in memory: its caller is not kept waiting for what it pushes out."""
+        self._n_left = 0
+
+    def note_size(self) -> None:
+        """Let as many wait as L2, whose size changed, can spare."""
+        l2 = self._levels.l2
+        if l2 is not None:
+            self.transit.may_stay = min(_MAY_STAY, l2.max_entries // _MAY_STAY_SHARE)
+            l2.make_room(len(self.transit))
+
+    def set_aside(self, l2_bytes: int) -> int:
+        """Return how much of L2's memory is for what waits, so that both keep to the bound."""
+        self.transit.may_stay_bytes = min(_MAY_STAY_BYTES, l2_bytes // 16)
+        return self.transit.may_stay_bytes
 
     # --- from L1 ------------------------------------------------------------------------------
 
@@ -65,11 +88,12 @@ class Demoter:
                 levels.counters.replaced += 1
 
     def _demote(self, key: Any, entry: Any) -> None:
-        levels = self._levels
+        levels, transit = self._levels, self.transit
         value, expires_ns, tags = parts_of(entry)
-        if not self._is_worth_keeping(key, value, expires_ns, tags):
+        if (expires_ns or tags) and not self._is_worth_keeping(key, value, expires_ns, tags):
             return
-        if levels.l2 is None and levels.cold is None:
+        l2 = levels.l2
+        if l2 is None and levels.cold is None:
             self._let_go(key, value)
             return
         data = levels.encode(key)
@@ -77,13 +101,13 @@ class Demoter:
             levels.counters.unencodable_keys += 1
             self._let_go(key, value)
             return
-        self._n_left -= 1
-        n_bytes = 0 if type(value) in _LIGHT and not _is_long(value) else estimate_bytes(value)
-        if self._n_left >= 0 and n_bytes < _HEAVY_BYTES:
-            self._pack(data, key, value, expires_ns, tags)
-            return
-        self.transit.put(data, Parcel(key, value, expires_ns, tags, n_bytes))
-        while len(self.transit) > _MAX_PARCELS or self.transit.n_bytes > self._max_transit_bytes:
+        transit.put(data, Parcel(key, value, expires_ns, tags, self._size_of(value)))
+        if l2 is not None:
+            l2.make_room(len(transit))
+        while self._n_left > 0 and transit.is_due() and not self.is_next_heavy():
+            self._n_left -= 1
+            self._carry_oldest()
+        while len(transit) > _MAX_PARCELS or transit.n_bytes > self._max_transit_bytes:
             self._carry_oldest()
 
     def _is_worth_keeping(self, key: Any, value: Any, expires_ns: int, tags: Stamps) -> bool:
@@ -97,11 +121,14 @@ class Demoter:
             return False
         return True
 
-    def _pack(self, data: bytes, key: Any, value: Any, expires_ns: int, tags: Stamps) -> None:
+    def _is_parcel_worth_keeping(self, parcel: Parcel) -> bool:
+        return self._is_worth_keeping(parcel.key, parcel.value, parcel.expires_ns, parcel.tags)
+
+    def _pack(self, data: bytes, parcel: Parcel) -> None:
         try:
-            blob = self._levels.codec.encode(value, expires_ns, tags)
+            blob = self._levels.codec.encode(parcel.value, parcel.expires_ns, parcel.tags)
         except Exception:
-            self._refuse(data, key, value)
+            self._refuse(data, parcel.key, parcel.value)
         else:
             self._send_down(data, blob)
 
@@ -132,15 +159,20 @@ class Demoter:
     def _carry_oldest(self) -> None:
         oldest = self.transit.oldest()
         if oldest is not None:
-            data, (key, value, expires_ns, tags, _) = oldest
+            data, parcel = oldest
             self.transit.take(data)
-            if self._is_worth_keeping(key, value, expires_ns, tags):
-                self._pack(data, key, value, expires_ns, tags)
+            if self._is_parcel_worth_keeping(parcel):
+                self._pack(data, parcel)
 
     def is_next_heavy(self) -> bool:
         """Say whether the next in line should be carried by a thread."""
         oldest = self.transit.oldest()
-        return oldest is not None and oldest[1].n_bytes >= _HEAVY_BYTES
+        return oldest is not None and self._is_heavy(oldest[1])
+
+    def _is_heavy(self, parcel: Parcel) -> bool:
+        if not parcel.is_weighed:
+            self.transit.weigh(parcel, estimate_bytes(parcel.value))
+        return parcel.n_bytes >= _HEAVY_BYTES
 
     def carry(self) -> bool:
         """Carry the next in line down; False where there is none. Takes the lock itself.
@@ -154,18 +186,18 @@ class Demoter:
             if oldest is None:
                 return False
             data, parcel = oldest
-            if parcel.n_bytes < _HEAVY_BYTES:
+            if not self._is_heavy(parcel):
                 self._carry_oldest()
                 return True
         blob = None
         try:
-            blob = levels.codec.encode(parcel.value, parcel.expires_ns, parcel.tags)
+            blob = levels.codec.encode(parcel.value, parcel.expires_ns, parcel.tags, pauses=True)
         except Exception:
             blob = None  # it is refused below, if it still waits
         with levels.lock:
             if self.transit.get(data) is parcel:
                 self.transit.take(data)
-                if not self._is_worth_keeping(*parcel[:4]):
+                if not self._is_parcel_worth_keeping(parcel):
                     return True
                 if blob is None:
                     self._refuse(data, parcel.key, parcel.value)
@@ -177,6 +209,12 @@ class Demoter:
         """Carry all that waits, here and now."""
         while self.carry():
             pass
+
+    def carry_due(self) -> None:
+        """Carry half of what may stay, here and now, where more waits than that."""
+        if self.transit.is_due():
+            while not self.transit.is_half_done():
+                self.carry()
 
     # --- from L2 and below --------------------------------------------------------------------
 
@@ -226,7 +264,3 @@ class Demoter:
                 except CorruptEntry:
                     blob = None
             levels.listener.tell_blob(data, blob, reason, trusted=is_trusted)
-
-
-def _is_long(value: Any) -> bool:
-    return isinstance(value, str | bytes) and len(value) > _HEAVY_BYTES // 4

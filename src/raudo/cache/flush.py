@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from raudo.cache.cold import ColdLevels
@@ -19,9 +19,10 @@ _SLICE_S = 0.0005
 
 
 async def settle(levels: Levels) -> None:
-    """Carry down what waits for L2 and for the disk, and tell the listener what left."""
-    if levels.down.transit:
-        await _carry_in_slices(levels)
+    """Carry down what is due for L2 and for the disk, and tell the listener what left."""
+    transit = levels.down.transit
+    if transit.is_due():
+        await _carry_in_slices(levels, transit.is_half_done)
     if levels.cold is not None and levels.cold.outbox:
         await levels.cold.drain_async()
     levels.deliver()
@@ -29,16 +30,15 @@ async def settle(levels: Levels) -> None:
 
 def settle_now(levels: Levels) -> None:
     """Do the same without an event loop."""
-    if levels.down.transit:
-        levels.down.carry_all()
+    levels.down.carry_due()
     if levels.cold is not None and levels.cold.outbox:
         levels.cold.drain()
     levels.deliver()
 
 
-async def _carry_in_slices(levels: Levels) -> None:
+async def _carry_in_slices(levels: Levels, is_done: Callable[[], bool]) -> None:
     until = time.perf_counter() + _SLICE_S
-    while levels.down.transit:
+    while not is_done():
         if levels.down.is_next_heavy():
             await asyncio.to_thread(levels.down.carry)
             until = time.perf_counter() + _SLICE_S
@@ -55,6 +55,7 @@ async def flush(levels: Levels) -> None:
     Also drops what has expired.
     """
     levels.sweep()
+    await _carry_in_slices(levels, lambda: not levels.down.transit)
     await settle(levels)
     if levels.cold is not None:  # first: a drop that waits would take the new copy along
         await levels.cold.drain_fully()
@@ -72,6 +73,7 @@ async def flush(levels: Levels) -> None:
 def flush_now(levels: Levels) -> None:
     """Do the same without an event loop."""
     levels.sweep()
+    levels.down.carry_all()
     settle_now(levels)
     if levels.cold is not None:
         levels.cold.drain_fully_now()
@@ -88,23 +90,33 @@ def _steps(levels: Levels) -> Iterator[None]:
     cold, l2 = levels.cold, levels.l2
     if cold is None or not cold.is_durable:
         return
+    at_first = list(levels.l1)
     for data, blob in l2.items() if l2 is not None else ():
         with levels.lock:
             if l2 is not None and l2.peek(data) == blob and not cold.keeps(data):
                 cold.keep(data, blob)
         yield
-    for key in list(levels.l1):
+    # What was above when this began may be below by now, and what was below may be above.
+    for key in dict.fromkeys([*at_first, *levels.l1]):
         with levels.lock:
             _keep_copy(levels, cold, key)
         yield
 
 
 def _keep_copy(levels: Levels, cold: ColdLevels, key: Any) -> None:
-    entry = levels.l1.peek(key, MISSING)
     data = levels.encode(key)
-    if entry is MISSING or data is None or cold.keeps(data):
+    if data is None or cold.keeps(data):
         return
-    value, expires_ns, tags = parts_of(entry)
+    entry = levels.l1.peek(key, MISSING)
+    if entry is not MISSING:
+        value, expires_ns, tags = parts_of(entry)
+    elif (parcel := levels.down.transit.get(data)) is not None:
+        value, expires_ns, tags = parcel.value, parcel.expires_ns, parcel.tags
+    else:
+        blob = levels.l2.peek(data) if levels.l2 is not None else None
+        if blob is not None:
+            cold.keep(data, blob)
+        return
     if expires_ns and expires_ns <= levels.clock.time_ns():
         return
     if tags and not levels.tags.is_current(tags):

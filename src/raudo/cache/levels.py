@@ -16,6 +16,7 @@ from raudo._clock import Clock
 from raudo._core.cache import Cache
 from raudo._core.resizer import Resizer
 from raudo._core.sizes import estimate_bytes
+from raudo._core.transit import Parcel
 from raudo.cache._forks import reset_after_fork
 from raudo.cache.advise import Prices, ReuseSampler
 from raudo.cache.codecs import BlobCodec
@@ -76,6 +77,9 @@ class Levels:
         self.down = Demoter(self, max_bytes)
         self._l1_bytes_mean = 0.0
         l1_bytes, l2_bytes = self._split_bytes(max_bytes)
+        set_aside = self.down.set_aside(l2_bytes if l2_bytes is not None else 1 << 30)
+        if l2_bytes is not None:
+            l2_bytes -= set_aside
         self.l1: Any = OffLevel(self.down.left_l1)
         if self.sizes[0]:
             self.l1 = Cache(
@@ -91,6 +95,7 @@ class Levels:
             self.l2 = CompressedTier(
                 self.sizes[1], max_bytes=l2_bytes, on_evict=self.down.left_l2, clock=clock
             )
+            self.down.note_size()
         reset_after_fork(self)
 
     def _split_bytes(self, max_bytes: int | None) -> tuple[int | None, int | None]:
@@ -193,6 +198,7 @@ class Levels:
             self.l1.resize(self.sizes[0])
         if self.l2 is not None:
             self.l2.resize(self.sizes[1])
+            self.down.note_size()
 
     def shrink(self, keep: float) -> int:
         """Let all but the share `keep` of what is in memory go, to the level below or for good."""
@@ -331,7 +337,9 @@ class Levels:
             if not self.is_valid(found.expires_ns, found.tags):
                 return False
             if parcel is not None:
-                self.down.transit.put(data, parcel._replace(expires_ns=expires_ns))
+                self.down.transit.put(
+                    data, Parcel(parcel.key, parcel.value, expires_ns, parcel.tags, parcel.n_bytes)
+                )
             elif blob is not None and self.l2 is not None:
                 self.l2.put_nowait(data, replace(blob, expires_ns=expires_ns))
             elif blob is not None:
@@ -415,7 +423,7 @@ class Levels:
         return bool(
             self.listener
             or self.down.lost
-            or self.down.transit
+            or self.down.transit.is_due()
             or (self.cold is not None and self.cold.outbox)
         )
 

@@ -43,8 +43,18 @@ class Promoter:
         self._levels = levels
         self.reads: dict[bytes, Read] = {}
 
-    def find(self, key: Hashable, entry: Any = MISSING, *, counts: bool = True) -> Any:
-        """Return a value that is in memory, or `MISSING`; `entry` is what `l1.get` returned."""
+    def find(
+        self,
+        key: Hashable,
+        entry: Any = MISSING,
+        *,
+        counts: bool = True,
+        at_most: int | None = None,
+    ) -> Any:
+        """Return a value that is in memory, or `MISSING`; `entry` is what `l1.get` returned.
+
+        `RETRY`, and no change, for one in L2 that is longer than `at_most` bytes.
+        """
         if entry is not MISSING:
             return self.open(key, entry, counts)
         started_ns = time.perf_counter_ns()
@@ -62,7 +72,9 @@ class Promoter:
             data = levels.encode(key)
             if data is None:
                 return MISSING
-            levels.down.begin_call()
+            l2 = levels.l2
+            if l2 is not None and at_most is not None and l2.raw_bytes(data) > at_most:
+                return RETRY
             value = self._take_up(key, data)
             if value is not MISSING and counts:
                 levels.counters.l2_hits += 1
@@ -72,16 +84,62 @@ class Promoter:
     def _take_up(self, key: Hashable, data: bytes) -> Any:
         """Bring up what is on its way down or in L2."""
         levels = self._levels
-        parcel = levels.down.transit.take(data)
-        if parcel is None:
-            blob = levels.take_blob(data)
-            return MISSING if blob is None else self._admit(key, data, blob)
-        _, value, expires_ns, tags, _ = parcel
-        if not levels.is_valid(expires_ns, tags):
-            return MISSING
-        levels.counters.promotions += 1
-        levels.put_top(key, value, expires_ns, tags)
-        return value
+        down, l2 = levels.down, levels.l2
+        down.begin_hit()
+        parcel = down.transit.take(data)
+        if parcel is not None:
+            if not levels.is_valid(parcel.expires_ns, parcel.tags):
+                return MISSING
+            levels.counters.promotions += 1
+            levels.put_top(key, parcel.value, parcel.expires_ns, parcel.tags)
+            return parcel.value
+        if l2 is not None and levels.sizes[0]:
+            value = l2.take_value(data)
+            if value is not NotImplemented:
+                levels.counters.promotions += 1
+                levels.put_top(key, value, 0, ())
+                return value
+        blob = levels.take_blob(data)
+        return MISSING if blob is None else self._admit(key, data, blob)
+
+    def lift(self, key: Hashable, data: bytes) -> Any:
+        """Bring a large value up from L2, making it without the lock.
+
+        `RETRY` where its key changed meanwhile.
+        """
+        levels = self._levels
+        if levels.l2 is None:
+            return RETRY
+        started_ns = time.perf_counter_ns()
+        token = self.begin_read(data)
+        try:
+            blob = levels.l2.peek(data)
+            if blob is None:
+                return RETRY
+            value: Any = MISSING
+            error: Exception | None = None
+            try:
+                value = levels.codec.decode(blob, trusted=True, pauses=True)
+            except (CorruptEntry, ForbiddenType) as caught:
+                error = caught
+            with levels.lock:
+                levels.check()
+                if self.reads.get(data) is not token or levels.l2.take(data) is None:
+                    return RETRY
+                del self.reads[data]  # others who lift it find it above
+                if not levels.is_valid(blob.expires_ns, blob.tags):
+                    return MISSING
+                if error is not None:
+                    self._note_unfit(error)
+                    levels.counters.evictions += 1
+                    return MISSING
+                levels.down.begin_call()
+                self._put_up(key, data, blob, value)
+                levels.counters.l2_hits += 1
+                levels.counters.latency["l2"].add(time.perf_counter_ns() - started_ns)
+                return value
+        finally:
+            self.end_read(data, token)
 
     def open(self, key: Hashable, entry: Any, counts: bool) -> Any:
         """Return the value of what L1 holds if it is still good."""
@@ -172,6 +230,7 @@ class Promoter:
         started_ns: int,
         *,
         counts: bool,
+        pauses: bool = False,
     ) -> Any:
         """Promote what was read; `RETRY` where the key changed meanwhile, `MISSING` for nothing."""
         levels = self._levels
@@ -179,7 +238,7 @@ class Promoter:
         error: Exception | None = None
         if fetched is not None:
             try:
-                value = levels.codec.decode(fetched.blob, trusted=fetched.is_trusted)
+                value = levels.codec.decode(fetched.blob, trusted=fetched.is_trusted, pauses=pauses)
             except (CorruptEntry, ForbiddenType) as caught:
                 error = caught
         with levels.lock:

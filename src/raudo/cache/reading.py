@@ -14,10 +14,11 @@ from raudo.cache.levels import Levels
 from raudo.cache.loading import MISSING
 from raudo.cache.promote import RETRY
 
-__all__ = ["Reader"]
+__all__ = ["DECODE_HERE_BYTES", "Reader"]
 
-# Blobs up to this size are decoded on the event loop: a thread would cost more.
-_DECODE_HERE_BYTES = 256 * 1024
+# Values of so many bytes are made on the event loop: a thread costs 0.1 ms. A pickle of many small
+# objects takes 15 ns a byte, 1 ms for this (python benchmarks/bench_cache_levels.py).
+DECODE_HERE_BYTES = 64 * 1024
 
 
 class Reader:
@@ -40,13 +41,24 @@ class Reader:
         token = self._levels.up.begin_read(data)
         try:
             fetched = cold.fetch_ready(data)
-            if fetched is not None and fetched.blob.raw_bytes > _DECODE_HERE_BYTES:
+            if fetched is not None and fetched.blob.raw_bytes > DECODE_HERE_BYTES:
                 return RETRY
             return self._levels.up.finish_read(key, data, token, fetched, started_ns, counts=True)
         except BlockingIOError:
             return RETRY
         finally:
             self._levels.up.end_read(data, token)
+
+    async def lift(self, key: Hashable, data: bytes) -> Any:
+        """Return a large value that L2 holds, or whatever has become of it meanwhile."""
+        value = await asyncio.to_thread(self._levels.up.lift, key, data)
+        if value is not RETRY:
+            return value
+        value = self.look(key)
+        self._levels.up.note_late(value, True)
+        if value is MISSING and self._levels.up.may_be_below(key) is not None:
+            return await self.read(key, data)
+        return value
 
     async def read(self, key: Hashable, data: bytes, *, counts: bool = True) -> Any:
         """Return the value, waiting for the disk on a thread."""
@@ -57,9 +69,9 @@ class Reader:
             try:
                 fetched = await cold.fetch_async(data)
                 finish = self._levels.up.finish_read
-                if fetched is not None and fetched.blob.raw_bytes > _DECODE_HERE_BYTES:
+                if fetched is not None and fetched.blob.raw_bytes > DECODE_HERE_BYTES:
                     value = await asyncio.to_thread(
-                        finish, key, data, token, fetched, started_ns, counts=counts
+                        finish, key, data, token, fetched, started_ns, counts=counts, pauses=True
                     )
                 else:
                     value = finish(key, data, token, fetched, started_ns, counts=counts)

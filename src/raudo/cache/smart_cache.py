@@ -26,13 +26,14 @@ from raudo.cache.assemble import assemble
 from raudo.cache.background import Background
 from raudo.cache.entries import Timed, Watched
 from raudo.cache.flush import flush, flush_now, settle, settle_now
+from raudo.cache.keys import encode_key
 from raudo.cache.levels import Levels
 from raudo.cache.loading import MISSING
 from raudo.cache.loads import Loader, Loads, Plan
 from raudo.cache.memoize import FunctionNames, memoized
 from raudo.cache.namespace import Namespace
 from raudo.cache.promote import RETRY
-from raudo.cache.reading import Reader
+from raudo.cache.reading import DECODE_HERE_BYTES, Reader
 from raudo.cache.stats import report, samples_of
 from raudo.cache.strategies import CacheStrategy
 from raudo.cache.tags import Stamps
@@ -183,20 +184,28 @@ class SmartCache(Front):
         return entry.value if type(entry) is Timed else entry
 
     def _get_below(self, key: Hashable, entry: Any, default: Any) -> Awaitable[Any]:
-        value = self._levels.up.find(key, entry)
+        value = self._levels.up.find(key, entry, at_most=DECODE_HERE_BYTES)
+        if value is RETRY:
+            return self._get_waiting(key, self._reader.lift, encode_key(key), default)
         data = self._levels.up.may_be_below(key) if value is MISSING else None
         if data is not None:
             value = self._reader.read_ready(key, data)
             if value is RETRY:
-                return self._get_waiting(key, data, default)
+                return self._get_waiting(key, self._reader.read, data, default)
         if self._ahead is not None:
             self._note_lookup(key, value)
         if self._levels.has_leftovers():
             self._settle()
         return Ready(default if value is MISSING else value)
 
-    async def _get_waiting(self, key: Hashable, data: bytes, default: Any) -> Any:
-        value = await self._reader.read(key, data)
+    async def _get_waiting(
+        self,
+        key: Hashable,
+        read: Callable[[Hashable, bytes], Awaitable[Any]],
+        data: bytes,
+        default: Any,
+    ) -> Any:
+        value = await read(key, data)
         self._note_lookup(key, value)
         if self._levels.has_leftovers():
             await settle(self._levels)
@@ -449,9 +458,7 @@ class SmartCache(Front):
     def _settle(self) -> None:
         """Tell the listener, and see to it that what waits below L1 is carried down."""
         self._levels.deliver()
-        cold = self._levels.cold
-        waits = self._levels.down.transit or (cold is not None and cold.outbox)
-        if waits and not self._background.spawn(settle(self._levels)):
+        if self._levels.has_leftovers() and not self._background.settle(self._levels):
             settle_now(self._levels)
 
     def shrink(self, keep: float) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 from raudo._core.plain import load_plain
 from raudo.cache.codecs.compressors import Lz4Codec, ZstdCodec, compressor_named
 from raudo.cache.codecs.pickles import PickleSerializer
+from raudo.cache.tiers.blobs import BLOBS
 from raudo.errors import CorruptEntry, ForbiddenType
 from raudo.types import Blob, Codec, Serializer
 
@@ -52,9 +53,17 @@ class BlobCodec:
         self._min_bytes: int = getattr(self._compressor, "min_bytes", _MIN_COMPRESSED_BYTES)
 
     def encode(
-        self, value: Any, expires_ns: int = 0, tags: tuple[tuple[str, int], ...] = ()
+        self,
+        value: Any,
+        expires_ns: int = 0,
+        tags: tuple[tuple[str, int], ...] = (),
+        *,
+        pauses: bool = False,
     ) -> Blob:
-        """Make a blob of the value; raises what the serializer raises where it cannot."""
+        """Make a blob of the value; raises what the serializer raises where it cannot.
+
+        With `pauses`, for a large value and a thread beside an event loop, it lets others run.
+        """
         kind = type(value)
         may_shrink = True
         if kind is bytes:
@@ -62,7 +71,7 @@ class BlobCodec:
         elif kind is str:
             name, raw = "str", value.encode("utf-8", "surrogatepass")
         elif self._serializer is self._pickle:
-            raw, is_plain, float_bytes = self._pickle.dump(value)
+            raw, is_plain, float_bytes = self._pickle.dump(value, pauses)
             name = "plain" if is_plain else "pickle"
             # The mantissas of floats are noise to a compressor: 0.99 measured on embeddings.
             may_shrink = float_bytes * 2 < len(raw)
@@ -73,12 +82,14 @@ class BlobCodec:
             packed = self._compressor.compress(raw)
             if len(packed) * 10 <= len(raw) * 9:
                 name, payload = f"{name}+{self._compressor.name}", packed
-        return Blob(payload, name, len(raw), expires_ns, tags)
+        blob: Blob = BLOBS.new(payload, name, len(raw), expires_ns, tags)
+        return blob
 
-    def decode(self, blob: Blob, *, trusted: bool) -> Any:
+    def decode(self, blob: Blob, *, trusted: bool, pauses: bool = False) -> Any:
         """Make the value again; `CorruptEntry` or `ForbiddenType` where the blob is unfit.
 
-        `trusted` says that nobody but this cache could have written the blob.
+        `trusted` says that nobody but this cache could have written the blob; `pauses` is as for
+        `encode`.
         """
         steps = self._steps.get(blob.codec)
         if steps is None:
@@ -89,7 +100,7 @@ class BlobCodec:
             raw = codec.decompress(raw, blob.raw_bytes)
         if name == "plain":  # by far most values; no source has to be trusted for it
             try:
-                value = load_plain(raw)
+                value = load_plain(raw, pauses)
             except ValueError as error:
                 raise CorruptEntry(f"a stored value cannot be made again: {error}") from error
             if value is not NotImplemented:

@@ -14,9 +14,10 @@ import datetime
 import io
 import pickle
 import pickletools
+import time
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from raudo.cache.codecs._makers import (
     MAKERS,
@@ -28,7 +29,7 @@ from raudo.cache.codecs._makers import (
 )
 from raudo.errors import CorruptEntry, ForbiddenType
 
-__all__ = ["Dumped", "PickleSerializer"]
+__all__ = ["PickleSerializer"]
 
 _MAKERS_MODULE = "raudo.cache.codecs._makers"
 
@@ -57,18 +58,27 @@ _ADMITTED_CLASSES = frozenset({*_BUILTINS, *_STANDARD})
 _STACK_GLOBAL = b"\x93"
 
 
-class Dumped(NamedTuple):
-    """A pickled value; `is_plain` says that a restricted reader admits it."""
+_PAUSE_S = 20e-6  # as long as a waiting thread takes to wake up: it has to get the GIL first
 
-    data: bytes
-    is_plain: bool
-    float_bytes: int
+
+class _Pausing:
+    """A file that pickle writes to every 64 KB, some 0.5 ms of its work: then others run."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self._parts.append(bytes(data))
+        time.sleep(_PAUSE_S)
+
+    def getvalue(self) -> bytes:
+        return b"".join(self._parts)
 
 
 class _Pickler(pickle.Pickler):
     """Watches the objects that pass: those of built-in types never reach `reducer_override`."""
 
-    def __init__(self, file: io.BytesIO, allowed: dict[type, NewInstance]) -> None:
+    def __init__(self, file: io.BytesIO | _Pausing, allowed: dict[type, NewInstance]) -> None:
         super().__init__(file, protocol=5)
         self.allowed = allowed
         self.is_plain = True
@@ -149,24 +159,28 @@ class PickleSerializer:
 
         self._resolver = Resolver("RESOLVE", resolve)
 
-    def dump(self, value: Any) -> Dumped:
-        """Pickle the value, and say what kind of pickle it became; raises what pickle raises."""
+    def dump(self, value: Any, pauses: bool = False) -> tuple[bytes, bool, int]:
+        """Pickle the value; raises what pickle raises.
+
+        Returns:
+            The pickle, whether a restricted reader admits it, and the bytes of floats in arrays.
+        """
         kind = type(value)
         if kind not in self._names_classes and not getattr(copyreg, "_extension_registry", True):
             # Without the one opcode that names a class the pickle is plain, and need not be
             # watched: three times as fast. Text may hold the byte too; then it is made again.
-            data = pickle.dumps(value, 5)
+            data = _dump_pausing(value) if pauses else pickle.dumps(value, 5)
             if _STACK_GLOBAL not in data:
-                return Dumped(data, True, 0)
-        file = io.BytesIO()
+                return data, True, 0
+        file = _Pausing() if pauses else io.BytesIO()
         pickler = _Pickler(file, self._allowed)
         pickler.dump(value)
         if pickler.saw_class and len(self._names_classes) < 1000:
             self._names_classes.add(kind)
-        return Dumped(file.getvalue(), pickler.is_plain, pickler.float_bytes)
+        return file.getvalue(), pickler.is_plain, pickler.float_bytes
 
     def dumps(self, value: Any) -> bytes:
-        return self.dump(value).data
+        return self.dump(value)[0]
 
     def loads(self, data: bytes | memoryview) -> Any:
         """Load bytes that nobody else could have written."""
@@ -189,3 +203,9 @@ class PickleSerializer:
             opcode.name.startswith("EXT") for opcode, _, _ in pickletools.genops(bytes(data))
         ):
             raise ForbiddenType("a stored value uses a pickle extension code")
+
+
+def _dump_pausing(value: Any) -> bytes:
+    file = _Pausing()
+    pickle.Pickler(file, 5).dump(value)
+    return file.getvalue()

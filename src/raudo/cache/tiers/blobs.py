@@ -11,7 +11,7 @@ import struct
 from raudo._core.blobs import Blobs
 from raudo.types import Blob
 
-__all__ = ["BLOBS"]
+__all__ = ["BLOBS", "META_OF_PACKED", "META_OF_PLAIN"]
 
 _TAG = struct.Struct("<HQ")
 
@@ -41,4 +41,7 @@ def _decode_meta(meta: bytes) -> tuple[str, tuple[tuple[str, int], ...]]:
     return codec, tuple(tags)
 
 
+# Of blobs whose values the compiled reader of plain pickles may make.
+META_OF_PLAIN = _encode_meta(Blob(b"", "plain", 0))
+META_OF_PACKED = _encode_meta(Blob(b"", "plain+lz4", 0))
 BLOBS = Blobs(Blob, _encode_meta, _decode_meta)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from raudo._clock import SYSTEM_CLOCK, Clock
 from raudo._core.arena import Arena
 from raudo.cache._forks import reset_after_fork
-from raudo.cache.tiers.blobs import BLOBS
+from raudo.cache.tiers.blobs import BLOBS, META_OF_PACKED, META_OF_PLAIN
 from raudo.types import Blob, TierStats
 
 __all__ = ["CompressedTier"]
@@ -52,7 +52,7 @@ class CompressedTier:
         self._on_evict = on_evict
         self._clock = clock
         self._lock = threading.Lock()
-        self._arena = Arena(BLOBS, max_bytes)
+        self._arena = Arena(BLOBS, max_bytes, META_OF_PLAIN, META_OF_PACKED)
         self._hits = self._misses = self._puts = self._evictions = self._expirations = 0
         reset_after_fork(self)
 
@@ -90,10 +90,17 @@ class CompressedTier:
 
     def resize(self, max_entries: int) -> None:
         """Change the bound, pushing out what is over it."""
+        self.max_entries = max_entries
+        self.make_room(0)
+
+    def make_room(self, n_entries: int) -> None:
+        """Push out the oldest until there is room for so many, by their number."""
+        arena, most = self._arena, self.max_entries - n_entries
+        if len(arena) <= most:
+            return
         gone: list[tuple[bytes, Blob, str]] = []
         with self._lock:
-            self.max_entries = max_entries
-            while len(self._arena) > max_entries:
+            while len(arena) > max(0, most):
                 gone.append(self._push_out())
         self._report(gone)
 
@@ -113,6 +120,19 @@ class CompressedTier:
         with self._lock:
             blob: Blob | None = self._arena.take(key)
             return blob
+
+    def take_value(self, key: bytes) -> Any:
+        """Remove a small, plain entry without expiry or tags, and return its value.
+
+        `NotImplemented`, and no change, for any other.
+        """
+        with self._lock:
+            return self._arena.take_value(key)
+
+    def raw_bytes(self, key: bytes) -> int:
+        """Return how long a value is as bytes, unpacked; 0 where there is none."""
+        with self._lock:
+            return self._arena.raw_bytes(key)
 
     def sweep_nowait(self, now_ns: int) -> int:
         """Drop what has expired; return how many."""
