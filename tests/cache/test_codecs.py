@@ -20,7 +20,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raudo.cache.codecs import BlobCodec, PickleSerializer, Signer, ZstdCodec, train_zstd
+from raudo.cache.codecs import (
+    BlobCodec,
+    Lz4Codec,
+    PickleSerializer,
+    Signer,
+    ZstdCodec,
+    train_zstd,
+)
 from raudo.cache.codecs import pickles as pickles_module
 from raudo.errors import CorruptEntry, ForbiddenType
 from raudo.types import Blob
@@ -482,3 +489,43 @@ def test_a_signed_record_is_good_for_its_key_and_content_alone():
 def test_struct_sized_garbage_is_no_signature():
     with pytest.raises(CorruptEntry):
         Signer(SECRET).verify(b"k", Blob(struct.pack("<32s", b""), "plain+signed", 0))
+
+
+class Reversed:
+    """A serializer, and a compressor too."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def dumps(self, value):
+        return pickle.dumps(value)[::-1]
+
+    def loads(self, data):
+        return pickle.loads(data[::-1])
+
+    def compress(self, data):
+        return data[::-1]
+
+    def decompress(self, data, raw_bytes):
+        return data[::-1]
+
+
+@pytest.mark.parametrize("name", ["", "a+b", "é", "x" * 65, "a b", None, 3])
+def test_names_that_a_blob_cannot_carry_are_refused(name):
+    for options in ({"serializer": Reversed(name)}, {"compression": Reversed(name)}):
+        with pytest.raises(ValueError, match="its name must be"):
+            BlobCodec(**options)
+
+
+@pytest.mark.parametrize("name", ["plain", "pickle", "bytes", "str"])
+def test_a_serializer_may_not_pass_for_one_of_ours(name):
+    with pytest.raises(ValueError, match="is raudo's own"):
+        BlobCodec(Reversed(name))
+    assert BlobCodec(PickleSerializer()).encode([1]).codec == "pickle"
+
+
+@pytest.mark.parametrize("name", ["lz4", "zstd", "signed"])
+def test_a_compressor_may_not_pass_for_one_of_ours(name):
+    with pytest.raises(ValueError, match="is raudo's own"):
+        BlobCodec(compression=Reversed(name))
+    assert BlobCodec(compression=Lz4Codec()).encode("x" * 1000).codec == "str+lz4"

@@ -313,6 +313,7 @@ class SmartCache(Front):
 
     async def get_many(self, keys: Iterable[Hashable]) -> dict[Any, Any]:
         """Return those that are found."""
+        self._levels.check()
         found = {}
         for key in keys:
             value = await self.get(key, MISSING)
@@ -324,6 +325,7 @@ class SmartCache(Front):
         self, mapping: Mapping[Any, Any], ttl: float | None = None, *, tags: Iterable[str] = ()
     ) -> None:
         """Store all of them."""
+        self._levels.check()
         named = tuple(tags) if not isinstance(tags, str) else tags
         for key, value in mapping.items():
             await self.set(key, value, ttl, tags=named)

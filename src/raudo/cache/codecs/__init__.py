@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,9 @@ __all__ = ["BlobCodec", "Lz4Codec", "PickleSerializer", "Signer", "ZstdCodec", "
 # Of a compressor that does not say below how many bytes it gains nothing.
 _MIN_COMPRESSED_BYTES = 256
 _MAX_KNOWN_CODECS = 64  # whose names are taken apart once
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_OWN_SERIALIZERS = frozenset({"bytes", "str", "plain", "pickle"})
+_OWN_PACKINGS = frozenset({"lz4", "zstd", "signed"})
 
 
 class BlobCodec:
@@ -41,6 +45,8 @@ class BlobCodec:
         if not isinstance(serializer, str):
             if not all(hasattr(serializer, name) for name in ("name", "dumps", "loads")):
                 raise TypeError(f"serializer must be 'pickle' or a Serializer, got {serializer!r}")
+            if not isinstance(serializer, PickleSerializer):
+                _check_name("serializer", serializer.name, _OWN_SERIALIZERS)
             self._serializer = serializer
         elif serializer != "pickle":
             raise ValueError(f"serializer must be 'pickle' or a Serializer, got {serializer!r}")
@@ -173,7 +179,19 @@ def _compressor_of(compression: str | Codec) -> Codec:
         raise TypeError(
             f"compression must be True, False, 'lz4', 'zstd' or a Codec, got {compression!r}"
         )
+    if not isinstance(compression, Lz4Codec | ZstdCodec):
+        _check_name("compression", compression.name, _OWN_PACKINGS)
     return compression
+
+
+def _check_name(argument: str, name: Any, own: frozenset[str]) -> None:
+    """Refuse a name that `Blob.codec` cannot carry, or that stands for something else there."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{argument}: its name must be 1 to 64 letters, digits and any of _.-, got {name!r}"
+        )
+    if name in own:
+        raise ValueError(f"{argument}: the name {name!r} is raudo's own, choose another")
 
 
 class Signer:
