@@ -84,6 +84,8 @@ class Worker:
         kind = self.chance.random()
         if kind < 0.002:
             return [*stamp, bytearray(400_000)]
+        if kind < 0.005:  # made again by a thread, where it is in L2
+            return [*stamp, "y" * 100_000]
         if kind < 0.02:
             return Unpicklable(stamp)
         return [*stamp, "x" * self.chance.randrange(300)]
