@@ -58,7 +58,7 @@ def test_shared_tier_recipe_holds_entries(tmp_path, monkeypatch):
 
 @pytest.mark.parallel_threads(1)
 @pytest.mark.timeout(60)
-def test_django_recipe_caches(tmp_path):
+def test_django_recipe_caches():
     pytest.importorskip("django", reason="Django is not installed (extra test)")
     program = f"""
 from django.conf import settings
@@ -72,6 +72,6 @@ assert cache.get("a") == [1] and cache.get("b", 2) == 2
 assert len(caches["default"].smart) == 1
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=50
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50
     )
     assert done.returncode == 0, done.stderr
