@@ -136,6 +136,8 @@ cdef class Arena:
             raise MemoryError
         try:
             value = load(raw, n) if self.unpack(slot, raw, n) else NotImplemented
+        except ValueError:  # too deep to be hashed: the codec says so, and it is a miss
+            return NotImplemented
         finally:
             free(raw)
         if value is not NotImplemented:
