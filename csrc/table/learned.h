@@ -3,7 +3,9 @@
  *
  * A draw looks at 64 entries and keeps the eight least worth, which leave one by one unless they are
  * used meanwhile; that costs what a draw of eight for each eviction does, and evicts about as well as
- * one of sixteen. The newest entry is weighed against each of them, so that a scan passes through one
+ * one of sixteen. Where entries have weights every eviction draws anew, 128: worth a byte differs far
+ * more than worth, and a large entry worth little holds the room of many until somebody looks at it
+ * (seven points of object hit ratio at 1 % of the bytes). The newest entry is weighed against each of them, so that a scan passes through one
  * slot; it stays until the next one comes, for its setter to read it.
  *
  * A ghost keeps the usage of keys that left, so that one that returns is no stranger: 8 bytes each, in
@@ -18,6 +20,7 @@
 
 #define RAUDO_SAMPLED (8u << RAUDO_META_SHIFT)
 #define RAUDO_DRAW 64
+#define RAUDO_DRAW_WEIGHED 128
 #define RAUDO_RUN 8 /* neighbours drawn together: four cache lines */
 #define RAUDO_POOL 8
 #define RAUDO_SEED 32 /* entries looked at for each insert after learning began */
@@ -228,13 +231,14 @@ static inline void raudo_learned_draw(raudo_learned *q, raudo_table *t, uint32_t
         for (uint32_t slot = 0; slot < n; slot++) raudo_learned_consider(q, t, slot, now);
         return;
     }
-    uint32_t slot = 0, starts[RAUDO_DRAW / RAUDO_RUN];
-    for (int run = 0; run < RAUDO_DRAW / RAUDO_RUN; run++) { /* all on their way at once */
+    const int n_runs = (t->weights == NULL ? RAUDO_DRAW : RAUDO_DRAW_WEIGHED) / RAUDO_RUN;
+    uint32_t slot = 0, starts[RAUDO_DRAW_WEIGHED / RAUDO_RUN];
+    for (int run = 0; run < n_runs; run++) { /* all on their way at once */
         starts[run] = (uint32_t)((uint64_t)raudo_random(&q->random) * (n - RAUDO_RUN) >> 32);
         const char *line = (const char *)&t->entries[starts[run]];
         for (size_t at = 0; at < RAUDO_RUN * sizeof *t->entries; at += RAUDO_LINE) RAUDO_FETCH(line + at);
     }
-    for (int run = 0; run < RAUDO_DRAW / RAUDO_RUN; run++) {
+    for (int run = 0; run < n_runs; run++) {
         slot = starts[run];
         for (uint32_t i = 0; i < RAUDO_RUN; i++) raudo_learned_consider(q, t, slot + i, now);
     }
@@ -266,7 +270,7 @@ static inline uint32_t raudo_learned_victim(raudo_learned *q, raudo_table *t, ui
     if (q->learner == NULL) return raudo_learned_any(q, t);
     if (raudo_learner_is_due(q->learner, now)) raudo_learner_refresh(q->learner, now);
     while (q->n_pooled > 0 && !raudo_learned_is_current(t, &q->pool[q->n_pooled - 1])) q->n_pooled--;
-    if (q->n_pooled == 0) raudo_learned_draw(q, t, now);
+    if (q->n_pooled == 0 || t->weights != NULL) raudo_learned_draw(q, t, now);
     const raudo_candidate *least = &q->pool[q->n_pooled - 1];
     if (q->n_pooled > 1 && raudo_learned_is_current(t, least - 1)) { /* who leaves after it */
         raudo_prefetch(t, least[-1].slot);

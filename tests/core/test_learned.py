@@ -16,6 +16,7 @@ import pytest
 from raudo._core.cache import Cache
 from raudo._core.learned import worth_of
 from raudo._core.tinylfu import sketch_counts
+from reference.gdsf_model import gdsf_hit_ratio
 from reference.sketch_model import SketchModel, fold
 from reference.tinylfu_model import TinyLfuModel
 
@@ -169,6 +170,19 @@ def test_small_ones_are_worth_more(strategy: str) -> None:
     )
     replay(cache, zipf(30_000, 4000))
     assert sum(key % 2 for key in cache) < len(cache) / 4
+
+
+@pytest.mark.parametrize("strategy", LEARNED)
+def test_sizes_that_differ_a_lot_are_weighed_about_as_well_as_gdsf_does(strategy: str) -> None:
+    rng = random.Random(3)
+    sizes = [1 + int(rng.lognormvariate(5, 1.5)) for _ in range(4000)]
+    limit = max(max(sizes), sum(sizes) // 20)
+    cache: Cache[int, int] = Cache(
+        None, strategy=strategy, max_weight=limit, weigher=lambda key, _: sizes[key]
+    )
+    keys = list(zipf(30_000, 4000))
+    known = gdsf_hit_ratio(((key, sizes[key]) for key in keys), limit)
+    assert replay(cache, iter(keys)) > known - 0.01  # so short a stream teaches little
 
 
 @pytest.mark.parametrize("strategy", NEW)
