@@ -3,7 +3,8 @@
 PYTHON ?= python
 ASAN_DIR := build/asan
 ASAN_TESTS := $(wildcard tests/core tests/compat/test_cachetools.py \
-	tests/compat/test_cachetools_hostile.py tests/memory/test_*pool*.py tests/similarity/test_*kernel*.py \
+	tests/compat/test_cachetools_hostile.py tests/memory/test_*pool*.py tests/memory/test_compact*.py \
+	tests/similarity/test_copies.py tests/concurrency/test_drive.py tests/concurrency/test_futures.py \
 	tests/analysis/test_text*.py)
 CORE_MODULES = $(patsubst src/raudo/_core/%.pyx,raudo._core.%,$(wildcard src/raudo/_core/*.pyx))
 
