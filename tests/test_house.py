@@ -34,7 +34,7 @@ TOP_LEVEL = [
     "__version__",
 ]
 ROOMS = {
-    "similarity": ["pairwise_distances", "nearest", "FlatIndex", "SimilarityCache"],
+    "similarity": ["pairwise_distances", "nearest", "FlatIndex", "IVFIndex", "SimilarityCache"],
     "analysis": ["DocumentAnalyzer"],
     "export": ["export", "export_async"],
     "monitoring": ["Monitor", "AlertRule", "default_rules"],

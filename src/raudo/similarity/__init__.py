@@ -10,6 +10,7 @@ cached      results kept between searches
 from raudo.similarity.cached import SimilarityCache
 from raudo.similarity.distances import pairwise_distances
 from raudo.similarity.index.flat import FlatIndex
+from raudo.similarity.index.ivf import IVFIndex
 from raudo.similarity.metrics import Metric, metric_names, register_metric
 from raudo.similarity.search import nearest
 from raudo.types import Matches
@@ -19,6 +20,7 @@ __all__ = [
     "nearest",
     "Matches",
     "FlatIndex",
+    "IVFIndex",
     "SimilarityCache",
     "Metric",
     "register_metric",

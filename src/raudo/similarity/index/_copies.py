@@ -91,22 +91,45 @@ class Copies:
             self.spread,
         )
 
-    def taken(self, positions: NDArray[np.int64]) -> Copies:
-        """Return the copies of these positions alone, in their order."""
+    def taken(
+        self,
+        positions: NDArray[np.int64],
+        to: NDArray[np.int64] | None = None,
+        n_rows: int | None = None,
+    ) -> Copies:
+        """Return the copies of these positions alone: in their order, or at `to` of `n_rows`."""
+        to = np.arange(len(positions)) if to is None else to
         room = replace(
             self,
             panels=self.panels[:0],
             scale=self.scale[:0],
             bias=self.bias[:0],
             spread=self.spread[:0],
-        ).with_capacity(len(positions))
-        to_panel, to_place = np.divmod(np.arange(len(positions)), PANEL_ROWS)
+        ).with_capacity(len(positions) if n_rows is None else n_rows)
+        to_panel, to_place = np.divmod(to, PANEL_ROWS)
         from_panel, from_place = np.divmod(positions, PANEL_ROWS)
         room.panels[to_panel, :, to_place] = self.panels[from_panel, :, from_place]
-        room.scale[: len(positions)] = self.scale[positions]
-        room.bias[: len(positions)] = self.bias[positions]
+        room.scale[to] = self.scale[positions]
+        room.bias[to] = self.bias[positions]
         np.maximum.at(room.spread, to_panel, self.spread[from_panel])
         return room
+
+    def with_bias(self, bias: NDArray[np.float32]) -> Copies:
+        """Return copies of which those with a bias of infinity are not there."""
+        return replace(self, bias=bias)
+
+    def decoded(self, positions: NDArray[np.int64], dim: int) -> NDArray[np.float32]:
+        """Return rows (m, dim) as the copies have them, NaN where they say nothing."""
+        panel, place = np.divmod(positions, PANEL_ROWS)
+        groups = np.ascontiguousarray(self.panels[panel, :, place]).reshape(len(positions), -1)
+        if self.kind == COPIED_STORAGES["int8"]:
+            rows = groups[:, :dim].astype(np.float32) - 128
+        else:
+            bits = groups.view(np.uint16)[:, :dim].astype(np.uint32) << 16
+            rows = bits.view(np.float32)
+        rows *= self.scale[positions][:, None]
+        rows[self.bias[positions] == -np.inf] = np.nan
+        return rows if self.shift is None else rows + self.shift
 
     def to_arrays(self, n: int) -> dict[str, NDArray[Any]]:
         """Return what a file keeps of the first `n` positions."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Callable
 from operator import index
 from typing import Any, NamedTuple, SupportsIndex
 
@@ -16,15 +15,14 @@ from raudo.errors import CorruptEntry
 from raudo.similarity._arrays import Pair, matrix, pack_bits, rows_of
 from raudo.similarity.index._copies import COPIED_STORAGES, MOST_COLUMNS, Copies
 from raudo.similarity.index._file import read_arrays, write_arrays
+from raudo.similarity.index._ids import Filter, allowed_of, id_array, next_ids, refuse_known
 from raudo.similarity.metrics import Form, Metric, metric_of
 from raudo.similarity.search import check_k, search_rows
 from raudo.types import Matches
 
 __all__ = ["FlatIndex"]
 
-Filter = ArrayLike | Callable[[NDArray[np.int64]], ArrayLike]
 _STORAGES = ("float32", *COPIED_STORAGES, "bits")
-_LARGEST_ID = int(np.iinfo(np.int64).max)
 
 
 class _Rows(NamedTuple):
@@ -145,20 +143,15 @@ class FlatIndex:
         remove it first. All vectors are added, or none. Amortised O(m dim).
         """
         added = self._checked("vectors", vectors)
-        names = None if ids is None else _id_array("ids", ids)
+        names = None if ids is None else id_array("ids", ids)
         if names is not None and len(names) != len(added):
             raise ValueError(f"ids has {len(names)} entries, vectors has {len(added)} rows")
         with self._lock:
             rows = self._rows
             if names is None:
-                first = rows.largest_id + 1
-                if first + len(added) > _LARGEST_ID + 1:
-                    raise ValueError(
-                        f"ids run out: the largest so far is {rows.largest_id}, give free ones"
-                    )
-                names = np.arange(len(added), dtype=np.int64) + first
+                names = next_ids(len(added), rows.largest_id)
             else:
-                _refuse_known(names, rows)
+                refuse_known(names, rows.ids[: rows.n], rows.largest_id)
             if not len(added):
                 return names
             n = rows.n + len(added)
@@ -186,7 +179,7 @@ class FlatIndex:
 
     def remove(self, ids: ArrayLike) -> int:
         """Remove the vectors of these ids; return how many there were. O(n dim)."""
-        names = _id_array("ids", np.atleast_1d(np.asarray(ids)), lowest=None)
+        names = id_array("ids", np.atleast_1d(np.asarray(ids)), lowest=None)
         with self._lock:
             rows = self._rows
             stays = ~np.isin(rows.ids[: rows.n], names)
@@ -245,7 +238,7 @@ class FlatIndex:
         asked = self._checked("queries", queries)
         rows = self._rows
         vectors, ids = rows.vectors[: rows.n], rows.ids[: rows.n]
-        allowed = None if filter is None else _allowed(filter, ids)
+        allowed = None if filter is None else allowed_of(filter, ids)
         if rows.copies is not None:
             kept = vectors if self._keeps_rows else None
             return rows.copies.search(asked, kept, rows.n, wanted, n_jobs, ids, allowed)
@@ -313,46 +306,3 @@ class FlatIndex:
                     raise CorruptEntry(f"{os.fspath(path)} has copies of the wrong shape")
         loaded._publish(_Rows(vectors, ids, copies, n, meta["largest_id"], ""))
         return loaded
-
-
-def _id_array(name: str, ids: ArrayLike, lowest: int | None = 0) -> NDArray[np.int64]:
-    """Return ids as int64 (m,)."""
-    array = np.asarray(ids)
-    if not array.size:
-        array = array.astype(np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise TypeError(
-            f"{name} is {array.dtype} of shape {array.shape}, a row of whole numbers is wanted"
-        )
-    if array.dtype.kind == "u" and array.size and int(array.max()) > _LARGEST_ID:
-        raise ValueError(f"{name} has {int(array.max())}, at most 2**63 - 1 is wanted")
-    if lowest is not None and array.size and int(array.min()) < lowest:
-        raise ValueError(f"{name} has {int(array.min())}, numbers from {lowest} are wanted")
-    return array.astype(np.int64)
-
-
-def _refuse_known(names: NDArray[np.int64], rows: _Rows) -> None:
-    unique, counts = np.unique(names, return_counts=True)
-    if len(unique) < len(names):
-        raise ValueError(f"ids has {unique[counts > 1][0]} twice")
-    if len(names) and names.min() <= rows.largest_id:
-        known = names[np.isin(names, rows.ids[: rows.n])]
-        if len(known):
-            raise ValueError(f"id {known[0]} is in the index already: remove it first")
-
-
-def _allowed(filter: Filter, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which rows a filter allows."""
-    if callable(filter):
-        given = np.asarray(filter(ids.copy()))
-        if given.dtype != np.bool_ or given.shape != ids.shape:
-            raise ValueError(
-                f"filter returned {given.dtype} of shape {given.shape}, "
-                f"bool of {ids.shape} is wanted"
-            )
-        return given
-    array = np.asarray(sorted(filter) if isinstance(filter, (set, frozenset)) else filter)
-    if array.dtype == np.bool_ and array.ndim == 1:
-        inside = ids < len(array)
-        return inside & array[np.where(inside, ids, 0)] if len(array) else inside
-    return np.isin(ids, _id_array("filter", array, lowest=None))

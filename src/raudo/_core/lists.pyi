@@ -1,0 +1,26 @@
+from typing import Any
+
+class Lists:
+    n_lists: int
+    def __init__(
+        self,
+        copies: Any,
+        rows: Any,
+        ids: Any,
+        chains: Any,
+        centre_copies: Any,
+        centres: Any,
+        row_kernel: int,
+        centre_kernel: int,
+    ) -> None: ...
+    def search(
+        self,
+        queries: Any,
+        n_probe: int,
+        allowed: Any,
+        by_position: bool,
+        scores: Any,
+        found: Any,
+    ) -> None: ...
+
+def sum_rows(rows: Any, owners: Any, sums: Any) -> None: ...
