@@ -9,14 +9,15 @@ class Lists:
         ids: Any,
         chains: Any,
         centre_copies: Any,
-        centres: Any,
+        n_lists: int,
         row_kernel: int,
-        centre_kernel: int,
+        row_norm: float,
     ) -> None: ...
     def search(
         self,
         queries: Any,
-        n_probe: int,
+        n_near: int,
+        margin: float,
         allowed: Any,
         by_position: bool,
         scores: Any,

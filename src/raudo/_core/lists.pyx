@@ -1,24 +1,27 @@
 """Search some of many lists: each query looks into the lists whose centres are nearest to it.
 
 A list is a chain of panels (_core/panels), so that rows are added to it without moving any. A search
-finds each query's nearest centres, sorts the pairs (list, query) by list, and multiplies each panel
-once for all queries that look into its list, twelve at a time. Each query's nearest list comes first:
-its k-th best score is low from then on, and of the other lists few rows are measured. Within the lists
-looked into the answers are exact.
+measures how far each query is from each centre and looks into its nearest few lists. Then its k-th
+best is known, and it looks into each further list whose centre is not farther than that by more than
+a margin: an easy query stops early, a hard one goes on, which takes a quarter fewer rows for the same
+recall than a number of lists for all. Pairs (list, query) are sorted by list, and each panel is
+multiplied once for all queries that look into its list, twelve at a time. Within the lists looked
+into the answers are exact.
 
-Arguments are assumed checked; the GIL is released.
+How far is -cos for inner products and cosines, whose centres are unit vectors, else the euclidean
+distance. Arguments are assumed checked; the GIL is released.
 """
 
 cimport cython
-from libc.math cimport INFINITY
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.math cimport INFINITY, fmax, sqrt
+from libc.stdint cimport int8_t, int32_t, int64_t, uint32_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from raudo._core.kernels cimport FORM_INNER, FORM_SQEUCLIDEAN, active, active_panels, aligned, rows_of
 from raudo._core.panels cimport (
     BLOCK_PANELS, BLOCK_ROWS, INT8, TILE_BLOCK, Asked, Block, Shelf, ask, groups_of, lay,
-    raudo_topk, raudo_topk_finish, search_block, search_panels,
+    raudo_topk, raudo_topk_finish, raudo_topk_limit, raudo_topk_push, search_block,
 )
 
 
@@ -35,10 +38,22 @@ cdef struct Chains:  # the lists; only their first `counts` places are searched
     size_t n_lists
 
 
+cdef struct Reach:  # how many lists are looked into
+    size_t n_near          # so many in any case
+    double margin          # and those not farther than the k-th best by more; -inf: no others
+    double row_norm        # with inner products: the norm of a usual row
+
+
 cdef struct Desk:  # room to work on
-    raudo_topk *near       # each query's nearest centres
+    size_t n_seats         # queries in tiles at a time
+    raudo_topk near_top
     double *near_scores
     int64_t *near_ids
+    int32_t *near          # (q, n_near) lists, the nearest first
+    int32_t *n_near
+    float *far             # (q, n_lists)
+    int32_t *further       # (q, n_lists) those of them that are not too far
+    int32_t *n_further
     unsigned char *copies  # of the queries, one after another
     Asked *asked
     int32_t *zeros
@@ -59,34 +74,40 @@ cdef inline void *carve(unsigned char *memory, size_t *end, size_t n_bytes) noex
     return memory + first if memory != NULL else NULL
 
 
-cdef size_t furnish(Desk *desk, unsigned char *memory, const Shelf *shelf, size_t q, size_t n_probe,
-                    size_t n_lists) noexcept nogil:
+cdef size_t furnish(Desk *desk, unsigned char *memory, const Shelf *shelf, const Shelf *centres, size_t q,
+                    size_t n_near, size_t n_lists) noexcept nogil:
     """Place everything in `memory`, or (NULL) nothing; return how many bytes that takes."""
-    cdef size_t end = 0
-    desk.near = <raudo_topk *> carve(memory, &end, q * sizeof(raudo_topk))
-    desk.near_scores = <double *> carve(memory, &end, q * n_probe * sizeof(double))
-    desk.near_ids = <int64_t *> carve(memory, &end, q * n_probe * sizeof(int64_t))
-    desk.copies = <unsigned char *> carve(memory, &end, q * shelf.n_groups * GROUP)
+    cdef size_t end = 0, copy_bytes = shelf.n_groups * GROUP
+    cdef size_t n_seats = min(<size_t> TILE_BLOCK, (q + TILE_QUERIES - 1) // TILE_QUERIES * TILE_QUERIES)
+    desk.n_seats = n_seats
+    desk.near_scores = <double *> carve(memory, &end, n_near * sizeof(double))
+    desk.near_ids = <int64_t *> carve(memory, &end, n_near * sizeof(int64_t))
+    desk.near = <int32_t *> carve(memory, &end, q * n_near * sizeof(int32_t))
+    desk.n_near = <int32_t *> carve(memory, &end, q * sizeof(int32_t))
+    desk.far = <float *> carve(memory, &end, q * n_lists * sizeof(float))
+    desk.further = <int32_t *> carve(memory, &end, q * n_lists * sizeof(int32_t))
+    desk.n_further = <int32_t *> carve(memory, &end, q * sizeof(int32_t))
+    desk.copies = <unsigned char *> carve(memory, &end, q * copy_bytes)
     desk.asked = <Asked *> carve(memory, &end, q * sizeof(Asked))
     desk.zeros = <int32_t *> carve(memory, &end, q * sizeof(int32_t))
     desk.starts = <int32_t *> carve(memory, &end, (n_lists + 1) * sizeof(int32_t))
-    desk.sorted = <int32_t *> carve(memory, &end, q * n_probe * sizeof(int32_t))
+    desk.sorted = <int32_t *> carve(memory, &end, q * n_lists * sizeof(int32_t))
     desk.tiles = <unsigned char *> carve(
-        memory, &end, TILE_BLOCK // TILE_QUERIES * shelf.n_groups * GROUP * TILE_QUERIES)
-    desk.tile_zeros = <int32_t *> carve(memory, &end, TILE_BLOCK * sizeof(int32_t))
-    desk.tile_asked = <Asked **> carve(memory, &end, TILE_BLOCK * sizeof(Asked *))
+        memory, &end, n_seats * max(shelf.n_groups, centres.n_groups) * GROUP)
+    desk.tile_zeros = <int32_t *> carve(memory, &end, n_seats * sizeof(int32_t))
+    desk.tile_asked = <Asked **> carve(memory, &end, n_seats * sizeof(Asked *))
     desk.scale = <float *> carve(memory, &end, BLOCK_ROWS * sizeof(float))
     desk.bias = <float *> carve(memory, &end, BLOCK_ROWS * sizeof(float))
     desk.numbers = <int32_t *> carve(memory, &end, BLOCK_PANELS * sizeof(int32_t))
     desk.block.sums = <int32_t *> carve(
-        memory, &end, (TILE_BLOCK + TILE_QUERIES) * BLOCK_ROWS * sizeof(int32_t))
+        memory, &end, (n_seats + TILE_QUERIES) * BLOCK_ROWS * sizeof(int32_t))
     desk.block.found = <uint32_t *> carve(memory, &end, BLOCK_ROWS * sizeof(uint32_t))
     desk.block.scale, desk.block.bias, desk.block.numbers = desk.scale, desk.bias, desk.numbers
     return end
 
 
 cdef void seat(const Shelf *shelf, Desk *desk, const int32_t *queries, size_t m) noexcept nogil:
-    """Pack up to TILE_BLOCK queries into tiles."""
+    """Pack up to n_seats queries into tiles."""
     cdef size_t i, g, n_groups = shelf.n_groups
     cdef const uint32_t *copy
     cdef uint32_t *tile
@@ -107,7 +128,7 @@ cdef void search_list(const Shelf *shelf, const Chains *chains, Desk *desk, size
     cdef int32_t panel
     first = 0
     while first < m:
-        seated = min(<size_t> TILE_BLOCK, m - first)
+        seated = min(desk.n_seats, m - first)
         seat(shelf, desk, queries + first, seated)
         panel, left = chains.heads[number], chains.counts[number]
         while left:
@@ -130,78 +151,151 @@ cdef void search_list(const Shelf *shelf, const Chains *chains, Desk *desk, size
         first += seated
 
 
-cdef void search_sorted(const Shelf *shelf, const Chains *chains, Desk *desk, size_t q, size_t n_probe,
-                        size_t lo, size_t hi) noexcept nogil:
-    """Search each query's lists [lo, hi), counted from the nearest, list by list."""
-    cdef size_t i, j, number
-    cdef int64_t near
+cdef void search_sorted(const Shelf *shelf, const Chains *chains, Desk *desk, size_t q,
+                        const int32_t *chosen, size_t stride, const int32_t *n_chosen, int32_t lo,
+                        int32_t hi) noexcept nogil:
+    """Search the lists chosen[i * stride + [lo, hi)] of each query i, as far as there are."""
+    cdef size_t i, number
+    cdef int32_t j, none = 0
     cdef int32_t *starts = desk.starts
+    if q == 1:
+        for j in range(lo, min(hi, n_chosen[0])):
+            search_list(shelf, chains, desk, chosen[j], &none, 1)
+        return
     memset(starts, 0, (chains.n_lists + 1) * sizeof(int32_t))
     for i in range(q):
-        for j in range(lo, hi):
-            near = desk.near_ids[i * n_probe + j]
-            if near >= 0:
-                starts[near] += 1
+        for j in range(lo, min(hi, n_chosen[i])):
+            starts[chosen[i * stride + j]] += 1
     for number in range(chains.n_lists):
         starts[number + 1] += starts[number]
     for i in range(q):  # backwards from each end, which leaves the starts
-        for j in range(lo, hi):
-            near = desk.near_ids[i * n_probe + j]
-            if near >= 0:
-                starts[near] -= 1
-                desk.sorted[starts[near]] = <int32_t> i
+        for j in range(lo, min(hi, n_chosen[i])):
+            number = chosen[i * stride + j]
+            starts[number] -= 1
+            desk.sorted[starts[number]] = <int32_t> i
     for number in range(chains.n_lists):
         if starts[number + 1] > starts[number]:
             search_list(shelf, chains, desk, number, desk.sorted + starts[number],
                         starts[number + 1] - starts[number])
 
 
-cdef int find_centres(const Shelf *centres, Desk *desk, const float *queries, size_t q, size_t stride,
-                      size_t n_probe, const float *shift) except -1 nogil:
-    """Find each query's nearest centres; all of them need no order."""
+cdef void measure_centres(const Shelf *centres, Desk *desk, const float *queries, size_t q, size_t stride,
+                          const float *shift) noexcept nogil:
+    """Write how far each query is from each centre, by the copies of both."""
+    cdef size_t first, seated, i, p, j, n_here, tile_bytes = centres.n_groups * GROUP * TILE_QUERIES
+    cdef int32_t *sums = desk.block.sums
+    cdef Asked *asked
+    cdef const float *scale
+    cdef const float *bias
+    cdef float *far
+    cdef float key
+    first = 0
+    while first < q:
+        seated = min(desk.n_seats, q - first)
+        for i in range(seated):
+            ask(centres, queries + (first + i) * stride, shift, NULL, desk.copies,
+                desk.tiles + i // TILE_QUERIES * tile_bytes + i % TILE_QUERIES * GROUP,
+                &desk.tile_zeros[i], &desk.asked[i])
+        for p in range((centres.end + PANEL_ROWS - 1) // PANEL_ROWS):
+            i = 0
+            while i < seated:
+                centres.kernels.dot_i8(
+                    centres.n_groups, min(<size_t> TILE_QUERIES, seated - i),
+                    <const int8_t *> (desk.tiles + i // TILE_QUERIES * tile_bytes), desk.tile_zeros + i,
+                    centres.panels + p * centres.panel_bytes, sums + i * PANEL_ROWS, PANEL_ROWS)
+                i += TILE_QUERIES
+            n_here = min(<size_t> PANEL_ROWS, centres.end - p * PANEL_ROWS)
+            scale, bias = centres.scale + p * PANEL_ROWS, centres.bias + p * PANEL_ROWS
+            for i in range(seated):
+                asked = &desk.asked[i]
+                far = desk.far + (first + i) * centres.end + p * PANEL_ROWS
+                for j in range(n_here):
+                    key = bias[j] - asked.scale * scale[j] * <float> sums[i * PANEL_ROWS + j]
+                    if centres.form == FORM_SQEUCLIDEAN:
+                        far[j] = <float> sqrt(fmax(2 * key + asked.norm * asked.norm, 0))
+                    else:
+                        far[j] = <float> (key / asked.norm)
+        first += seated
+
+
+cdef void choose_near(Desk *desk, size_t q, size_t n_near, size_t n_lists) noexcept nogil:
+    """Choose each query's nearest lists, and leave the others to be chosen further on."""
+    cdef raudo_topk *top = &desk.near_top
+    cdef float *far
     cdef size_t i, j
-    if n_probe == centres.end:
-        for i in range(q):
-            for j in range(n_probe):
-                desk.near_ids[i * n_probe + j] = j
-        return 0
+    top.scores, top.ids, top.k = desk.near_scores, desk.near_ids, n_near
     for i in range(q):
-        desk.near[i].scores = desk.near_scores + i * n_probe
-        desk.near[i].ids = desk.near_ids + i * n_probe
-        desk.near[i].k, desk.near[i].size = n_probe, 0
-    search_panels(centres, queries, q, stride, shift, 0,
-                  (centres.end + PANEL_ROWS - 1) // PANEL_ROWS, desk.near)
-    for i in range(q):
-        raudo_topk_finish(&desk.near[i])
-    return 0
+        far = desk.far + i * n_lists
+        top.size = 0
+        for j in range(n_lists):
+            if not far[j] >= raudo_topk_limit(top):
+                raudo_topk_push(top, far[j] if far[j] == far[j] else 0, j)
+        raudo_topk_finish(top)
+        for j in range(n_near):
+            desk.near[i * n_near + j] = <int32_t> desk.near_ids[j]
+            far[desk.near_ids[j]] = INFINITY
+        desk.n_near[i] = <int32_t> n_near
 
 
-cdef int search_lists(const Shelf *shelf, const Shelf *centres, const Chains *chains, const float *queries,
-                      size_t q, size_t stride, size_t n_probe, const float *shift,
+cdef void choose_further(const Shelf *shelf, Desk *desk, const Reach *reach, size_t q,
+                         size_t n_lists) noexcept nogil:
+    """Choose the lists that are not too far, now that something is known of the k-th best.
+
+    A query with fewer than k so far looks everywhere, and so does one that cannot be measured.
+    """
+    cdef const float *far
+    cdef int32_t *further
+    cdef double most
+    cdef size_t i, j
+    cdef int32_t n
+    for i in range(q):
+        most = raudo_topk_limit(desk.asked[i].top)
+        if shelf.form == FORM_SQEUCLIDEAN:
+            most = sqrt(fmax(most, 0))
+        elif shelf.form == FORM_INNER:
+            most /= desk.asked[i].norm * reach.row_norm
+        else:
+            most -= 1
+        most += reach.margin
+        far, further = desk.far + i * n_lists, desk.further + i * n_lists
+        n = 0
+        for j in range(n_lists):
+            if far[j] != INFINITY and not far[j] > most:
+                further[n] = <int32_t> j
+                n += 1
+        desk.n_further[i] = n
+
+
+cdef int search_lists(const Shelf *shelf, const Shelf *centres, const Chains *chains, const Reach *reach,
+                      const float *queries, size_t q, size_t stride, const float *shift,
                       const float *centre_shift, raudo_topk *tops) except -1 nogil:
     cdef Desk desk
     cdef void *memory
-    cdef size_t i
-    cdef int32_t first = 0
-    cdef size_t n_bytes = furnish(&desk, NULL, shelf, q, n_probe, chains.n_lists)
-    if aligned(n_bytes, &memory) == NULL:
+    cdef unsigned char *start
+    cdef size_t i, j, n_near = reach.n_near, n_lists = chains.n_lists
+    start = <unsigned char *> aligned(furnish(&desk, NULL, shelf, centres, q, n_near, n_lists), &memory)
+    if start == NULL:
         raise MemoryError()
-    furnish(&desk, <unsigned char *> ((<size_t> memory + 63) & ~<size_t> 63), shelf, q, n_probe,
-            chains.n_lists)
-    try:
-        find_centres(centres, &desk, queries, q, stride, n_probe, centre_shift)
-        for i in range(q):  # the tile's own place is of no use here
-            ask(shelf, queries + i * stride, shift, &tops[i], desk.copies + i * shelf.n_groups * GROUP,
-                desk.tiles, &desk.zeros[i], &desk.asked[i])
-        if q == 1:
-            for i in range(n_probe):
-                if desk.near_ids[i] >= 0:
-                    search_list(shelf, chains, &desk, desk.near_ids[i], &first, 1)
-        else:
-            search_sorted(shelf, chains, &desk, q, n_probe, 0, 1)
-            search_sorted(shelf, chains, &desk, q, n_probe, 1, n_probe)
-    finally:
-        free(memory)
+    furnish(&desk, start, shelf, centres, q, n_near, n_lists)
+    if n_near < n_lists:
+        measure_centres(centres, &desk, queries, q, stride, centre_shift)
+        choose_near(&desk, q, n_near, n_lists)
+    else:
+        for i in range(q):
+            for j in range(n_near):
+                desk.near[i * n_near + j] = <int32_t> j
+            desk.n_near[i] = <int32_t> n_near
+    for i in range(q):  # the tile's own place is of no use here
+        ask(shelf, queries + i * stride, shift, &tops[i], desk.copies + i * shelf.n_groups * GROUP,
+            desk.tiles, &desk.zeros[i], &desk.asked[i])
+    # The nearest list first: then few rows of the others are measured.
+    search_sorted(shelf, chains, &desk, q, desk.near, n_near, desk.n_near, 0, 1)
+    search_sorted(shelf, chains, &desk, q, desk.near, n_near, desk.n_near, 1, <int32_t> n_near)
+    if n_near < n_lists and reach.margin > -INFINITY:
+        choose_further(shelf, &desk, reach, q, n_lists)
+        search_sorted(shelf, chains, &desk, q, desk.further, n_lists, desk.n_further, 0,
+                      <int32_t> n_lists)
+    free(memory)
     return 0
 
 
@@ -214,15 +308,16 @@ cdef class Lists:
 
     cdef readonly Py_ssize_t n_lists
     cdef int kind, form
-    cdef size_t row_kernel, centre_kernel
+    cdef size_t row_kernel
+    cdef double row_norm
     cdef const unsigned char[:, :, :, ::1] panels, centre_panels
     cdef const float[::1] scale, bias, shift, centre_scale, centre_bias, centre_shift
-    cdef const float[:, ::1] spread, rows, centre_spread, centres
+    cdef const float[:, ::1] spread, rows, centre_spread
     cdef const int64_t[::1] ids
     cdef const int32_t[::1] heads, after, counts
 
-    def __init__(self, copies, rows, ids, chains, centre_copies, centres, size_t row_kernel,
-                 size_t centre_kernel):
+    def __init__(self, copies, rows, ids, chains, centre_copies, size_t n_lists,
+                 size_t row_kernel, double row_norm):
         self.kind, self.form = copies.kind, copies.metric.form
         self.panels, self.scale, self.bias = copies.panels, copies.scale, copies.bias
         self.spread, self.shift = copies.spread, copies.shift
@@ -230,19 +325,22 @@ cdef class Lists:
         self.heads, self.after, self.counts = chains.heads, chains.after, chains.counts
         self.centre_panels, self.centre_scale = centre_copies.panels, centre_copies.scale
         self.centre_bias, self.centre_spread = centre_copies.bias, centre_copies.spread
-        self.centre_shift, self.centres = centre_copies.shift, centres
-        self.row_kernel, self.centre_kernel = row_kernel, centre_kernel
-        self.n_lists = len(centres)
+        self.centre_shift = centre_copies.shift
+        self.row_kernel, self.row_norm, self.n_lists = row_kernel, row_norm, n_lists
 
-    def search(self, const float[:, :] queries not None, Py_ssize_t n_probe, const unsigned char[::1] allowed,
-               bint by_position, double[:, ::1] scores not None, int64_t[:, ::1] found not None):
-        """Write each query's best scores and ids in its `n_probe` nearest lists, best first.
+    def search(self, const float[:, :] queries not None, Py_ssize_t n_near, double margin,
+               const unsigned char[::1] allowed, bint by_position, double[:, ::1] scores not None,
+               int64_t[:, ::1] found not None):
+        """Write each query's best scores and ids, best first.
 
+        It looks into its `n_near` nearest lists, and into those whose centre is not farther than its
+        k-th best in them by more than `margin`; -inf: into no others.
         `allowed` (None: all) goes by position; `by_position`: write positions instead of ids.
         """
         cdef size_t q = queries.shape[0], k = scores.shape[1], i
         cdef Shelf shelf, centres
         cdef Chains chains
+        cdef Reach reach
         cdef void *memory
         if q == 0 or k == 0:
             return
@@ -275,17 +373,13 @@ cdef class Lists:
         centres.panels = &self.centre_panels[0, 0, 0, 0]
         centres.scale, centres.bias = &self.centre_scale[0], &self.centre_bias[0]
         centres.spread, centres.end = &self.centre_spread[0, 0], self.n_lists
-        centres.ids = NULL
-        centres.allowed = NULL
-        centres.exact = rows_of(active(), self.centre_kernel)
-        centres.rows, centres.stride = &self.centres[0, 0], centres.d
-        centres.exact_sign = -1 if centres.form == FORM_INNER else 1
         chains.heads, chains.after, chains.counts = &self.heads[0], &self.after[0], &self.counts[0]
         chains.n_lists = self.n_lists
+        reach.n_near, reach.margin, reach.row_norm = min(n_near, self.n_lists), margin, self.row_norm
         try:
             with nogil:
-                search_lists(&shelf, &centres, &chains, &queries[0, 0], q,
-                             queries.strides[0] // sizeof(float), min(n_probe, self.n_lists),
+                search_lists(&shelf, &centres, &chains, &reach, &queries[0, 0], q,
+                             queries.strides[0] // sizeof(float),
                              &self.shift[0] if self.shift is not None else NULL,
                              &self.centre_shift[0] if self.centre_shift is not None else NULL, tops)
             for i in range(q):

@@ -69,5 +69,3 @@ cdef void ask(const Shelf *shelf, const float *row, const float *shift, raudo_to
 cdef void search_block(const Shelf *shelf, Block *block, Asked *const *asked, size_t m,
                        const unsigned char *tiles, const int32_t *zeros) noexcept nogil
 cdef void lay(const Shelf *shelf, Block *block) noexcept nogil
-cdef int search_panels(const Shelf *shelf, const float *queries, size_t q, size_t stride, const float *shift,
-                       size_t first_panel, size_t end_panel, raudo_topk *tops) except -1 nogil

@@ -276,9 +276,8 @@ cdef void lay(const Shelf *shelf, Block *block) noexcept nogil:
 
 # --- all panels -----------------------------------------------------------------------------------
 
-cdef int search_panels(const Shelf *shelf, const float *queries, size_t q, size_t stride, const float *shift,
-                       size_t first_panel, size_t end_panel, raudo_topk *tops) except -1 nogil:
-    """Search panels [first_panel, end_panel) for q queries."""
+cdef int _nearest(Shelf *shelf, const float *queries, size_t q, size_t stride, const float *shift,
+                  size_t first_panel, size_t end_panel, raudo_topk *tops) except -1 nogil:
     cdef size_t tile_bytes = shelf.n_groups * QUERIES_BYTES
     cdef size_t n_tiles = (q + RAUDO_PANEL_QUERIES - 1) // RAUDO_PANEL_QUERIES
     cdef size_t padded = n_tiles * RAUDO_PANEL_QUERIES
@@ -404,8 +403,8 @@ def nearest_panels(const float[:, :] queries not None, const float[:, :] rows,
             shelf.stride = rows.strides[0] // sizeof(float) if rows is not None else 0
             shelf.exact_sign = -1 if form == FORM_INNER else 1
             with nogil:
-                search_panels(&shelf, &queries[0, 0], q, queries.strides[0] // sizeof(float),
-                              &shift[0] if shift is not None else NULL, first_panel, end_panel, tops)
+                _nearest(&shelf, &queries[0, 0], q, queries.strides[0] // sizeof(float),
+                         &shift[0] if shift is not None else NULL, first_panel, end_panel, tops)
         for i in range(q):
             raudo_topk_finish(&tops[i])
     finally:

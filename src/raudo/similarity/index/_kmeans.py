@@ -16,8 +16,8 @@ from raudo.similarity.search import search_rows
 
 __all__ = ["assign", "centres_metric", "train"]
 
-ROWS_A_CENTRE = 40
-_ROUNDS = 8
+ROWS_A_CENTRE = 32
+_ROUNDS = 6
 # Squares of larger numbers may overflow, of smaller ones vanish.
 _LARGEST, _SMALLEST = 1e15, 1e-15
 

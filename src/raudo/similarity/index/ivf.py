@@ -11,6 +11,7 @@ import math
 import os
 import secrets
 import threading
+from bisect import bisect_left
 from functools import partial
 from operator import index
 from typing import Any, NamedTuple, SupportsIndex
@@ -45,9 +46,11 @@ _STORAGES = (*COPIED_STORAGES, "float32")
 _FEWEST_ROWS = 5_000
 _GROWTH = 4
 _MOST_UNEVEN = 2.0
-_MOST_QUERIES = 1_024
-_HELD_OUT = 400
-# For these k the number of lists is found.
+_MOST_QUERIES = 512
+_HELD_OUT = 1_000
+# How many lists are looked into at first, to learn how far the k-th best is (bench_similarity_ivf).
+_NEAR = 8
+# For these k it is found how much farther lists may be.
 _TUNED_K = (1, 10, 100)
 
 
@@ -62,7 +65,8 @@ class _State(NamedTuple):
     n: int
     n_trained: int  # how many rows there were when the lists were made
     unevenness: float  # and how uneven they were
-    n_probe: tuple[int, ...]  # for each of _TUNED_K
+    margins: tuple[float, ...]  # by how much a list may be too far (_core/lists), by _TUNED_K
+    row_norm: float  # of a usual row
     largest_id: int
     compiled: lists.Lists
     version: str
@@ -141,7 +145,8 @@ class IVFIndex:
             n=0,
             n_trained=0,
             unevenness=1.0,
-            n_probe=(1,) * len(_TUNED_K),
+            margins=(-np.inf,) * len(_TUNED_K),
+            row_norm=1.0,
             largest_id=-1,
         )
 
@@ -196,9 +201,9 @@ class IVFIndex:
             fields["ids"],
             fields["chains"],
             centre_copies,
-            centres,
+            len(centres),
             row_kernel(self._metric, "f32"),
-            row_kernel(ordered_by, "f32"),
+            fields["row_norm"],
         )
         return _State(compiled=compiled, version=f"{self._token}-{self._n_changes}", **fields)
 
@@ -354,39 +359,68 @@ class IVFIndex:
             centres=centres,
             n_trained=len(live),
             unevenness=chains.unevenness,
+            row_norm=_usual_norm(rows[sample]),
         )
-        return made._replace(n_probe=self._tuned(made, rows[held_out], positions[held_out]))
+        return made._replace(margins=self._margins(made, rows[held_out], positions[held_out]))
 
-    def _tuned(
+    def _margins(
         self, state: _State, queries: NDArray[np.float32], positions: NDArray[np.int64]
-    ) -> tuple[int, ...]:
-        """Return how many lists to look into, so that rows find others to the wanted share."""
-        n_lists, n_others = len(state.centres), state.n - 1
+    ) -> tuple[float, ...]:
+        """Return by how much lists may be too far, so that rows find others to the wanted share."""
+        far = self._far(state.centres, queries)
+        can_tell = np.isfinite(far).all(axis=1)
+        far, queries, positions = far[can_tell], queries[can_tell], positions[can_tell, None]
+        n_lists = len(state.centres)
         if n_lists == 1 or not len(queries):
-            return (n_lists,) * len(_TUNED_K)
-        k = min(max(_TUNED_K), n_others)
-        found = self._search(state, queries, k + 1, n_lists, None, None, by_position=True).ids
-        order = self._order_of_lists(state, queries)
-        rank = np.empty_like(order)
-        np.put_along_axis(rank, order, np.arange(n_lists)[None], axis=1)
-        needed = np.take_along_axis(rank, state.chains.owners_of(np.maximum(found, 0)), axis=1)
-        # A row's own place, and places where there is no more, are not looked for.
-        is_other = (found >= 0) & (found != positions[:, None])
-        number = np.cumsum(is_other, axis=1)
-        probes = []
-        for tuned_k in _TUNED_K:
-            ranks = needed[is_other & (number <= tuned_k)]
-            hits = np.cumsum(np.bincount(ranks, minlength=n_lists))
-            wanted = self._recall * len(ranks)
-            probes.append(min(n_lists, int(np.searchsorted(hits, wanted)) + 1))
-        return tuple(np.maximum.accumulate(probes).tolist())
+            return (np.inf,) * len(_TUNED_K)
+        everywhere = self._others(state, queries, positions, max(_TUNED_K), n_lists).ids
+        # One standard error above what is wanted: so few rows measure it roughly.
+        recall = self._recall + math.sqrt(self._recall * (1 - self._recall) / len(queries))
+        margins = []
+        for k in _TUNED_K:
+            near = self._others(state, queries, positions, k, _near_lists(state, k, state.n))
+            limit = near.distances[:, -1:].astype(np.float64)
+            if self._metric.form == Form.INNER:
+                norms = np.linalg.norm(queries.astype(np.float64), axis=1, keepdims=True)
+                limit = -limit / (norms * state.row_norm)
+            elif self._metric.form == Form.COSINE:
+                limit = limit - 1
+            elif not self._metric.root:
+                limit = np.sqrt(limit)
+            found = everywhere[:, :k]
+            owners = state.chains.owners_of(np.maximum(found, 0))
+            too_far = np.take_along_axis(far, owners, axis=1) - limit
+            is_near = (found[:, :, None] == near.ids[:, None, :]).any(axis=2)
+            too_far[is_near | np.isnan(limit)] = -np.inf
+            too_far = np.sort(too_far[found >= 0])
+            margins.append(float(too_far[math.ceil(min(recall, 1) * len(too_far)) - 1]))
+        return tuple(margins)
 
-    def _order_of_lists(self, state: _State, queries: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return all lists (q, n_lists), that of the nearest centre first."""
-        scores = queries @ state.centres.T
-        if self._metric.form == Form.SQEUCLIDEAN:
-            scores -= (state.centres**2).sum(axis=1) / 2
-        return np.argsort(-scores, axis=1, kind="stable")
+    def _others(
+        self,
+        state: _State,
+        queries: NDArray[np.float32],
+        own: NDArray[np.int64],
+        k: int,
+        n_near: int,
+    ) -> Matches:
+        """Find the positions of the k nearest of rows, but for each row itself."""
+        found = self._search(state, queries, k + 1, n_near, -np.inf, None, None, by_position=True)
+        is_own = found.ids == own
+        is_own[~is_own.any(axis=1), -1] = True  # it was not among them: then it is one too many
+        shape = (len(queries), k)
+        return Matches(found.ids[~is_own].reshape(shape), found.distances[~is_own].reshape(shape))
+
+    def _far(
+        self, centres: NDArray[np.float32], queries: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Return how far queries are from centres, as _core/lists has it."""
+        x, c = queries.astype(np.float64), centres.astype(np.float64)
+        with np.errstate(all="ignore"):
+            if self._metric.form == Form.SQEUCLIDEAN:
+                squares = (x**2).sum(axis=1)[:, None] + (c**2).sum(axis=1) - 2 * x @ c.T
+                return np.sqrt(np.maximum(squares, 0))
+            return -(x / np.linalg.norm(x, axis=1, keepdims=True)) @ c.T
 
     # --- searching ----------------------------------------------------------------------------
 
@@ -428,45 +462,44 @@ class IVFIndex:
         if not n_allowed:
             nothing = (len(asked), wanted)
             return Matches(np.full(nothing, -1, np.int64), np.full(nothing, np.nan, np.float32))
-        n_lists = len(state.centres)
         if n_probe is not None:
-            return self._search(state, asked, wanted, min(n_probe, n_lists), allowed, n_jobs)
-        n_probe = _probes_for(state, wanted, n_allowed)
-        found = self._search(state, asked, wanted, n_probe, allowed, n_jobs)
-        if n_probe < n_lists and len(asked) and found.ids[:, min(wanted, n_allowed) - 1].min() < 0:
-            # The lists had fewer than k rows, and there are more.
-            short = np.flatnonzero(found.ids[:, min(wanted, n_allowed) - 1] < 0)
-            whole = self._search(state, asked[short], wanted, n_lists, allowed, n_jobs)
-            found.ids[short], found.distances[short] = whole
-        return found
+            return self._search(state, asked, wanted, n_probe, -np.inf, allowed, n_jobs)
+        margin = state.margins[min(bisect_left(_TUNED_K, wanted), len(_TUNED_K) - 1)]
+        n_near = _near_lists(state, wanted, n_allowed)
+        return self._search(state, asked, wanted, n_near, margin, allowed, n_jobs)
 
     def _search(
         self,
         state: _State,
         queries: NDArray[np.float32],
         k: int,
-        n_probe: int,
+        n_near: int,
+        margin: float,
         allowed: NDArray[np.uint8] | None,
         n_jobs: SupportsIndex | None,
         by_position: bool = False,
     ) -> Matches:
-        q, n_lists = len(queries), len(state.centres)
+        q = len(queries)
         found = min(k, state.n)
         scores = np.empty((q, found))
         names = np.empty((q, found), np.int64)
-        n_measured = state.n * n_probe // n_lists + n_lists
+        n_lists = len(state.centres)
+        # With a margin about five times as many lists are looked into (bench_similarity_ivf).
+        share = min(1.0, n_near / n_lists * (1 if margin == -np.inf else 5))
+        n_measured = int(state.n * share) + n_lists
         jobs = jobs_for(n_jobs, q * n_measured * self._dim // 4)
         step = max(1, min(_MOST_QUERIES, -(-q // jobs)))
         search = state.compiled.search
         if q <= step:
-            search(queries, n_probe, allowed, by_position, scores, names)
+            search(queries, n_near, margin, allowed, by_position, scores, names)
         else:
             run(
                 [
                     partial(
                         search,
                         queries[i : i + step],
-                        n_probe,
+                        n_near,
+                        margin,
                         allowed,
                         by_position,
                         scores[i : i + step],
@@ -495,7 +528,8 @@ class IVFIndex:
             "largest_id": state.largest_id,
             "n_trained": state.n_trained,
             "unevenness": state.unevenness,
-            "n_probe": state.n_probe,
+            "margins": list(map(str, state.margins)),
+            "row_norm": state.row_norm,
         }
         arrays: dict[str, NDArray[Any]] = {
             "ids": state.ids[live],
@@ -561,18 +595,23 @@ class IVFIndex:
             n=n,
             n_trained=meta["n_trained"],
             unevenness=meta["unevenness"],
-            n_probe=tuple(meta["n_probe"]),
+            margins=tuple(map(float, meta["margins"])),
+            row_norm=meta["row_norm"],
             largest_id=meta["largest_id"],
         )
         return loaded
 
 
-def _probes_for(state: _State, k: int, n_allowed: int) -> int:
-    """Return into how many lists to look for k of the rows that a filter leaves."""
+def _near_lists(state: _State, k: int, n_allowed: int) -> int:
+    """Return into how many lists to look at first, so that k rows that a filter leaves are there."""
     n_lists = len(state.centres)
-    # Where a filter leaves a tenth of the rows, the k nearest are as far as the 10 k nearest of all.
-    reach = k * state.n / n_allowed
-    for tuned_k, n_probe in zip(_TUNED_K, state.n_probe, strict=True):
-        if reach <= tuned_k:
-            return n_probe
-    return min(n_lists, math.ceil(state.n_probe[-1] * reach / _TUNED_K[-1]))
+    rows = 4 * k * state.n / n_allowed
+    return min(n_lists, max(_NEAR, math.ceil(rows * n_lists / state.n)))
+
+
+def _usual_norm(rows: NDArray[np.float32]) -> float:
+    """Return the median norm of rows, 1 where they have none."""
+    with np.errstate(all="ignore"):
+        norms = np.linalg.norm(rows[:1000].astype(np.float64), axis=1)
+    norms = norms[np.isfinite(norms) & (norms > 0)]
+    return float(np.median(norms)) if len(norms) else 1.0
