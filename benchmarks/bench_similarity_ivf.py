@@ -77,9 +77,7 @@ def faiss(base: Any) -> list[Search]:
     faiss.omp_set_num_threads(THREADS)
     n_lists = 512 if len(base) >= 50_000 else 64
     d = base.shape[1]
-    index = faiss.index_factory(
-        d, f"IVF{n_lists},PQ{d // 2}x4fs,RFlat", faiss.METRIC_INNER_PRODUCT
-    )
+    index = faiss.index_factory(d, f"IVF{n_lists},PQ{d // 2}x4fs,RFlat", faiss.METRIC_INNER_PRODUCT)
     index.train(base)
     index.add(base)
 
@@ -156,7 +154,8 @@ def main() -> None:
             single[name].append(seconds_of(search, queries[i : i + 1]))
 
     print(f"{len(base)} x {base.shape[1]}, k={K}, {THREADS} thread(s), {kernels.isa()}")
-    print(f"{'':<12}{'recall':>8}{'build s':>9}{f'{n_queries} at once':>15}{'one':>8}  queries a second")
+    columns = f"{'recall':>8}{'build s':>9}{f'{n_queries} at once':>15}{'one':>8}"
+    print(f"{'':<12}{columns}  queries a second")
     for name, (_, recall) in subjects.items():
         together = 1 / statistics.median(batch[name])
         # The mean: hard queries look into more lists.

@@ -1,7 +1,7 @@
-"""Which panels the lists of an index are made of: chains, so that a list grows without moving a row.
+"""Which panels the lists of an index are made of: chains, so that lists grow without moving a row.
 
-What a search has seen of a list never changes: `counts` belongs to one version of the index, and rows
-are added behind it, in the list's last panel and in new ones.
+What a search has seen of a list never changes: `counts` belongs to one version of the index, and
+rows are added behind it, in the list's last panel and in new ones.
 """
 
 from __future__ import annotations

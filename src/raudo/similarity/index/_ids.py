@@ -37,9 +37,7 @@ def next_ids(m: int, largest_id: int) -> NDArray[np.int64]:
     return np.arange(m, dtype=np.int64) + first
 
 
-def refuse_known(
-    names: NDArray[np.int64], known_ids: NDArray[np.int64], largest_id: int
-) -> None:
+def refuse_known(names: NDArray[np.int64], known_ids: NDArray[np.int64], largest_id: int) -> None:
     """Raise a ValueError for an id that is given twice, or known already."""
     unique, counts = np.unique(names, return_counts=True)
     if len(unique) < len(names):

@@ -1,8 +1,8 @@
 """Approximate search in lists: rows near one centre lie together, and few lists are looked into.
 
-The lists (inverted files: Sivic and Zisserman 2003; Jegou, Douze and Schmid 2011) hold compact copies
-in panels; within the lists looked into, answers are exact (_core/lists). How many that are is found
-when the lists are made, by searching for rows that had no part in making them.
+The lists (inverted files: Sivic and Zisserman 2003; Jegou, Douze and Schmid 2011) hold compact
+copies in panels; within the lists looked into, answers are exact (_core/lists). How many those are
+is found when the lists are made, by searching for rows that had no part in making them (_tuning).
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import os
 import secrets
 import threading
 from bisect import bisect_left
-from functools import partial
 from operator import index
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +21,6 @@ from numpy.typing import ArrayLike, NDArray
 from raudo._core import lists
 from raudo.errors import CorruptEntry
 from raudo.similarity._arrays import matrix, rows_of
-from raudo.similarity._threads import jobs_for, run
 from raudo.similarity.distances import row_kernel
 from raudo.similarity.index import _kmeans
 from raudo.similarity.index._chains import Chains
@@ -31,10 +29,11 @@ from raudo.similarity.index._copies import (
     MOST_COLUMNS,
     PANEL_ROWS,
     Copies,
-    best_of_parts,
 )
 from raudo.similarity.index._file import read_arrays, write_arrays
 from raudo.similarity.index._ids import Filter, allowed_of, id_array, next_ids, refuse_known
+from raudo.similarity.index._lists import TUNED_K, State, near_lists, search_state
+from raudo.similarity.index._tuning import margins_for
 from raudo.similarity.metrics import Form, Metric, metric_of
 from raudo.similarity.search import check_k
 from raudo.types import Matches
@@ -46,35 +45,7 @@ _STORAGES = (*COPIED_STORAGES, "float32")
 _FEWEST_ROWS = 5_000
 _GROWTH = 4
 _MOST_UNEVEN = 2.0
-_MOST_QUERIES = 512
 _HELD_OUT = 1_000
-# How many lists are looked into at first, to learn how far the k-th best is (bench_similarity_ivf).
-_NEAR = 8
-# For these k it is found how much farther lists may be.
-_TUNED_K = (1, 10, 100)
-
-
-class _State(NamedTuple):
-    """What a search sees: arrays by position, of which it reads the places its chains say."""
-
-    vectors: NDArray[np.float32]  # (0, d) where the copies are all there is
-    ids: NDArray[np.int64]  # -1: removed
-    copies: Copies
-    chains: Chains
-    centres: NDArray[np.float32]
-    n: int
-    n_trained: int  # how many rows there were when the lists were made
-    unevenness: float  # and how uneven they were
-    margins: tuple[float, ...]  # by how much a list may be too far (_core/lists), by _TUNED_K
-    row_norm: float  # of a usual row
-    largest_id: int
-    compiled: lists.Lists
-    version: str
-
-    def live(self) -> NDArray[np.int64]:
-        """Return the positions of rows that are there, ascending."""
-        taken = self.chains.taken()
-        return taken[self.ids[taken] >= 0]
 
 
 class IVFIndex:
@@ -93,9 +64,9 @@ class IVFIndex:
         rerank: Keep the float32 rows, and let them decide: distances are then exact. False keeps
             the copies alone; see `FlatIndex`.
 
-    Lists are made anew, by k-means, when there are four times as many vectors, when they have become
-    twice as uneven, or when a third of the vectors are removed: then an `add` or a `remove` takes
-    about a second per 100,000 vectors.
+    Lists are made anew, by k-means, when there are four times as many vectors, when they have
+    become twice as uneven, or when a third of the vectors are removed: then an `add` or a `remove`
+    takes a second or two per 100,000 vectors.
 
     Thread-safe: searches run at once, beside an `add` or `remove` too, and see the index as it was
     when they began. Memory is that of `FlatIndex` and up to half more: lists are rounded up to
@@ -145,7 +116,7 @@ class IVFIndex:
             n=0,
             n_trained=0,
             unevenness=1.0,
-            margins=(-np.inf,) * len(_TUNED_K),
+            margins=(-np.inf,) * len(TUNED_K),
             row_norm=1.0,
             largest_id=-1,
         )
@@ -187,7 +158,7 @@ class IVFIndex:
             f"{len(self)} vectors in {self.nlist} lists"
         )
 
-    def _published(self, **fields: Any) -> _State:
+    def _published(self, **fields: Any) -> State:
         """Return a state with its compiled searcher and a version of its own."""
         self._n_changes += 1
         copies, centres = fields["copies"], fields["centres"]
@@ -205,7 +176,7 @@ class IVFIndex:
             row_kernel(self._metric, "f32"),
             fields["row_norm"],
         )
-        return _State(compiled=compiled, version=f"{self._token}-{self._n_changes}", **fields)
+        return State(compiled=compiled, version=f"{self._token}-{self._n_changes}", **fields)
 
     # --- changing -----------------------------------------------------------------------------
 
@@ -240,11 +211,11 @@ class IVFIndex:
 
     def _with_rows(
         self,
-        state: _State,
+        state: State,
         added: NDArray[np.float32],
         names: NDArray[np.int64],
         owners: NDArray[np.int64],
-    ) -> _State:
+    ) -> State:
         """Return a state with these rows too, behind what searches of the given one see."""
         chains, positions = state.chains.grown(owners)
         vectors, ids, copies = state.vectors, state.ids, state.copies
@@ -270,7 +241,7 @@ class IVFIndex:
             largest_id=max(state.largest_id, int(names.max(initial=-1))),
         )
 
-    def _replaced(self, state: _State, **changes: Any) -> _State:
+    def _replaced(self, state: State, **changes: Any) -> State:
         fields = state._asdict() | changes
         del fields["compiled"], fields["version"]
         return self._published(**fields)
@@ -312,7 +283,7 @@ class IVFIndex:
             return self._nlist if n >= self._nlist else 1
         return int(4 * math.sqrt(n)) if n >= _FEWEST_ROWS else 1
 
-    def _maintained(self, state: _State) -> _State:
+    def _maintained(self, state: State) -> State:
         """Make the lists anew where the rows have outgrown them."""
         n_taken, n_lists = int(state.chains.counts.sum()), len(state.centres)
         has_grown = state.n >= _GROWTH * state.n_trained and self._lists_for(state.n) > 1
@@ -325,7 +296,7 @@ class IVFIndex:
         )
         return self._rebuilt(state) if has_grown or is_holey or is_uneven else state
 
-    def _rebuilt(self, state: _State) -> _State:
+    def _rebuilt(self, state: State) -> State:
         """Return the same rows in lists made for them."""
         live = state.live()
         rows = state.vectors[live] if self._keeps_rows else state.copies.decoded(live, self._dim)
@@ -361,66 +332,8 @@ class IVFIndex:
             unevenness=chains.unevenness,
             row_norm=_usual_norm(rows[sample]),
         )
-        return made._replace(margins=self._margins(made, rows[held_out], positions[held_out]))
-
-    def _margins(
-        self, state: _State, queries: NDArray[np.float32], positions: NDArray[np.int64]
-    ) -> tuple[float, ...]:
-        """Return by how much lists may be too far, so that rows find others to the wanted share."""
-        far = self._far(state.centres, queries)
-        can_tell = np.isfinite(far).all(axis=1)
-        far, queries, positions = far[can_tell], queries[can_tell], positions[can_tell, None]
-        n_lists = len(state.centres)
-        if n_lists == 1 or not len(queries):
-            return (np.inf,) * len(_TUNED_K)
-        everywhere = self._others(state, queries, positions, max(_TUNED_K), n_lists).ids
-        # One standard error above what is wanted: so few rows measure it roughly.
-        recall = self._recall + math.sqrt(self._recall * (1 - self._recall) / len(queries))
-        margins = []
-        for k in _TUNED_K:
-            near = self._others(state, queries, positions, k, _near_lists(state, k, state.n))
-            limit = near.distances[:, -1:].astype(np.float64)
-            if self._metric.form == Form.INNER:
-                norms = np.linalg.norm(queries.astype(np.float64), axis=1, keepdims=True)
-                limit = -limit / (norms * state.row_norm)
-            elif self._metric.form == Form.COSINE:
-                limit = limit - 1
-            elif not self._metric.root:
-                limit = np.sqrt(limit)
-            found = everywhere[:, :k]
-            owners = state.chains.owners_of(np.maximum(found, 0))
-            too_far = np.take_along_axis(far, owners, axis=1) - limit
-            is_near = (found[:, :, None] == near.ids[:, None, :]).any(axis=2)
-            too_far[is_near | np.isnan(limit)] = -np.inf
-            too_far = np.sort(too_far[found >= 0])
-            margins.append(float(too_far[math.ceil(min(recall, 1) * len(too_far)) - 1]))
-        return tuple(margins)
-
-    def _others(
-        self,
-        state: _State,
-        queries: NDArray[np.float32],
-        own: NDArray[np.int64],
-        k: int,
-        n_near: int,
-    ) -> Matches:
-        """Find the positions of the k nearest of rows, but for each row itself."""
-        found = self._search(state, queries, k + 1, n_near, -np.inf, None, None, by_position=True)
-        is_own = found.ids == own
-        is_own[~is_own.any(axis=1), -1] = True  # it was not among them: then it is one too many
-        shape = (len(queries), k)
-        return Matches(found.ids[~is_own].reshape(shape), found.distances[~is_own].reshape(shape))
-
-    def _far(
-        self, centres: NDArray[np.float32], queries: NDArray[np.float32]
-    ) -> NDArray[np.float64]:
-        """Return how far queries are from centres, as _core/lists has it."""
-        x, c = queries.astype(np.float64), centres.astype(np.float64)
-        with np.errstate(all="ignore"):
-            if self._metric.form == Form.SQEUCLIDEAN:
-                squares = (x**2).sum(axis=1)[:, None] + (c**2).sum(axis=1) - 2 * x @ c.T
-                return np.sqrt(np.maximum(squares, 0))
-            return -(x / np.linalg.norm(x, axis=1, keepdims=True)) @ c.T
+        margins = margins_for(self._metric, self._recall, made, rows[held_out], positions[held_out])
+        return made._replace(margins=margins)
 
     # --- searching ----------------------------------------------------------------------------
 
@@ -463,53 +376,12 @@ class IVFIndex:
             nothing = (len(asked), wanted)
             return Matches(np.full(nothing, -1, np.int64), np.full(nothing, np.nan, np.float32))
         if n_probe is not None:
-            return self._search(state, asked, wanted, n_probe, -np.inf, allowed, n_jobs)
-        margin = state.margins[min(bisect_left(_TUNED_K, wanted), len(_TUNED_K) - 1)]
-        n_near = _near_lists(state, wanted, n_allowed)
-        return self._search(state, asked, wanted, n_near, margin, allowed, n_jobs)
-
-    def _search(
-        self,
-        state: _State,
-        queries: NDArray[np.float32],
-        k: int,
-        n_near: int,
-        margin: float,
-        allowed: NDArray[np.uint8] | None,
-        n_jobs: SupportsIndex | None,
-        by_position: bool = False,
-    ) -> Matches:
-        q = len(queries)
-        found = min(k, state.n)
-        scores = np.empty((q, found))
-        names = np.empty((q, found), np.int64)
-        n_lists = len(state.centres)
-        # With a margin about five times as many lists are looked into (bench_similarity_ivf).
-        share = min(1.0, n_near / n_lists * (1 if margin == -np.inf else 5))
-        n_measured = int(state.n * share) + n_lists
-        jobs = jobs_for(n_jobs, q * n_measured * self._dim // 4)
-        step = max(1, min(_MOST_QUERIES, -(-q // jobs)))
-        search = state.compiled.search
-        if q <= step:
-            search(queries, n_near, margin, allowed, by_position, scores, names)
-        else:
-            run(
-                [
-                    partial(
-                        search,
-                        queries[i : i + step],
-                        n_near,
-                        margin,
-                        allowed,
-                        by_position,
-                        scores[i : i + step],
-                        names[i : i + step],
-                    )
-                    for i in range(0, q, step)
-                ],
-                jobs,
+            return search_state(
+                self._metric, state, asked, wanted, n_probe, -np.inf, allowed, n_jobs
             )
-        return best_of_parts(self._metric, scores[None], names[None], k)
+        margin = state.margins[min(bisect_left(TUNED_K, wanted), len(TUNED_K) - 1)]
+        n_near = near_lists(state, wanted, n_allowed)
+        return search_state(self._metric, state, asked, wanted, n_near, margin, allowed, n_jobs)
 
     # --- on disk ------------------------------------------------------------------------------
 
@@ -600,13 +472,6 @@ class IVFIndex:
             largest_id=meta["largest_id"],
         )
         return loaded
-
-
-def _near_lists(state: _State, k: int, n_allowed: int) -> int:
-    """Return into how many lists to look at first, so that k rows that a filter leaves are there."""
-    n_lists = len(state.centres)
-    rows = 4 * k * state.n / n_allowed
-    return min(n_lists, max(_NEAR, math.ceil(rows * n_lists / state.n)))
 
 
 def _usual_norm(rows: NDArray[np.float32]) -> float:
