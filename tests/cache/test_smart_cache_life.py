@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import pickle
+import random
 import subprocess
 import sys
 import textwrap
@@ -197,3 +198,68 @@ async def test_threads_beside_a_loop(tmp_path):
 
         await asyncio.gather(asyncio.to_thread(work), beside(), beside())
         assert accounts_balance(cache)
+
+
+# --- what the garbage collector runs ----------------------------------------------------------
+
+
+@pytest.fixture
+def collector(monkeypatch):
+    """Calls `collector.action` wherever the collector runs, which is all but everywhere."""
+
+    class Collector:
+        action = None
+
+        def __call__(self, phase, info):
+            action, self.action = self.action, None
+            if action is not None and phase == "stop":
+                action()
+            self.action = action
+
+    hook, thresholds = Collector(), gc.get_threshold()
+    gc.callbacks.append(hook)
+    gc.set_threshold(2, 1, 1)
+    yield hook
+    gc.set_threshold(*thresholds)
+    gc.callbacks.remove(hook)
+
+
+@pytest.mark.timeout(30, method="thread")
+def test_a_finalizer_may_use_the_cache_in_the_middle_of_its_work(collector):
+    rng = random.Random(3)
+
+    def use():
+        key, what = rng.randrange(60), rng.random()
+        if what < 0.4:
+            assert cache.get_nowait(key, {"key": key})["key"] == key
+        elif what < 0.7:
+            cache.set_nowait(key, {"key": key, "items": [key]}, tags=["odd"] if key % 2 else ())
+        elif what < 0.9:
+            cache.delete_nowait(key)
+        else:
+            cache._levels.tags.invalidate("odd")
+
+    with SmartCache(40, levels=(0.2, 0.4, 0.4)) as cache:
+        collector.action = use
+        for _ in range(1500):
+            use()
+        collector.action = None
+        assert len(cache) <= 40
+
+
+@pytest.mark.timeout(30, method="thread")
+def test_keys_that_look_into_the_cache_while_they_are_compared_do_not_stop_prefetch():
+    class Key:
+        def __init__(self, n):
+            self.n = n
+
+        def __hash__(self):
+            return 1
+
+        def __eq__(self, other):
+            cache.get_nowait(-1)
+            return isinstance(other, Key) and self.n == other.n
+
+    with SmartCache(20, loader=str, prefetch=True) as cache:
+        for n in range(8):
+            assert cache.get_nowait(Key(n)) is None

@@ -2,7 +2,8 @@
 """Blobs in a few large blocks of memory, in the order of their use; csrc/arena/arena.h says how.
 
 An entry is its key and its payload's bytes: no Python object, and about 80 bytes besides. Not
-thread-safe: the tier above holds a lock, and decides what has to go.
+thread-safe: the tier above holds a lock, and decides what has to go. Making a blob may run the garbage
+collector, and so finalizers that come back here: a slot's number is good only until then.
 """
 
 cimport cython
@@ -103,21 +104,19 @@ cdef class Arena:
             return None
         raudo_arena_unlink(&self.arena, slot)
         raudo_arena_link_newest(&self.arena, slot)
-        return self.blob(slot)
+        return self.blob(slot, False)
 
     def peek(self, bytes key not None):
         """Return the blob without making it the newest."""
         cdef uint32_t slot = self.find(key)
-        return None if slot == RAUDO_ARENA_NONE else self.blob(slot)
+        return None if slot == RAUDO_ARENA_NONE else self.blob(slot, False)
 
     def take(self, bytes key not None):
         """Remove the entry and return its blob."""
         cdef uint32_t slot = self.find(key)
         if slot == RAUDO_ARENA_NONE:
             return None
-        blob = self.blob(slot)
-        raudo_arena_remove(&self.arena, slot)
-        return blob
+        return self.blob(slot, True)
 
     def take_value(self, bytes key not None):
         """Remove the entry and return its value; `NotImplemented`, changing nothing, where that takes more.
@@ -169,9 +168,8 @@ cdef class Arena:
         cdef uint32_t slot = self.arena.oldest
         if slot == RAUDO_ARENA_NONE:
             raise KeyError("the arena is empty")
-        pair = self.key(slot), self.blob(slot)
-        raudo_arena_remove(&self.arena, slot)
-        return pair
+        key = self.key(slot)
+        return key, self.blob(slot, True)
 
     def put(self, bytes key not None, blob not None):
         """Add the entry, in place of any of this key: 1 done, 0 another has to go first, -1 it never fits.
@@ -205,29 +203,39 @@ cdef class Arena:
     def take_expired(self, uint64_t now_ns):
         """Remove what has expired; return pairs of key and blob. Looks at every entry."""
         cdef list gone = []
-        cdef uint32_t slot = self.arena.oldest, newer
-        cdef uint64_t expires_ns
-        while slot != RAUDO_ARENA_NONE:
-            newer = self.arena.slots[slot].newer
-            expires_ns = self.arena.slots[slot].expires_ns
-            if expires_ns and expires_ns <= now_ns:
-                gone.append((self.key(slot), self.blob(slot)))
-                raudo_arena_remove(&self.arena, slot)
-            slot = newer
+        cdef uint32_t slot
+        for key in self.keys(now_ns):
+            slot = self.find(key)
+            if slot != RAUDO_ARENA_NONE and self.is_past(slot, now_ns):
+                gone.append((key, self.blob(slot, True)))
         return gone
 
     def items(self):
         """Return pairs of key and blob, oldest first."""
         cdef list found = []
-        cdef uint32_t slot = self.arena.oldest
-        while slot != RAUDO_ARENA_NONE:
-            found.append((self.key(slot), self.blob(slot)))
-            slot = self.arena.slots[slot].newer
+        cdef uint32_t slot
+        for key in self.keys(0):
+            slot = self.find(key)
+            if slot != RAUDO_ARENA_NONE:
+                found.append((key, self.blob(slot, False)))
         return found
 
     def clear(self):
         """Remove everything and give the memory back."""
         raudo_arena_clear(&self.arena)
+
+    cdef list keys(self, uint64_t past_ns):
+        """Return the keys of this moment, oldest first; with a time of those alone that end by then."""
+        cdef list keys = []
+        cdef uint32_t slot = self.arena.oldest
+        while slot != RAUDO_ARENA_NONE:
+            if past_ns == 0 or self.is_past(slot, past_ns):
+                keys.append(self.key(slot))
+            slot = self.arena.slots[slot].newer
+        return keys
+
+    cdef bint is_past(self, uint32_t slot, uint64_t now_ns) noexcept:
+        return 0 < self.arena.slots[slot].expires_ns <= now_ns
 
     cdef uint32_t find(self, bytes key) noexcept:
         cdef const char *data = PyBytes_AS_STRING(key)
@@ -239,12 +247,15 @@ cdef class Arena:
             <const char *> raudo_arena_data(&self.arena, slot), self.arena.slots[slot].key_bytes
         )
 
-    cdef object blob(self, uint32_t slot):
+    cdef object blob(self, uint32_t slot, bint takes):
+        """Return the entry's blob; with `takes` remove it."""
         cdef raudo_arena_slot entry = self.arena.slots[slot]
         cdef const char *data = <const char *> raudo_arena_data(&self.arena, slot) + entry.key_bytes
         # Copied before anything that could run code of others, and change the arena, is called.
         cdef bytes meta = PyBytes_FromStringAndSize(data, entry.meta_bytes)
         cdef bytes payload = PyBytes_FromStringAndSize(data + entry.meta_bytes, entry.payload_bytes)
+        if takes:
+            raudo_arena_remove(&self.arena, slot)
         return self.blobs.make(payload, meta, entry.raw_bytes, entry.expires_ns)
 
 

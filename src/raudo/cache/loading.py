@@ -64,11 +64,11 @@ class _Waits:
     """Who waits for whom, over all caches. Thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         reset_after_fork(self)
 
     def _after_fork(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def begin(self, waiter: _Place | None, place: _Place) -> bool:
         """Note that `waiter` waits from now on; False, and no note, where it would for ever."""
@@ -118,7 +118,7 @@ class _Flight:
         self.place = _Place()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.task: asyncio.Task[None] | None = None
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.waiters: list[Callable[[], object]] = []
 
     def end(self, value: Any = MISSING, error: BaseException | None = None) -> None:

@@ -38,7 +38,8 @@ class TagGenerations:
     def __init__(self, path: Path | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
         self._path = path
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        # Re-entrant: the garbage collector may run a finalizer within that comes back here.
+        self._lock = threading.RLock()
         self._generations: dict[str, int] = {}
         # By the clock, so that a base that was lost is never taken a second time.
         self._base = self._last = clock.time_ns()
@@ -48,7 +49,7 @@ class TagGenerations:
             self._rewrite()
 
     def _after_fork(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def stamp(self, tags: Iterable[str]) -> Stamps:
         """Return what an entry with these tags is stamped with now."""

@@ -26,14 +26,15 @@ class Prefetcher:
     """
 
     def __init__(self, max_size: int, *, strides: bool = True, sequences: bool = True) -> None:
-        self._lock = threading.Lock()
+        # Re-entrant: __eq__ of keys, and finalizers that the collector runs, may come back here.
+        self._lock = threading.RLock()
         self._ledger = Ledger(max_size)
         self._strides = Strides() if strides else None
         self._sequences = Sequences(max_size) if sequences else None
         reset_after_fork(self)
 
     def _after_fork(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __contains__(self, key: Hashable) -> bool:
         """Say whether the key was chosen to be loaded ahead and not asked for so far."""

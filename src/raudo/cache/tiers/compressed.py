@@ -51,7 +51,8 @@ class CompressedTier:
         self.max_bytes = max_bytes
         self._on_evict = on_evict
         self._clock = clock
-        self._lock = threading.Lock()
+        # Re-entrant: the garbage collector may run a finalizer within that comes back here.
+        self._lock = threading.RLock()
         self._arena = Arena(BLOBS, max_bytes, META_OF_PLAIN, META_OF_PACKED)
         self._hits = self._misses = self._puts = self._evictions = self._expirations = 0
         reset_after_fork(self)
@@ -67,7 +68,8 @@ class CompressedTier:
                 self._hits += 1
                 return blob
             self._misses += 1
-            self._arena.take(key)
+            if self._arena.take(key) is None:
+                return None
             self._expirations += 1
         self._report([(key, blob, "expired")])
         return None
@@ -79,12 +81,12 @@ class CompressedTier:
         with self._lock:
             self._puts += 1
             while not (outcome := arena.put(key, blob)):
-                gone.append(self._push_out())
+                self._push_out(gone)
             if outcome < 0:
                 gone.append((key, blob, "capacity"))
                 self._evictions += 1
             elif len(arena) > self.max_entries:
-                gone.append(self._push_out())
+                self._push_out(gone)
         if gone:
             self._report(gone)
 
@@ -101,16 +103,19 @@ class CompressedTier:
         gone: list[tuple[bytes, Blob, str]] = []
         with self._lock:
             while len(arena) > max(0, most):
-                gone.append(self._push_out())
+                self._push_out(gone)
         self._report(gone)
 
-    def _push_out(self) -> tuple[bytes, Blob, str]:
+    def _push_out(self, gone: list[tuple[bytes, Blob, str]]) -> None:
+        if not self._arena:  # a finalizer has just emptied it
+            return
         key, blob = self._arena.take_oldest()
         if self._is_expired(blob):
             self._expirations += 1
-            return key, blob, "expired"
-        self._evictions += 1
-        return key, blob, "capacity"
+            gone.append((key, blob, "expired"))
+        else:
+            self._evictions += 1
+            gone.append((key, blob, "capacity"))
 
     def drop_nowait(self, key: bytes) -> bool:
         return self.take(key) is not None
@@ -198,4 +203,4 @@ class CompressedTier:
                 self._on_evict(key, blob, reason)
 
     def _after_fork(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
