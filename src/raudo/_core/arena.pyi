@@ -33,6 +33,9 @@ class Arena:
     def raw_bytes(self, key: bytes) -> int:
         """Return how long the value is as bytes, unpacked; 0 where there is none."""
 
+    def meta(self, key: bytes) -> bytes:
+        """Return the bytes for the blob's codec and tags, empty where there is none."""
+
     def take_oldest(self) -> tuple[bytes, Any]:
         """Remove the entry that was used longest ago; return key and blob. There must be one."""
 

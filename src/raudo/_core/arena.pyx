@@ -163,6 +163,15 @@ cdef class Arena:
         cdef uint32_t slot = self.find(key)
         return 0 if slot == RAUDO_ARENA_NONE else self.arena.slots[slot].raw_bytes
 
+    def meta(self, bytes key not None):
+        """Return the bytes for the blob's codec and tags, empty where there is none."""
+        cdef uint32_t slot = self.find(key)
+        if slot == RAUDO_ARENA_NONE:
+            return b""
+        cdef raudo_arena_slot *entry = &self.arena.slots[slot]
+        cdef const char *data = <const char *> raudo_arena_data(&self.arena, slot)
+        return PyBytes_FromStringAndSize(data + entry.key_bytes, entry.meta_bytes)
+
     def take_oldest(self):
         """Remove the entry that was used longest ago; return key and blob. There must be one."""
         cdef uint32_t slot = self.arena.oldest

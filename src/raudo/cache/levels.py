@@ -237,7 +237,7 @@ class Levels:
 
     def _replace_below(self, key: Hashable) -> None:
         has_cold = self.cold is not None and (self.cold.guards or self.cold.outbox)
-        if not has_cold and not self.l2 and not self.down.transit:
+        if not (has_cold or self.l2 or self.down.transit or self.up.reads):
             return
         data = self.encode(key)
         if data is None:
@@ -327,6 +327,7 @@ class Levels:
                 return True
             if data is None:
                 return False
+            self.up.reads.pop(data, None)
             parcel = self.down.transit.take(data)
             blob = self.take_blob(data) if parcel is None else None
             found = parcel if parcel is not None else blob

@@ -49,11 +49,11 @@ class Promoter:
         entry: Any = MISSING,
         *,
         counts: bool = True,
-        at_most: int | None = None,
+        only_light: bool = False,
     ) -> Any:
         """Return a value that is in memory, or `MISSING`; `entry` is what `l1.get` returned.
 
-        `RETRY`, and no change, for one in L2 that is longer than `at_most` bytes.
+        `RETRY`, and no change, with `only_light` for one in L2 that a thread should make.
         """
         if entry is not MISSING:
             return self.open(key, entry, counts)
@@ -73,7 +73,7 @@ class Promoter:
             if data is None:
                 return MISSING
             l2 = levels.l2
-            if l2 is not None and at_most is not None and l2.raw_bytes(data) > at_most:
+            if only_light and l2 is not None and l2.is_heavy(data):
                 return RETRY
             value = self._take_up(key, data)
             if value is not MISSING and counts:

@@ -10,15 +10,13 @@ import time
 from collections.abc import Hashable
 from typing import Any
 
+from raudo.cache.cold import Fetched
 from raudo.cache.levels import Levels
 from raudo.cache.loading import MISSING
 from raudo.cache.promote import RETRY
+from raudo.cache.tiers.blobs import is_heavy
 
-__all__ = ["DECODE_HERE_BYTES", "Reader"]
-
-# Values of so many bytes are made on the event loop: a thread costs 0.1 ms. A pickle of many small
-# objects takes 15 ns a byte, 1 ms for this (python benchmarks/bench_cache_levels.py).
-DECODE_HERE_BYTES = 64 * 1024
+__all__ = ["Reader"]
 
 
 class Reader:
@@ -41,7 +39,7 @@ class Reader:
         token = self._levels.up.begin_read(data)
         try:
             fetched = cold.fetch_ready(data)
-            if fetched is not None and fetched.blob.raw_bytes > DECODE_HERE_BYTES:
+            if fetched is not None and _is_heavy(fetched):
                 return RETRY
             return self._levels.up.finish_read(key, data, token, fetched, started_ns, counts=True)
         except BlockingIOError:
@@ -69,7 +67,7 @@ class Reader:
             try:
                 fetched = await cold.fetch_async(data)
                 finish = self._levels.up.finish_read
-                if fetched is not None and fetched.blob.raw_bytes > DECODE_HERE_BYTES:
+                if fetched is not None and _is_heavy(fetched):
                     value = await asyncio.to_thread(
                         finish, key, data, token, fetched, started_ns, counts=counts, pauses=True
                     )
@@ -105,3 +103,7 @@ class Reader:
                 self._levels.up.note_late(value, True)
             return value
         return MISSING
+
+
+def _is_heavy(fetched: Fetched) -> bool:
+    return is_heavy(fetched.blob.codec, fetched.blob.raw_bytes)

@@ -33,7 +33,7 @@ from raudo.cache.loads import Loader, Loads, Plan
 from raudo.cache.memoize import FunctionNames, memoized
 from raudo.cache.namespace import Namespace
 from raudo.cache.promote import RETRY
-from raudo.cache.reading import DECODE_HERE_BYTES, Reader
+from raudo.cache.reading import Reader
 from raudo.cache.stats import report, samples_of
 from raudo.cache.strategies import CacheStrategy
 from raudo.cache.tags import Stamps
@@ -184,7 +184,7 @@ class SmartCache(Front):
         return entry.value if type(entry) is Timed else entry
 
     def _get_below(self, key: Hashable, entry: Any, default: Any) -> Awaitable[Any]:
-        value = self._levels.up.find(key, entry, at_most=DECODE_HERE_BYTES)
+        value = self._levels.up.find(key, entry, only_light=True)
         if value is RETRY:
             return self._get_waiting(key, self._reader.lift, encode_key(key), default)
         data = self._levels.up.may_be_below(key) if value is MISSING else None

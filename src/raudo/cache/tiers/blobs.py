@@ -11,7 +11,7 @@ import struct
 from raudo._core.blobs import Blobs
 from raudo.types import Blob
 
-__all__ = ["BLOBS", "META_OF_PACKED", "META_OF_PLAIN"]
+__all__ = ["BLOBS", "LIGHT_BYTES", "META_OF_PACKED", "META_OF_PLAIN", "codec_of", "is_heavy"]
 
 _TAG = struct.Struct("<HQ")
 
@@ -28,17 +28,32 @@ def _encode_meta(blob: Blob) -> bytes:
     return b"".join(parts)
 
 
+def codec_of(meta: bytes) -> str:
+    """Return the codec that a blob's meta data begin with."""
+    return meta[1 : 1 + meta[0]].decode("ascii")
+
+
 def _decode_meta(meta: bytes) -> tuple[str, tuple[tuple[str, int], ...]]:
     """Return codec and tags; `IndexError`, `struct.error` or `UnicodeError` for what is neither."""
-    at = 1 + meta[0]
-    codec = meta[1:at].decode("ascii")
-    tags = []
+    codec, at, tags = codec_of(meta), 1 + meta[0], []
     while at < len(meta):
         size, generation = _TAG.unpack_from(meta, at)
         at += _TAG.size
         tags.append((meta[at : at + size].decode("utf-8", "surrogatepass"), generation))
         at += size
     return codec, tuple(tags)
+
+
+# Values of so many bytes are made on the event loop: a thread costs 0.1 ms. A pickle of many small
+# objects takes 15 ns a byte, 1 ms for this (python benchmarks/bench_cache_levels.py).
+LIGHT_BYTES = 64 * 1024
+# What is copied, unpacked or decoded alone takes 0.1 to 0.3 ms for so many times as many.
+_EASE = {"bytes": 16, "bytes+lz4": 4, "str": 4, "str+lz4": 4}
+
+
+def is_heavy(codec: str, raw_bytes: int) -> bool:
+    """Say whether making the value of a blob should be left to a thread."""
+    return raw_bytes > _EASE.get(codec, 1) * LIGHT_BYTES
 
 
 # Of blobs whose values the compiled reader of plain pickles may make.

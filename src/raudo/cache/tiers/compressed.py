@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from raudo._clock import SYSTEM_CLOCK, Clock
 from raudo._core.arena import Arena
 from raudo.cache._forks import reset_after_fork
-from raudo.cache.tiers.blobs import BLOBS, META_OF_PACKED, META_OF_PLAIN
+from raudo.cache.tiers.blobs import BLOBS, LIGHT_BYTES, META_OF_PACKED, META_OF_PLAIN, codec_of, is_heavy
 from raudo.types import Blob, TierStats
 
 __all__ = ["CompressedTier"]
@@ -134,10 +134,13 @@ class CompressedTier:
         with self._lock:
             return self._arena.take_value(key)
 
-    def raw_bytes(self, key: bytes) -> int:
-        """Return how long a value is as bytes, unpacked; 0 where there is none."""
+    def is_heavy(self, key: bytes) -> bool:
+        """Say whether making the key's value should be left to a thread."""
         with self._lock:
-            return self._arena.raw_bytes(key)
+            raw_bytes = self._arena.raw_bytes(key)
+            if raw_bytes <= LIGHT_BYTES:
+                return False
+            return is_heavy(codec_of(self._arena.meta(key)), raw_bytes)
 
     def sweep_nowait(self, now_ns: int) -> int:
         """Drop what has expired; return how many."""
