@@ -163,7 +163,7 @@ def test_a_limit_cuts_off(tmp_path: Path) -> None:
         ("a.csv", b"key,size\na,-1\n", "a.csv: line 2: size is '-1', wanted a number >= 0"),
         ("a.csv", b"key,time\na,\n", "a.csv: line 2: time is '', wanted a number"),
         ("a.bin", oracle(3)[:-1], "a.bin: 23 bytes after request 2 at byte 48: cut off"),
-        ("a.npz", b"no archive", "a.npz: not a whole .npz"),
+        ("a.npz", b"no archive", "a.npz: not a whole .npz: no zip archive"),
         ("a.npz", b"PK\x03\x04", "a.npz: not a whole .npz"),
         ("a.npz", b"", "a.npz: not a whole .npz"),
     ],
@@ -181,9 +181,9 @@ def test_files_that_are_not_whole_are_refused(
     ("arrays", "says"),
     [
         ({"x": [1]}, "wanted an archive with an array 'k', it has ['x']"),
-        ({"k": [1.5]}, "array 'k' is float64 of shape (1,)"),
+        ({"k": [1.5]}, "float64 of shape (1,), wanted one row of integers or strings"),
         ({"k": [[1]]}, "array 'k' is int64 of shape (1, 1)"),
-        ({"k": [1, 2], "size": [1]}, "array 'size' is int64 of shape (1,)"),
+        ({"k": [1, 2], "size": [1]}, "array 'size' is int64 of shape (1,), wanted 2 numbers"),
         ({"k": np.array([{}])}, "not a whole .npz of plain arrays"),
     ],
 )

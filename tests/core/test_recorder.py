@@ -284,6 +284,30 @@ def test_only_an_older_recording_is_replaced(tmp_path: Path) -> None:
     assert path.read_text() == "precious"
 
 
+@pytest.mark.parametrize("keys", [False, True])
+def test_a_recording_ends_where_another_one_takes_its_place(tmp_path: Path, keys: bool) -> None:
+    older, newer = (Cache(10, record=tmp_path / "a", record_keys=keys) for _ in range(2))
+    for n in range(5):
+        older.get(n)
+    assert not older.recorder.is_recording
+    for n in range(9):
+        newer.get(n)
+    del older
+    newer.recorder.close()
+    assert lookups(tmp_path / "a") == list(range(9))
+
+
+def test_what_a_recording_held_back_is_not_written_into_the_next(tmp_path: Path) -> None:
+    older = Cache(10, record=tmp_path / "a")
+    older.get(1)
+    newer = Cache(10, record=tmp_path / "a")
+    assert (older.recorder.n_recorded, older.recorder.n_lost) == (0, 1)
+    del older
+    newer.get(2)
+    newer.recorder.close()
+    assert len(read_trace(tmp_path / "a").keys) == 1
+
+
 def test_a_path_that_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         Cache(10, record=tmp_path / "nowhere" / "a")

@@ -41,7 +41,7 @@ cdef class Recorder:
     ends it too: `error` says why, and a RuntimeWarning is given, once. A forked child does not record.
 
     Raises OSError where the file cannot be made, and FileExistsError where something else than an older
-    recording, which is replaced, is there. One process records at a path. Thread-safe.
+    recording is there: that is replaced, and ends where this process still writes it. One process records at a path. Thread-safe.
     """
 
     def __cinit__(self, path, *, keys=False):
@@ -60,6 +60,10 @@ cdef class Recorder:
         magic = TEXT_MAGIC if keys else MAGIC
         self.room_bytes = LIMIT_BYTES - len(magic)
         self.file = make_file(self.path, magic)
+        for other in list(_open):
+            if other.path == self.path:  # what it holds back would be written into the new recording
+                (<Recorder>other).wait()
+                (<Recorder>other).stop()
         _open.add(self)
 
     def __dealloc__(self):

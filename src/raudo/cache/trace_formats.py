@@ -128,6 +128,9 @@ def _read_npz(file: Path, stream: io.BufferedReader, limit: int | None) -> Trace
     try:
         # The archive's table is at its end: what cannot seek is read as a whole.
         source: Any = stream if stream.seekable() else io.BytesIO(stream.read())
+        if not zipfile.is_zipfile(source):  # NumPy would speak of pickles
+            raise BadTrace(f"{file}: not a whole .npz: no zip archive, or one that is cut off")
+        source.seek(0)
         with np.load(source, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile) or "k" not in archive:
                 names = getattr(archive, "files", "a single array")
@@ -145,8 +148,8 @@ def _read_npz(file: Path, stream: io.BufferedReader, limit: int | None) -> Trace
         kinds = "iuSU" if name == "k" else "iuf"
         if values.ndim != 1 or values.dtype.kind not in kinds or len(values) != len(keys):
             raise BadTrace(
-                f"{file}: array {name!r} is {values.dtype} of shape {values.shape}, wanted one "
-                f"{'key' if name == 'k' else 'number'} for each of {keys.shape} keys"
+                f"{file}: array {name!r} is {values.dtype} of shape {values.shape}, wanted "
+                f"{'one row of integers or strings' if name == 'k' else f'{len(keys)} numbers'}"
             )
     is_whole = limit is None or len(keys) <= limit
     if keys.dtype.kind in "SU":
