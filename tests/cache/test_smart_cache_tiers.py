@@ -149,7 +149,7 @@ async def test_large_blobs_go_down_by_a_thread_and_can_be_found_on_the_way(tmp_p
 
 async def test_many_who_read_one_key_from_the_disk_read_it_once_each(monkeypatch):
     async with SmartCache(9, levels=(0, 0, 1), compression=False) as cache:
-        value = os.urandom(400_000)  # large: each read waits for a thread
+        value = os.urandom(2_000_000)  # large: each read waits for a thread
         await cache.set("k", value)
         cold, n_reads = cache._levels.cold, 0
         fetch = cold.fetch_async
