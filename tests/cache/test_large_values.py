@@ -27,7 +27,8 @@ async def test_large_bytes_and_text_are_found_without_a_thread(value):
     async with l2_of(value) as cache:
         with pytest.raises(StopIteration) as stop:
             cache.get("large").send(None)
-        assert stop.value.value == value and where(cache, "large") == [1]
+        assert stop.value.value == value
+        assert where(cache, "large") == [1]
         assert accounts_balance(cache)
 
 
@@ -49,7 +50,9 @@ def between(cache, monkeypatch, act):
     monkeypatch.setattr(codec, "decode", slow)
 
 
-async def test_a_value_that_is_replaced_while_a_thread_makes_it_again_does_not_come_back(monkeypatch):
+async def test_a_value_that_is_replaced_while_a_thread_makes_it_again_does_not_come_back(
+    monkeypatch,
+):
     async with l2_of(make_large("old")) as cache:
 
         def replace():

@@ -41,7 +41,8 @@ cdef class Recorder:
     ends it too: `error` says why, and a RuntimeWarning is given, once. A forked child does not record.
 
     Raises OSError where the file cannot be made, and FileExistsError where something else than an older
-    recording is there: that is replaced, and ends where this process still writes it. One process records at a path. Thread-safe.
+    recording is there: that is replaced, and ends where this process still writes it. One process
+    records at a path. Thread-safe.
     """
 
     def __cinit__(self, path, *, keys=False):

@@ -8,6 +8,7 @@ loop, or on a thread where a value is heavy.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,8 @@ class Demoter:
             self._max_transit_bytes = min(_MAX_TRANSIT_BYTES, max_bytes // 4)
         self._size_of = guess_bytes if max_bytes is None else estimate_bytes
         self._n_left = _PER_CALL
+        # Threads that make bytes of a value, whose own code may come back here meanwhile.
+        self._packing: set[int] = set()
         # What the tiers let go of; they say so with their own lock held, so it is counted later.
         self.lost: deque[tuple[bytes, Blob | None, str, bool]] = deque()
         self.is_quiet = False  # what leaves L1 now is counted by whoever takes it out
@@ -108,7 +111,8 @@ class Demoter:
             self._n_left -= 1
             self._carry_oldest()
         while len(transit) > _MAX_PARCELS or transit.n_bytes > self._max_transit_bytes:
-            self._carry_oldest()
+            if not self._carry_oldest():
+                break
 
     def _is_worth_keeping(self, key: Any, value: Any, expires_ns: int, tags: Stamps) -> bool:
         levels = self._levels
@@ -120,17 +124,6 @@ class Demoter:
             levels.counters.deletions += 1
             return False
         return True
-
-    def _is_parcel_worth_keeping(self, parcel: Parcel) -> bool:
-        return self._is_worth_keeping(parcel.key, parcel.value, parcel.expires_ns, parcel.tags)
-
-    def _pack(self, data: bytes, parcel: Parcel) -> None:
-        try:
-            blob = self._levels.codec.encode(parcel.value, parcel.expires_ns, parcel.tags)
-        except Exception:
-            self._refuse(data, parcel.key, parcel.value)
-        else:
-            self._send_down(data, blob)
 
     def _refuse(self, data: bytes, key: Any, value: Any) -> None:
         """Let go of a value that cannot be made bytes of."""
@@ -156,13 +149,44 @@ class Demoter:
 
     # --- what waits ---------------------------------------------------------------------------
 
-    def _carry_oldest(self) -> None:
-        oldest = self.transit.oldest()
+    def _next(self) -> tuple[bytes, Parcel] | None:
+        return None if self.is_packing() else self.transit.oldest()
+
+    def is_packing(self) -> bool:
+        """Say whether this is called by a value that bytes are being made of."""
+        return bool(self._packing) and threading.get_ident() in self._packing
+
+    def _carry_oldest(self) -> bool:
+        oldest = self._next()
         if oldest is not None:
-            data, parcel = oldest
-            self.transit.take(data)
-            if self._is_parcel_worth_keeping(parcel):
-                self._pack(data, parcel)
+            self._bring_down(*oldest)
+        return oldest is not None
+
+    def _bring_down(self, data: bytes, parcel: Parcel, *, pauses: bool = False) -> None:
+        """Make bytes of a value, which waits and can be found meanwhile, and put them below.
+
+        Where it was taken or replaced meanwhile, also by its own code, they are thrown away.
+        """
+        levels, blob, thread = self._levels, None, threading.get_ident()
+        self._packing.add(thread)
+        try:
+            blob = levels.codec.encode(parcel.value, parcel.expires_ns, parcel.tags, pauses=pauses)
+        except Exception:
+            blob = None  # it is refused below, if it still waits
+        finally:
+            self._packing.discard(thread)
+            with levels.lock:
+                if self.transit.get(data) is parcel:
+                    self.transit.take(data)
+                    self._settle(data, parcel, blob)
+
+    def _settle(self, data: bytes, parcel: Parcel, blob: Blob | None) -> None:
+        if not self._is_worth_keeping(parcel.key, parcel.value, parcel.expires_ns, parcel.tags):
+            return
+        if blob is None:
+            self._refuse(data, parcel.key, parcel.value)
+        else:
+            self._send_down(data, blob)
 
     def is_next_heavy(self) -> bool:
         """Say whether the next in line should be carried by a thread."""
@@ -177,32 +201,16 @@ class Demoter:
     def carry(self) -> bool:
         """Carry the next in line down; False where there is none. Takes the lock itself.
 
-        A heavy value is made bytes of without the lock: the event loop may want the lock. It can be
-        found meanwhile, and where it was taken or replaced the bytes are thrown away.
+        A heavy value is made bytes of without the lock: the event loop may want the lock.
         """
         levels = self._levels
         with levels.lock:
-            oldest = self.transit.oldest()
+            oldest = self._next()
             if oldest is None:
                 return False
-            data, parcel = oldest
-            if not self._is_heavy(parcel):
-                self._carry_oldest()
-                return True
-        blob = None
-        try:
-            blob = levels.codec.encode(parcel.value, parcel.expires_ns, parcel.tags, pauses=True)
-        except Exception:
-            blob = None  # it is refused below, if it still waits
-        with levels.lock:
-            if self.transit.get(data) is parcel:
-                self.transit.take(data)
-                if not self._is_parcel_worth_keeping(parcel):
-                    return True
-                if blob is None:
-                    self._refuse(data, parcel.key, parcel.value)
-                else:
-                    self._send_down(data, blob)
+            if not self._is_heavy(oldest[1]):
+                return self._carry_oldest()
+        self._bring_down(*oldest, pauses=True)
         return True
 
     def carry_all(self) -> None:
@@ -213,8 +221,9 @@ class Demoter:
     def carry_due(self) -> None:
         """Carry half of what may stay, here and now, where more waits than that."""
         if self.transit.is_due():
-            while not self.transit.is_half_done():
-                self.carry()
+            for _ in range(len(self.transit)):  # values whose code looks others up add to the line
+                if self.transit.is_half_done() or not self.carry():
+                    break
 
     # --- from L2 and below --------------------------------------------------------------------
 

@@ -86,6 +86,8 @@ class Promoter:
         levels = self._levels
         down, l2 = levels.down, levels.l2
         down.begin_hit()
+        if down.is_packing() and (parcel := down.transit.get(data)) is not None:
+            return parcel.value  # where it is: its own code asks for it on its way down
         parcel = down.transit.take(data)
         if parcel is not None:
             if not levels.is_valid(parcel.expires_ns, parcel.tags):

@@ -30,7 +30,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="raudo",
-        description="Near-duplicates, cache sizes, benchmarks and the state of a raudo installation.",
+        description="Near-duplicates, cache sizes, benchmarks, and the state of an installation.",
     )
     parser.add_argument("--version", action="version", version=f"raudo {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

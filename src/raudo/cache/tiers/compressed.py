@@ -14,7 +14,14 @@ from typing import Any, ClassVar
 from raudo._clock import SYSTEM_CLOCK, Clock
 from raudo._core.arena import Arena
 from raudo.cache._forks import reset_after_fork
-from raudo.cache.tiers.blobs import BLOBS, LIGHT_BYTES, META_OF_PACKED, META_OF_PLAIN, codec_of, is_heavy
+from raudo.cache.tiers.blobs import (
+    BLOBS,
+    LIGHT_BYTES,
+    META_OF_PACKED,
+    META_OF_PLAIN,
+    codec_of,
+    is_heavy,
+)
 from raudo.types import Blob, TierStats
 
 __all__ = ["CompressedTier"]
