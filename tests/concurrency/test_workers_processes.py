@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
+import pickle
 import signal
 import threading
 import time
@@ -17,6 +19,7 @@ import pytest
 from concurrency import tasks
 from concurrency.leaks import nothing_left_behind
 from raudo import events
+from raudo.concurrency._workers.pickling import Encoder
 from raudo.concurrency._workers.processes import ProcessWorkers
 from raudo.errors import Closed, InitializerFailed, RemoteError, TaskTimeout, WorkerDied
 
@@ -383,3 +386,19 @@ def test_threads_submit_at_once(open_workers: Open) -> None:
 def test_unknown_start_method_is_named() -> None:
     with pytest.raises(ValueError, match="forkserver"):
         ProcessWorkers(1, start_method="thread")
+
+
+def test_what_was_encoded_may_be_garbage_of_any_shape() -> None:
+    encoder = Encoder()
+    loop: list[Any] = [encoder, encoder.encode(list(range(1000)))]
+    loop.append(loop)
+    del encoder, loop
+    gc.collect()  # what goes wrong there is a warning, and so an error
+
+
+def test_views_of_an_earlier_message_do_not_hinder_the_next() -> None:
+    encoder = Encoder()
+    small = memoryview(encoder.encode(b"x").payload)[1:]
+    large = list(range(100_000))
+    assert pickle.loads(encoder.encode(large).payload) == large
+    assert small.nbytes > 0

@@ -7,7 +7,6 @@ functions of a notebook) goes by value through cloudpickle where that is install
 from __future__ import annotations
 
 import importlib
-import io
 import pickle
 import re
 from typing import NamedTuple
@@ -28,6 +27,39 @@ class Encoded(NamedTuple):
     buffers: list[memoryview]
 
 
+class _Memory:
+    """A file to pickle into, whose memory is kept for the next.
+
+    It is never resized, so that a view which somebody still has, a traceback say, is in nobody's
+    way. `io.BytesIO` will not do: the collector crashes the interpreter (CPython 3.12) where it
+    finds one in a cycle together with a view of it.
+    """
+
+    __slots__ = ("_bytes", "_n_bytes")
+
+    def __init__(self) -> None:
+        self._bytes, self._n_bytes = bytearray(), 0
+
+    def write(self, data: bytes | bytearray | memoryview | pickle.PickleBuffer) -> int:
+        view = memoryview(data)
+        begin, end = self._n_bytes, self._n_bytes + view.nbytes
+        if end > len(self._bytes):
+            grown = bytearray(max(end, 2 * len(self._bytes)))
+            grown[:begin] = memoryview(self._bytes)[:begin]
+            self._bytes = grown
+        self._bytes[begin:end] = view
+        self._n_bytes = end
+        return view.nbytes
+
+    def written(self) -> memoryview:
+        return memoryview(self._bytes)[: self._n_bytes]
+
+    def rewind(self) -> None:
+        if self._n_bytes > _MAX_KEPT_BYTES:
+            self._bytes = bytearray()
+        self._n_bytes = 0
+
+
 class Encoder:
     """Pickles objects, one after another, into memory of its own.
 
@@ -37,8 +69,7 @@ class Encoder:
     """
 
     def __init__(self) -> None:
-        self._file = io.BytesIO()
-        self._shown: list[memoryview] = []
+        self._memory = _Memory()
 
     def encode(self, value: object) -> Encoded:
         """Pickle `value`; raises what pickling it raises."""
@@ -57,12 +88,7 @@ class Encoder:
         return self._encode(by_value, value)
 
     def _encode(self, pickler: type[pickle.Pickler], value: object) -> Encoded:
-        while self._shown:
-            self._shown.pop().release()
-        if self._file.tell() > _MAX_KEPT_BYTES:
-            self._file = io.BytesIO()
-        file = self._file
-        file.seek(0)
+        self._memory.rewind()
         buffers: list[memoryview] = []
 
         def stays_inside(buffer: pickle.PickleBuffer) -> bool:
@@ -77,10 +103,8 @@ class Encoder:
 
         # Into memory that is there already: `pickle.dumps` of 100 blobs of 10 KB takes six times as
         # long, most of it for growing its result.
-        pickler(file, 5, buffer_callback=stays_inside).dump(value)
-        whole = file.getbuffer()
-        self._shown = [whole, whole[: file.tell()]]
-        return Encoded(self._shown[1], buffers)
+        pickler(self._memory, 5, buffer_callback=stays_inside).dump(value)
+        return Encoded(self._memory.written(), buffers)
 
 
 def _pickler_by_value() -> type[pickle.Pickler] | None:
