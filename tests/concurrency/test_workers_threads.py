@@ -3,7 +3,7 @@ from __future__ import annotations
 import contextvars
 import gc
 import threading
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 
 import pytest
 
@@ -147,3 +147,32 @@ def test_results_are_not_kept_by_idle_threads() -> None:
         del thing, future
         while seen() is not None:
             gc.collect()
+
+
+def test_close_waits_for_a_thread_that_is_just_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_starting, may_start = threading.Event(), threading.Event()
+    start = threading.Thread.start
+
+    def start_late(self: threading.Thread) -> None:
+        if self.name.startswith("late"):
+            is_starting.set()
+            assert may_start.wait(30)
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", start_late)
+    workers = ThreadWorkers(1, name="late")
+    futures: list[Future[int]] = []
+    failed: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: failed.append(args.exc_value))
+    submitting = threading.Thread(target=lambda: futures.append(workers.submit(abs, (-2,))))
+    closing = threading.Thread(target=workers.close)
+    submitting.start()
+    assert is_starting.wait(30)
+    closing.start()
+    closing.join(0.05)  # it cannot be done: the task is queued
+    may_start.set()
+    for each in submitting, closing:
+        each.join(30)
+    assert failed == []
+    assert futures[0].result() == 2
+    assert workers.n_workers == 0

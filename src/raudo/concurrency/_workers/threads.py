@@ -49,6 +49,7 @@ class _Crew:
         self._name, self._initialize = name, initialize
         self._n_started = 0
         self._threads: set[threading.Thread] = set()
+        self._starting = threading.RLock()  # a signal's handler may close what is being started
         lifetime.register(self)
 
     def _start(self, sleeper: Sleeper) -> None:
@@ -56,12 +57,12 @@ class _Crew:
         thread = threading.Thread(
             target=self._main, args=(sleeper,), name=f"{self._name}-{self._n_started}", daemon=True
         )
-        self._threads.add(thread)
-        try:
-            thread.start()
-        except RuntimeError:
-            self._threads.discard(thread)
-            raise
+        with self._starting:
+            try:
+                thread.start()
+            finally:
+                if thread.is_alive():
+                    self._threads.add(thread)
 
     def _main(self, sleeper: Sleeper) -> None:
         queue = self.queue
@@ -73,7 +74,8 @@ class _Crew:
         except RuntimeError as error:  # it was the last one, and there can be no other
             self._fail_all(error)
         finally:
-            self._threads.discard(threading.current_thread())
+            with self._starting:
+                self._threads.discard(threading.current_thread())
 
     def _is_ready(self, sleeper: Sleeper) -> bool:
         if self._initialize is None:
@@ -111,16 +113,20 @@ class _Crew:
         if cancel:
             self.cancel_queued()
         if wait:
-            me = threading.current_thread()
-            for thread in list(self._threads):
-                if thread is not me:
+            while others := self._others():  # those may have started more, for what was queued
+                for thread in others:
                     thread.join()
         if wait or cancel:
             lifetime.unregister(self)
 
+    def _others(self) -> set[threading.Thread]:
+        with self._starting:  # one that is starting cannot be joined yet
+            return self._threads - {threading.current_thread()}
+
     def abandon(self) -> None:
         """In a fork of the process, where the threads are not."""
-        self._threads = set()
+        self._threads, self._starting = set(), threading.RLock()
+        self.queue.close()  # others may know it
         self.queue = JobQueue(1, self._start, None, None)
         self.queue.close()
 
@@ -164,6 +170,11 @@ class ThreadWorkers:
     def max_workers(self) -> int:
         """Most threads at once."""
         return self._crew.queue.max_threads
+
+    @property
+    def queue(self) -> JobQueue:
+        """Where the threads take their tasks from; closed with the pool, and in forks."""
+        return self._crew.queue
 
     @property
     def n_workers(self) -> int:
