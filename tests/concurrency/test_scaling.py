@@ -49,7 +49,7 @@ def goodput(backends: dict[str, Callable[[int], float]], noise: float, start: in
 
 
 def unseen(seed: int) -> dict[str, Callable[[int], float]]:
-    """Draw ten backends of the shapes that services have; nothing was tuned on them."""
+    """Draw ten backends of the shapes that services have."""
     chance = random.Random(seed)
 
     def hard(knee: int) -> Callable[[int], float]:
@@ -84,8 +84,11 @@ def test_reaches_the_best_goodput_of_ten_backends(noise: float, start: int) -> N
 
 
 @pytest.mark.parametrize("start", [1, 32])
-def test_reaches_it_on_backends_it_was_not_tuned_on(start: int) -> None:
-    shares = [share for seed in range(20) for share in goodput(unseen(seed), 0.03, start)]
+def test_reaches_it_on_drawn_backends(start: int) -> None:
+    # A constant of the search was chosen with seeds 0-19. These, drawn later, gave a mean of 0.985
+    # and a worst of 0.928 (from 1 worker), and 0.987 and 0.946 (from 32).
+    seeds = range(41_000, 41_020)
+    shares = [share for seed in seeds for share in goodput(unseen(seed), 0.03, start)]
     assert statistics.mean(shares) >= 0.98
     assert statistics.quantiles(shares, n=20)[0] >= 0.95
     assert min(shares) >= 0.85
