@@ -360,17 +360,18 @@ def test_run_as_a_module(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "[2, 3, 4]\n", "")
 
 
-def test_a_fork_of_the_program_is_no_owner(script: Any) -> None:
+@pytest.mark.parametrize("kind", ["process", "thread"])
+def test_a_fork_of_the_program_is_no_owner(script: Any, kind: str) -> None:
     program = Program(
         script("""
-        import os, warnings
+        import os, sys, warnings
         from raudo import ParallelExecutor
         from raudo.errors import Closed
 
         warnings.simplefilter("ignore", DeprecationWarning)
 
         def main():
-            executor = ParallelExecutor(2, 2, kind="process")
+            executor = ParallelExecutor(2, 2, kind=sys.argv[1])
             print(executor.submit(abs, -1).result(), flush=True)
             pid = os.fork()
             if pid == 0:
@@ -378,7 +379,7 @@ def test_a_fork_of_the_program_is_no_owner(script: Any) -> None:
                     executor.submit(abs, -1)
                 except Closed:
                     print("closed here", flush=True)
-                with ParallelExecutor(2, 2, kind="process") as own:
+                with ParallelExecutor(2, 2, kind=sys.argv[1]) as own:
                     print(own.submit(abs, -2).result(), flush=True)
                 raise SystemExit(0)
             os.waitpid(pid, 0)
@@ -387,7 +388,8 @@ def test_a_fork_of_the_program_is_no_owner(script: Any) -> None:
 
         if __name__ == "__main__":
             main()
-        """)
+        """),
+        kind,
     )
     assert program.end() == (0, "1\nclosed here\n2\n3\n", "")
     assert program.alive() == []

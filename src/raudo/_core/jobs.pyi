@@ -3,6 +3,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Self, final
 
+from typing_extensions import disjoint_base
+
+from raudo._core.futures import Tally
+
 @final
 class Job:
     @property
@@ -42,3 +46,9 @@ class JobQueue:
     def resize(self, max_threads: int) -> None: ...
     def close(self) -> None: ...
     def drain(self) -> deque[Job]: ...
+
+@disjoint_base
+class Submitter:
+    _queue: JobQueue | None
+    def __init__(self, future_type: Callable[[Tally], Future[Any]], tally: Tally) -> None: ...
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]: ...

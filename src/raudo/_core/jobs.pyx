@@ -24,6 +24,12 @@ cdef extern from "Python.h":
     int PyContext_Enter(object) except -1
     int PyContext_Exit(object) except -1
     object PyObject_Call(object fn, object args, PyObject *kwargs)
+    bint PyFunction_Check(object) noexcept
+    bint PyCFunction_Check(object) noexcept
+    PyObject *PyFunction_GET_CODE(object) noexcept
+    ctypedef struct PyCodeObject:
+        int co_flags
+    int CO_COROUTINE
 
 
 cdef extern from "entry/drive.h":
@@ -40,10 +46,13 @@ cdef class Job:
     cdef readonly object future
     cdef object context, fn, args, kwargs
 
-    def __cinit__(self, future, fn, tuple args not None, kwargs):
-        self.future, self.fn, self.args = future, fn, args
-        self.kwargs = dict(kwargs) if kwargs else None
-        self.context = PyContext_CopyCurrent()
+    @staticmethod
+    cdef Job make(object future, object fn, tuple args, object kwargs):
+        cdef Job job = Job.__new__(Job)
+        job.future, job.fn, job.args = future, fn, args
+        job.kwargs = dict(kwargs) if kwargs else None
+        job.context = PyContext_CopyCurrent()
+        return job
 
     def run(self):
         """Make the call and settle the future, unless that was cancelled."""
@@ -134,9 +143,12 @@ cdef class JobQueue:
 
     def submit(self, future, fn, tuple args not None, kwargs):
         """Queue a call, and see to it that a thread comes for it; False if the queue is closed."""
+        return self.put(future, fn, args, kwargs)
+
+    cdef bint put(self, object future, object fn, tuple args, object kwargs) except -1:
         if self.is_closed:
             return False
-        job = Job(future, fn, args, kwargs)
+        job = Job.make(future, fn, args, kwargs)
         self.jobs.append(job)
         if not self.is_waking:
             try:
@@ -258,3 +270,48 @@ cdef class JobQueue:
         """Return the jobs that no thread has taken, and forget them."""
         left, self.jobs = self.jobs, deque()
         return left
+
+
+cdef bint is_plain(object fn) noexcept:
+    """Say of most functions that calling them makes no coroutine."""
+    if PyFunction_Check(fn):
+        return not (<PyCodeObject *>PyFunction_GET_CODE(fn)).co_flags & CO_COROUTINE
+    return PyCFunction_Check(fn)
+
+
+cdef class Submitter:
+    """The `submit` of an executor: in Python it would cost as much as all the rest of handing a call over.
+
+    A base class. `_queue` is where calls may go that need no more than a thread and a future, which is
+    `future_type(tally)`; None while there is no such place. The derived class's `_submit(fn, args, kwargs)`
+    deals with everything else, refusals among them.
+    """
+
+    cdef public JobQueue _queue
+    cdef object future_type, tally
+
+    def __init__(self, future_type, tally):
+        self.future_type, self.tally = future_type, tally
+
+    def submit(self, fn, /, *args, **kwargs):
+        """Run `fn(*args, **kwargs)`; return its future.
+
+        A function that "auto" knows to be tiny runs before `submit` returns.
+
+        Raises:
+            Closed: After `shutdown`.
+            TypeError: `fn` is a coroutine function.
+            InitializerFailed: A worker's initializer raised.
+        """
+        cdef JobQueue queue = self._queue
+        if queue is None or queue.is_closed or not is_plain(fn):
+            return self._submit(fn, args, kwargs)
+        future = self.future_type(self.tally)
+        try:
+            if queue.put(future, fn, args, kwargs):
+                return future
+        except BaseException:
+            future.cancel()
+            raise
+        future.cancel()
+        return self._submit(fn, args, kwargs)  # which says why the queue is closed

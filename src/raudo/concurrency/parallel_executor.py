@@ -15,6 +15,7 @@ from concurrent.futures import Executor, Future
 from types import TracebackType
 from typing import Any, Literal, get_args
 
+from raudo._core.jobs import Submitter
 from raudo.concurrency._checks import refuse_coroutine_function
 from raudo.concurrency._counted import CountedFuture, Tally
 from raudo.concurrency._drives import Drives
@@ -42,7 +43,7 @@ def check_chunksize(chunksize: object) -> int | None:
     return None if chunksize == "auto" else positive_count("chunksize", chunksize)
 
 
-class ParallelExecutor(Executor):
+class ParallelExecutor(Submitter, Executor):
     """Runs functions on threads and in processes of this machine. Thread-safe.
 
     Args:
@@ -86,19 +87,14 @@ class ParallelExecutor(Executor):
         self._backend_name = backend
         self._backend = open_backend(backend, settings)
         self._tally = Tally()
+        super().__init__(CountedFuture, self._tally)
         self._drives = Drives()
         self._is_shut_down = False
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run `fn(*args, **kwargs)`; return its future.
-
-        A function that "auto" knows to be tiny runs before `submit` returns.
-
-        Raises:
-            Closed: After `shutdown`.
-            TypeError: `fn` is a coroutine function.
-            InitializerFailed: A worker's initializer raised.
-        """
+    def _submit(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[Any]:
+        """Submit what `Submitter` does not hand to the threads by itself."""
         if self._is_shut_down:
             raise Closed("cannot submit: the executor was shut down")
         refuse_coroutine_function(fn)
@@ -113,7 +109,15 @@ class ParallelExecutor(Executor):
         except BaseException:
             future.cancel()
             raise
+        if self._kind == "thread":
+            self._go_straight_from_now()
         return future
+
+    def _go_straight_from_now(self) -> None:
+        """Have `Submitter` hand calls to the threads by itself."""
+        self._queue = self._backend.thread_queue()
+        if self._is_shut_down:  # by another thread, just now
+            self._queue = None
 
     def _submit_routed(
         self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -204,7 +208,7 @@ class ParallelExecutor(Executor):
         With `cancel_futures` what has not begun is cancelled. With `wait` no worker is left when
         this returns.
         """
-        self._is_shut_down = True
+        self._refuse_more()
         if cancel_futures:
             self._drives.stop()
             self._backend.cancel_queued()
@@ -218,11 +222,15 @@ class ParallelExecutor(Executor):
     ) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             # Ctrl-C ends promptly: processes are killed, threads are left to themselves.
-            self._is_shut_down = True
+            self._refuse_more()
             self._drives.stop()
             self._backend.close(wait=False, cancel=True)
         else:
             self.shutdown()
+
+    def _refuse_more(self) -> None:
+        """Have each `submit` and `map` from now on refused."""
+        self._is_shut_down, self._queue = True, None
 
     def get_stats(self) -> dict[str, Any]:
         """Return what there is to know of the tasks and the workers.

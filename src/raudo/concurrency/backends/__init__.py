@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from raudo._core.jobs import JobQueue
 from raudo.concurrency.routing import Kind, Router
 
 __all__ = ["Backend", "Settings", "open_backend"]
@@ -65,6 +66,10 @@ class Backend(Protocol):
         `observe(value, wall_s, cpu_s[, busy_s])` is called before the result is set; what the whole
         process spent is not told of other processes.
         """
+        ...
+
+    def thread_queue(self) -> JobQueue | None:
+        """Return where calls on threads may be put without asking `submit`; None: nowhere."""
         ...
 
     def stop(self, future: Future[Any]) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
+from raudo._core.jobs import JobQueue
 from raudo.concurrency._workers.cpus import usable_cpus
 from raudo.concurrency._workers.processes import ProcessWorkers
 from raudo.concurrency._workers.threads import ThreadWorkers
@@ -100,6 +101,10 @@ class LocalBackend:
                         idle_timeout=idle_timeout,
                     )
             return self._pools[kind]
+
+    def thread_queue(self) -> JobQueue | None:
+        pool = self._pools.get("thread")
+        return pool.queue if isinstance(pool, ThreadWorkers) else None
 
     def stop(self, future: Future[Any]) -> bool:
         if future.cancel():
