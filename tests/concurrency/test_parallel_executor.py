@@ -256,3 +256,22 @@ def test_asyncio_and_dask_take_the_executor(kind: Any) -> None:
         squares = [dask.delayed(tasks.square)(i) for i in range(20)]
         total = dask.delayed(sum)(squares)
         assert total.compute(scheduler=executor) == sum(i * i for i in range(20))
+
+
+def test_a_map_of_tiny_calls_starts_no_thread() -> None:
+    seen: list[str] = []
+
+    def note(x: int) -> int:
+        seen.append(threading.current_thread().name)
+        return 10 // x
+
+    with ParallelExecutor(2) as executor:
+        assert list(executor.map(note, [1] * 1000)) == [10] * 1000
+        seen.clear()
+        results = executor.map(note, [1, 2, 0, 5])
+        assert seen == ["MainThread"] * 3, "run though nobody takes the results"
+        assert [next(results), next(results)] == [10, 5]
+        with pytest.raises(ZeroDivisionError):
+            next(results)
+        stats = executor.get_stats()
+        assert (stats["failed"], stats["pending"]) == (1, 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from raudo.concurrency._workers import lifetime
 __all__ = ["Drives"]
 
 _VALUE, _ERROR, _END = range(3)
+_HERE_SECONDS = 0.001
 _Out = queue.SimpleQueue[tuple[int, Any]]
 
 
@@ -31,8 +33,13 @@ class Drives:
         self._running: dict[threading.Thread, Mapper] = {}
 
     def start(self, mapper: Mapper, results: Iterator[Any]) -> Iterator[Any]:
-        """Take the mapper's `results` in a thread of their own; return an iterator over them."""
+        """Take the mapper's `results` in a thread of their own; return an iterator over them.
+
+        Those of tiny calls are taken here, for a moment: starting a thread takes longer.
+        """
         out: _Out = queue.SimpleQueue()
+        if _took_all(mapper, results, out):
+            return _read(out, mapper)
         thread = threading.Thread(
             target=self._drive, args=(results, out), name="raudo-map", daemon=True
         )
@@ -85,6 +92,20 @@ class Drives:
         """In a fork of the process, where the threads are not."""
         self._lock = threading.Lock()
         self._running = {}
+
+
+def _took_all(mapper: Mapper, results: Iterator[Any], out: _Out) -> bool:
+    until = time.monotonic() + _HERE_SECONDS
+    try:
+        while mapper.is_known_to_be_inline() and time.monotonic() < until:
+            out.put((_VALUE, next(results)))
+    except StopIteration:
+        out.put((_END, None))
+    except Exception as error:
+        out.put((_ERROR, error))
+    else:
+        return False
+    return True
 
 
 def _read(out: _Out, mapper: Mapper) -> Iterator[Any]:

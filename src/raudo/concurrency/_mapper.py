@@ -236,6 +236,12 @@ class Mapper:
             return "thread", max(1, min(2 * usable_cpus(), backend.slots("thread")))
         return kind, self._depth(kind)
 
+    def is_known_to_be_inline(self) -> bool:
+        """Say whether the next items are to run in the thread that takes the results."""
+        if self._plan.kind != "auto":
+            return self._plan.kind == "inline"
+        return self._backend.router.is_known(self._fn) and self._choose()[0] == "inline"
+
     def _depth(self, kind: Kind) -> int:
         """Two pieces per worker, so that none waits for this thread; one where each is timed."""
         return self._backend.slots(kind) * (1 if self._plan.timeout is not None else 2)

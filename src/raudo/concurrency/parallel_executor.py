@@ -157,9 +157,9 @@ class ParallelExecutor(Submitter, Executor):
         """Yield `fn` of each item, or of each tuple of items of several iterables.
 
         Items that have a length are worked on from this call on, whether results are taken or not,
-        as in the standard executors. Of other iterables, and with `buffersize`, input is read as
-        results are taken, so endless ones are fine. With `ordered=False` results come as they are
-        ready.
+        as in the standard executors; calls that "auto" knows to be tiny may run before this
+        returns. Of other iterables, and with `buffersize`, input is read as results are taken, so
+        endless ones are fine. With `ordered=False` results come as they are ready.
 
         Args:
             timeout: Seconds, from this call, by which each result must be there; "inline" does not
