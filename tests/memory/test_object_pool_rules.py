@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import threading
+import weakref
 
 import pytest
 
@@ -400,3 +402,22 @@ def test_release_errors_are_the_same_with_rules():
         pool.release(kept)
     with pytest.raises(PoolError, match="did not lend it"):
         pool.release(Connection())
+
+
+def test_waiting_task_leaves_nothing_behind():
+    async def main():
+        pool = ObjectPool(list, limit=1, timeout=LONG_S)
+        held = pool.acquire()
+        waiting = asyncio.create_task(pool.acquire_async())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        assert all(timer.cancelled() for timer in loop._scheduled)
+        assert pool.stats()["waiting"] == 0
+        pool.release(held)
+        return weakref.ref(loop)
+
+    loop = asyncio.run(main())
+    gc.collect()
+    assert loop() is None

@@ -8,6 +8,7 @@ take a third more. What needs the user's code, or has to wait, is here.
 import asyncio
 import io
 import threading
+from functools import partial
 from time import monotonic
 
 cimport cython
@@ -346,17 +347,17 @@ async def wait_in_task(ObjectPool pool):
     deadline = None if guard.timeout is None else monotonic() + guard.timeout
     loop = asyncio.get_running_loop()
     turn = asyncio.Event()
-
-    def wake():
-        loop.call_soon_threadsafe(turn.set)
-
+    # Not a closure: Cython's scope does not tell the collector of the function in it, a cycle.
+    wake = partial(loop.call_soon_threadsafe, turn.set)
     guard.waiting.append(wake)
     try:
         while True:
             left = POLL_S if deadline is None else min(POLL_S, max(0.0, deadline - monotonic()))
             poll = loop.call_later(left, turn.set)
-            await turn.wait()
-            poll.cancel()
+            try:
+                await turn.wait()
+            finally:
+                poll.cancel()
             turn.clear()
             obj = try_acquire(pool)
             if obj is not FULL:
