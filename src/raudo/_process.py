@@ -69,8 +69,10 @@ def container_memory(
     tightest: tuple[int, int] | None = None
     for folder, names in _memory_folders(membership, root):
         limit = _number_in(folder / names.limit)
+        if limit is None or limit >= 2**62:  # v1 says "none" so
+            continue
         used = _number_in(folder / names.usage)
-        if limit is None or used is None or limit >= 2**62:  # v1 says "none" so
+        if used is None:
             continue
         if tightest is None or used / limit > tightest[0] / tightest[1]:
             reclaimable = _field_in(folder / "memory.stat", names.inactive)
@@ -152,7 +154,8 @@ def _memory_folders(membership: Path, root: Path) -> Iterator[tuple[Path, _Names
 
 def _number_in(file: Path) -> int | None:
     try:
-        text = file.read_text().strip()
+        with open(file, "rb", buffering=0) as unbuffered:
+            text = unbuffered.read().strip()
     except OSError:
         return None
     return int(text) if text.isdigit() else None  # "max": no limit at this level
