@@ -11,6 +11,7 @@ import pytest
 
 from raudo.memory import gc_paused
 from raudo.memory.gc import IdleCollector, PauseMeter, Thresholds
+from raudo.testing import FakeClock
 
 pytestmark = pytest.mark.parallel_threads(1)  # the collector's settings belong to the process
 
@@ -192,8 +193,13 @@ def test_pause_meter_measures_only_while_it_is_on():
 
 
 @pytest.fixture
-def collector():
-    collector = IdleCollector()
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def collector(clock):
+    collector = IdleCollector(clock)
     yield collector
     collector.undo()
 
@@ -233,14 +239,70 @@ def test_cycle_that_dies_frozen_is_found_when_enough_was_frozen(collector):
     del data
 
 
-def test_full_collection_waits_for_a_budget_but_not_for_ever(collector):
+def test_full_collection_waits_for_a_budget(collector, clock):
     collector.idle(None)
-    data = [[] for _ in range(gc.get_freeze_count() // 2)]
+    data = [[] for _ in range(3 * gc.get_freeze_count())]
     assert collector.idle(0.0)["generation"] == 1
     assert collector.idle(0.0)["generation"] == 1
-    data.append([[] for _ in range(2 * gc.get_freeze_count())])
+    assert collector.idle(60.0)["generation"] == 2
+    assert len(data) > 0
+
+
+@pytest.mark.parametrize(("growth", "minutes", "generation"), [(3, 11, 2), (3, 9, 1), (0.5, 11, 1)])
+def test_full_collection_that_never_fits_is_forced_seldom(
+    collector, clock, growth, minutes, generation
+):
+    collector.idle(None)
+    data = [[] for _ in range(int(growth * gc.get_freeze_count()))]
+    collector.idle(0.0)
+    clock.advance(60 * minutes)
+    assert collector.idle(0.0)["generation"] == generation
     assert collector.idle(0.0)["generation"] == 1
-    assert collector.idle(0.0)["generation"] == 2
+    assert len(data) > 0
+
+
+def test_moment_without_a_bound_finds_frozen_cycles_every_ten_minutes(collector, clock):
+    collector.idle(None)
+    node = Node()
+    node.me = node
+    ref = weakref.ref(node)
+    collector.idle(None)
+    del node
+    clock.advance(599)
+    assert collector.idle(None)["generation"] == 1
+    clock.advance(2)
+    assert collector.idle(None)["generation"] == 2
+    assert ref() is None
+    clock.advance(601)
+    collector._frozen = collector._frozen_after_full  # nothing has been frozen since
+    assert collector._full_is_due(None) is False
+
+
+def test_what_died_by_itself_does_not_make_a_full_collection_due(collector):
+    collector.idle(None)
+    n = gc.get_freeze_count() // 10
+    for _ in range(8):
+        data = [[] for _ in range(n)]
+        assert collector.idle(None)["generation"] == 1
+        del data
+
+
+def test_first_moments_with_a_bound_keep_to_it_before_anything_was_measured(collector):
+    collector.idle(0.001)
+    data = [[] for _ in range(3 * gc.get_freeze_count())]
+    assert collector.idle(0.0)["generation"] == 1
+    assert collector.idle(0.0)["generation"] == 1
+    assert len(data) > 0
+
+
+def test_there_is_work_when_enough_has_gathered(collector):
+    gc.collect()
+    assert not collector.has_work()
+    data = [[] for _ in range(gc.get_threshold()[0] * 9 // 10)]
+    assert collector.has_work()
+    collector.idle(None)
+    assert not collector.has_work()
+    assert len(data) > 0
 
 
 def test_first_idle_moment_with_a_budget_is_short(collector):

@@ -278,7 +278,7 @@ def test_idle_takes_the_old_generation_over_until_it_is_forgotten():
     optimizer = MemoryOptimizer(clock=clock)
     found = gc.get_threshold()
     assert optimizer.idle()["generation"] == 2
-    assert gc.get_threshold() == (1000, 25, 1_000_000)
+    assert gc.get_threshold() == (1000, 10, 1_000_000)
     assert gc.get_freeze_count() > 0
     clock.advance(59)
     optimizer._tick()

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Protocol, Self, TypedDict, TypeVar
+from typing import Any, Never, Protocol, Self, TypedDict, TypeVar
 
 from raudo import _pressure
 from raudo._clock import SYSTEM_CLOCK, Clock
@@ -20,6 +20,7 @@ from raudo.events import MemoryGrew, MemoryShort, emit, has_subscribers
 from raudo.memory.caches import CacheMemory
 from raudo.memory.compact import compact
 from raudo.memory.gc import IdleCollector, IdleWork, PauseMeter, Thresholds
+from raudo.memory.idle import IDLE_BUDGET_S, Request, Requests, idle_moment
 from raudo.memory.malloc import give_back_free_pages
 from raudo.memory.pool import ObjectPool
 from raudo.memory.report import report_of, samples_of
@@ -116,7 +117,8 @@ class MemoryOptimizer:
         self._attached: dict[str, _Trimmable] = {}
         self._thresholds = Thresholds()
         self._pauses = PauseMeter()
-        self._collector = IdleCollector()
+        self._collector = IdleCollector(clock)
+        self._requests = Requests()
         self._watch = PressureWatch(clock, soft_ratio, hard_ratio)
         self._growth = GrowthWatch(growth_bytes)
         self._on_pressure: list[Callable[[MemoryShort], object]] = []
@@ -264,17 +266,42 @@ class MemoryOptimizer:
         Python's own schedule back.
 
         Args:
-            budget: Seconds there are. A full collection that would take longer is put off until
-                the frozen objects have doubled.
+            budget: Seconds there are; None for any number. A full collection that would take
+                longer is put off until the frozen objects have doubled, and ten minutes at least.
         """
-        if budget is not None and not budget >= 0:
-            raise ValueError(f"budget is {budget!r}, wanted None or seconds >= 0")
+        _check_budget(budget)
         self._run_if_wanted(automatic=True)
         with self._lock:
             if self._last_idle is None and self._wants_to_run:
                 self._thresholds.set(self._gc_threshold, IdleCollector.MIDDLE, IdleCollector.OLD)
             self._last_idle = self._clock.monotonic()
         return self._collector.idle(budget)
+
+    def request(self, budget: float | None = IDLE_BUDGET_S) -> Request:
+        """Serve a request in a `with` block, and use the moment after it as `idle(budget)` does.
+
+        That is when no other request is under way, in whatever thread or task, and enough
+        containers have gathered; otherwise the block costs a microsecond.
+        """
+        _check_budget(budget)
+        return Request(self._requests, self._collector.has_work, self.idle, budget)
+
+    async def idle_in_loop(
+        self, every: float = 0.05, budget: float | None = IDLE_BUDGET_S
+    ) -> Never:
+        """Use the idle moments of the running event loop as `idle(budget)` does, until cancelled.
+
+        Run it as a task. The loop counts as idle when nothing else is ready to run; one that is
+        never found idle is interrupted every five seconds.
+
+        Args:
+            every: Seconds between two looks.
+        """
+        _check_positive("every", every)
+        _check_budget(budget)
+        while True:
+            await idle_moment(every, self._collector.has_work)
+            self.idle(budget)
 
     def get_optimization_report(self) -> dict[str, Any]:
         """Return the state of the process's memory, the collector and the pools.
@@ -356,6 +383,7 @@ class MemoryOptimizer:
 
     def _after_fork_in_child(self) -> None:
         self._lock = threading.RLock()
+        self._requests.after_fork()
 
     def _tick(self) -> float:
         used = resident_bytes()
@@ -436,6 +464,11 @@ def _undo(thresholds: Thresholds, pauses: PauseMeter, collector: IdleCollector) 
     thresholds.restore()
     pauses.stop()
     collector.undo()
+
+
+def _check_budget(budget: float | None) -> None:
+    if budget is not None and not budget >= 0:
+        raise ValueError(f"budget is {budget!r}, wanted None or seconds >= 0")
 
 
 def _check_positive(name: str, value: Any, *, whole: bool = False) -> None:
