@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from raudo.cli import _bench_rows
-from raudo.cli._bench_rows import Row
+from raudo.cli._bench_rows import Row, Section
 from raudo.cli._bench_timing import heading
 
 __all__ = ["SECTIONS", "packages", "render", "run"]
-
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    what: str
-    seconds: int
-    """About how long it takes, with all libraries and a quiet machine."""
-    module: str
-    """Offers `rows(quick) -> list[Row]`; imported when it is run."""
-
-    def rows(self, quick: bool) -> list[Row]:
-        found: list[Row] = importlib.import_module(f"raudo.cli.{self.module}").rows(quick)
-        return found
-
 
 SECTIONS = {
     "coroutines": Section("many coroutines at once", 25, "_bench_coroutines"),
@@ -46,14 +28,9 @@ def packages() -> list[str]:
     return ["raudo", *peers, "numpy"]
 
 
-def run(*, quick: bool, sections: Sequence[str], say: Say) -> dict[str, Any]:
+def run(*, quick: bool, sections: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:
     """Measure the sections, in the order of `SECTIONS`; `say` is told what is going on."""
-    rows: list[Row] = []
-    for name, section in SECTIONS.items():
-        if name in sections:
-            say(f"{name}: {section.what}, about {section.seconds} s")
-            rows += section.rows(quick)
-    return {"rows": [row.as_json() for row in rows]}
+    return _bench_rows.run_sections(SECTIONS, quick=quick, sections=sections, say=say)
 
 
 def render(result: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ found as tables, and names the bars that were missed and the cases in which a pe
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 
 from raudo.cli._bench_timing import interleave, summary
 
-__all__ = ["OURS", "Row", "is_installed", "race", "render"]
+__all__ = ["OURS", "Row", "Section", "is_installed", "race", "render", "run_sections"]
 
 OURS = "raudo"
 """The subject that is judged; others whose names begin with it are ours too, and only shown."""
@@ -98,6 +99,37 @@ class Row:
     def of_json(cls, plain: Mapping[str, Any]) -> Row:
         """Return the row that `as_json` gave."""
         return cls(**{name: value for name, value in plain.items() if name != "bar"})
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a comparison that can be run alone."""
+
+    what: str
+    seconds: int
+    """About how long it takes, with all libraries and a quiet machine."""
+    module: str
+    """Offers `rows(quick) -> list[Row]`; imported when it is run."""
+
+    def rows(self, quick: bool) -> list[Row]:
+        found: list[Row] = importlib.import_module(f"raudo.cli.{self.module}").rows(quick)
+        return found
+
+
+def run_sections(
+    known: Mapping[str, Section],
+    *,
+    quick: bool,
+    sections: Sequence[str],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Measure those of the `known` that are wanted, in their order."""
+    rows: list[Row] = []
+    for name, section in known.items():
+        if name in sections:
+            say(f"{name}: {section.what}, about {section.seconds} s")
+            rows += section.rows(quick)
+    return {"rows": [row.as_json() for row in rows]}
 
 
 def is_installed(*modules: str) -> bool:

@@ -17,7 +17,12 @@ HELP = "compare raudo with other libraries on this machine"
 
 # Each has `packages()`, `run(quick=, say=[, sections=])` and `render(result)`; those that are
 # divided have `SECTIONS`.
-_MODULES = {"cache": "_bench_cache", "tiers": "_bench_tiers", "concurrency": "_bench_concurrency"}
+_MODULES = {
+    "cache": "_bench_cache",
+    "tiers": "_bench_tiers",
+    "concurrency": "_bench_concurrency",
+    "memory": "_bench_memory_room",
+}
 
 
 def _module(what: str) -> Any:
@@ -86,7 +91,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_section_names,
         help="of a cache's hot, large, huge, keys, order, ttl, await, many, zipf, memory, pauses, "
         "threads (otherwise: hot, large, memory); of concurrency's coroutines, threads, http, "
-        "processes, retry, batching, routing (otherwise: all)",
+        "processes, retry, batching, routing (otherwise: all); of memory's pools, buffers, gc, "
+        "compact, watch (otherwise: all)",
     )
     parser.add_argument(
         "--quick", action="store_true", help="small and short: shows that it runs, not figures"
