@@ -1,7 +1,7 @@
 """What the operating system says of this process and of the memory it may use.
 
-The small files under /proc and /sys are read directly (a few microseconds); psutil, which costs
-tens of milliseconds to import, answers where there are none.
+The small files under /proc and /sys are read directly (a few microseconds, the interpreter lock
+held); psutil, which costs tens of milliseconds to import, answers where there are none.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
+
+from raudo._core.files import read_small
 
 __all__ = [
     "available_memory_bytes",
@@ -28,8 +30,7 @@ _STATM = "/proc/self/statm"
 def resident_bytes() -> int:
     """Return the bytes of physical memory that the process holds now."""
     try:
-        with open(_STATM, "rb", buffering=0) as file:
-            return int(file.read().split()[1]) * _page_bytes()
+        return int(read_small(_STATM).split()[1]) * _page_bytes()
     except (OSError, IndexError, ValueError):
         import psutil
 
@@ -52,6 +53,12 @@ def unique_bytes() -> int | None:
 @lru_cache(maxsize=1)
 def machine_memory_bytes() -> int:
     """Return the bytes of memory that the machine has."""
+    try:
+        name, kilobytes = read_small("/proc/meminfo").split()[:2]
+        if name == b"MemTotal:":
+            return 1024 * int(kilobytes)
+    except (OSError, ValueError):
+        pass
     import psutil
 
     return int(psutil.virtual_memory().total)
@@ -80,19 +87,20 @@ def container_memory(
     return tightest
 
 
-def bound_share() -> float:
+def bound_share(free_bytes: int = 0) -> float:
     """Return the share of `RLIMIT_AS` or `RLIMIT_DATA` that the process uses, the larger one; 0.0
-    where it has neither. Some 10 us."""
+    where it has neither. `free_bytes` of its addresses hold nothing. Some 10 us."""
     bounds = [_rlimit("RLIMIT_AS"), _rlimit("RLIMIT_DATA")]
     if bounds == [None, None]:
         return 0.0
     try:
-        with open(_STATM, "rb", buffering=0) as file:
-            fields = file.read().split()
+        fields = read_small(_STATM).split()
         used = [int(fields[at]) * _page_bytes() for at in (0, 5)]
     except (OSError, IndexError, ValueError):
         return 0.0
-    return max(n / bound for n, bound in zip(used, bounds, strict=True) if bound is not None)
+    return max(
+        (n - free_bytes) / bound for n, bound in zip(used, bounds, strict=True) if bound is not None
+    )
 
 
 def _rlimit(name: str) -> int | None:
@@ -133,7 +141,7 @@ _V2 = _Names("memory.max", "memory.current", "inactive_file")
 def _memory_folders(membership: Path, root: Path) -> Iterator[tuple[Path, _Names]]:
     """Yield the folders of the process's cgroup and of those above it (v2 and v1)."""
     try:
-        lines = membership.read_text().splitlines()
+        lines = os.fsdecode(read_small(membership)).splitlines()
     except OSError:
         return
     for line in lines:
@@ -154,8 +162,7 @@ def _memory_folders(membership: Path, root: Path) -> Iterator[tuple[Path, _Names
 
 def _number_in(file: Path) -> int | None:
     try:
-        with open(file, "rb", buffering=0) as unbuffered:
-            text = unbuffered.read().strip()
+        text = read_small(file).strip()
     except OSError:
         return None
     return int(text) if text.isdigit() else None  # "max": no limit at this level
@@ -163,7 +170,7 @@ def _number_in(file: Path) -> int | None:
 
 def _field_in(file: Path, name: str) -> int:
     try:
-        lines = file.read_text().splitlines()
+        lines = read_small(file).decode().splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.split()[0] == name), 0)

@@ -18,6 +18,7 @@ def recipe_with(word):
 
 @pytest.mark.parallel_threads(1)
 @pytest.mark.timeout(60)
+@pytest.mark.filterwarnings("ignore:Using `httpx`")  # newer releases want its successor
 def test_fastapi_recipe_serves_and_survives_a_restart(tmp_path, monkeypatch):
     pytest.importorskip("fastapi", reason="FastAPI is not installed (extra test)")
     pytest.importorskip("httpx", reason="httpx, which FastAPI tests with, is not installed")

@@ -15,7 +15,7 @@ from raudo.memory import BufferPool
 from raudo.memory import optimizer as optimizer_module
 from raudo.memory.allocator import arena_use
 from raudo.memory.census import count_types, more_of
-from raudo.memory.watch import GrowthWatch, PressureWatch
+from raudo.memory.watch import AddressSlack, GrowthWatch, PressureWatch
 from raudo.testing import FakeClock
 
 pytestmark = pytest.mark.parallel_threads(1)
@@ -105,7 +105,7 @@ def test_real_cgroup_is_survived_where_it_kills_without():
 def memory(monkeypatch):
     state = {"used": 10}
     monkeypatch.setattr(optimizer_module, "resident_bytes", lambda: state["used"])
-    monkeypatch.setattr(optimizer_module, "bound_share", lambda: 0.0)
+    monkeypatch.setattr(optimizer_module, "bound_share", lambda free_bytes=0: 0.0)
     return state
 
 
@@ -265,3 +265,12 @@ def test_container_use_leaves_out_what_the_kernel_drops_first(tmp_path, membersh
 def test_bad_ratios_are_named(ratios):
     with pytest.raises(ValueError, match="soft_ratio and hard_ratio are"):
         MemoryOptimizer(soft_ratio=ratios[0], hard_ratio=ratios[1])
+
+
+def test_what_was_let_go_is_free_until_it_is_used_again():
+    slack = AddressSlack()
+    assert slack.left(500) == 0
+    slack.let_go(before=500, after=200)
+    assert [slack.left(resident) for resident in (100, 200, 350, 600)] == [300, 300, 150, 0]
+    slack.let_go(before=350, after=300)
+    assert slack.left(300) == 200

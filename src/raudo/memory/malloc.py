@@ -6,11 +6,12 @@ import sys
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["give_back_free_pages"]
+__all__ = ["find_malloc_trim", "give_back_free_pages"]
 
 
 @lru_cache(maxsize=1)
-def _malloc_trim() -> Any:
+def find_malloc_trim() -> Any:
+    """Find it while there is memory to load what finding it takes."""
     if sys.platform != "linux":
         return None
     import ctypes
@@ -28,5 +29,5 @@ def give_back_free_pages() -> bool:
 
     The call releases the GIL and takes some milliseconds a gigabyte of heap.
     """
-    trim = _malloc_trim()
+    trim = find_malloc_trim()
     return trim is not None and trim(0) == 1

@@ -21,10 +21,10 @@ from raudo.memory.caches import CacheMemory
 from raudo.memory.compact import compact
 from raudo.memory.gc import IdleCollector, IdleWork, PauseMeter, Thresholds
 from raudo.memory.idle import IDLE_BUDGET_S, Request, Requests, idle_moment
-from raudo.memory.malloc import give_back_free_pages
+from raudo.memory.malloc import find_malloc_trim, give_back_free_pages
 from raudo.memory.pool import ObjectPool
 from raudo.memory.report import report_of, samples_of
-from raudo.memory.watch import GrowthWatch, PressureWatch
+from raudo.memory.watch import AddressSlack, GrowthWatch, PressureWatch
 from raudo.types import Sample
 
 __all__ = ["MemoryOptimizer", "Optimization"]
@@ -120,6 +120,7 @@ class MemoryOptimizer:
         self._collector = IdleCollector(clock)
         self._requests = Requests()
         self._watch = PressureWatch(clock, soft_ratio, hard_ratio)
+        self._slack = AddressSlack()
         self._growth = GrowthWatch(growth_bytes)
         self._on_pressure: list[Callable[[MemoryShort], object]] = []
         self._on_growth: list[Callable[[MemoryGrew], object]] = []
@@ -349,6 +350,9 @@ class MemoryOptimizer:
                 self._wants_to_run = True
                 self._thresholds.set(self._gc_threshold)
                 self._pauses.start()
+                # While there is memory and time to load what the watch will ask.
+                find_malloc_trim()
+                self._limit()
             self._ticker.start()
         return self
 
@@ -393,14 +397,17 @@ class MemoryOptimizer:
             self._tell(MemoryShort(level, used, self._limit()), self._on_pressure)
             if level == "soft":
                 self._shrink(_KEEP["soft"])
+                self._slack.let_go(used, resident_bytes())
         if self._watch.is_due(percent):
+            before = resident_bytes()
             self._shrink(_KEEP["hard"])
             # The young first: the old generation stops the process for longer.
             self.optimize(1)
-            percent = self._pressing(resident_bytes())
+            percent = self._percent_after(before)
             if self._watch.is_short(percent):
+                before = resident_bytes()
                 self.optimize(2)
-                percent = self._pressing(resident_bytes())
+                percent = self._percent_after(before)
             self._watch.tried(percent)
         if self._on_growth or has_subscribers(MemoryGrew):
             grew = self._growth.look(used)
@@ -410,9 +417,15 @@ class MemoryOptimizer:
         self._end_idle()
         return self._watch.next_look(percent, self._interval)
 
+    def _percent_after(self, before: int) -> float:
+        """Return percent of the nearest limit after an attempt to free some of `before` bytes."""
+        used = resident_bytes()
+        self._slack.let_go(before, used)
+        return self._pressing(used)
+
     def _pressing(self, used: int) -> float:
         """Return percent of the limit that is nearest."""
-        shares = [self._percent(used), 100.0 * bound_share()]
+        shares = [self._percent(used), 100.0 * bound_share(self._slack.left(used))]
         if self._memory_limit is None:
             container = container_memory()
             if container is not None:

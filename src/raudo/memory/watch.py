@@ -7,7 +7,7 @@ from raudo._clock import Clock
 from raudo.events import MemoryGrew
 from raudo.memory.census import count_types, more_of
 
-__all__ = ["GrowthWatch", "PressureWatch"]
+__all__ = ["AddressSlack", "GrowthWatch", "PressureWatch"]
 
 # An attempt that leaves the memory short is repeated after a pause that doubles, from a second to a
 # minute: a process that truly needs its memory must not spend its time in the collector. One that
@@ -70,6 +70,24 @@ class PressureWatch:
             return interval
         seconds_left = (self._hard_percent - percent) / (percent - last[1]) * (now - last[0])
         return min(interval, max(_SHORTEST_LOOK_S, seconds_left / 4))
+
+
+class AddressSlack:
+    """What the process has let go of and not used again: its addresses stay with the C library, and
+    a limit on addresses goes on counting them."""
+
+    def __init__(self) -> None:
+        self._free = 0
+        self._resident = 0
+
+    def left(self, resident: int) -> int:
+        """Return the bytes that are still free, where so many are resident."""
+        return max(0, self._free - max(0, resident - self._resident))
+
+    def let_go(self, before: int, after: int) -> None:
+        """Note what is resident before and after an attempt to free some."""
+        self._free = self.left(before) + max(0, before - after)
+        self._resident = after
 
 
 class GrowthWatch:

@@ -1,0 +1,3 @@
+import os
+
+def read_small(path: str | bytes | os.PathLike[str]) -> bytes: ...
