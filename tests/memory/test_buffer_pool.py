@@ -234,6 +234,8 @@ def test_shape_equal_to_a_known_one_is_checked_all_the_same(shape):
             buffers.borrow(shape, "int8")
 
 
+# NumPy 2.5 warns of it, and lets it happen.
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")
 def test_what_a_borrower_did_to_its_array_is_not_seen_by_the_next():
     buffers = BufferPool()
 
