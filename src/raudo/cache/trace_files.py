@@ -75,7 +75,8 @@ class _Counted(io.RawIOBase):
         return n
 
     def close(self) -> None:
-        self._file.close()
+        if hasattr(self, "_file"):  # not where it could not be opened
+            self._file.close()
         super().close()
 
 
