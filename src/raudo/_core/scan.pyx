@@ -20,18 +20,7 @@ from raudo._core.kernels cimport (
     aligned, base_block, depth_block, multiply, norms, pack, panel_rows, raudo_kernels, raudo_rows,
     real, rows_of, tile_rows,
 )
-
-
-cdef extern from "topk/topk.h" nogil:
-    ctypedef struct raudo_topk:
-        double *scores
-        int64_t *ids
-        size_t k
-        size_t size
-
-    double raudo_topk_limit(const raudo_topk *top)
-    void raudo_topk_push(raudo_topk *top, double score, int64_t id)
-    void raudo_topk_finish(raudo_topk *top)
+from raudo._core.panels cimport raudo_topk, raudo_topk_finish, raudo_topk_limit, raudo_topk_push
 
 
 cdef extern from "float.h" nogil:
