@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from bench_similarity_distances import (
     rows,
 )
 from raudo._core import kernels
-from raudo.similarity import nearest
+from raudo.similarity import FlatIndex, nearest
 
 K = 10
 
@@ -48,12 +49,20 @@ def in_blocks(matrix: Callable[[Any], Any], queries: Any) -> Any:
     return np.vstack([best(matrix(queries[i : i + 256])) for i in range(0, len(queries), 256)])
 
 
+def _ids(index: FlatIndex, queries: Any) -> Any:
+    return index.search(queries, K, n_jobs=THREADS).ids
+
+
 def subjects_of(metric: str, queries: Any, base: Any) -> dict[str, Subject]:
     sign = -1 if metric == "inner" else 1
     subjects: dict[str, Subject] = {
         "raudo": lambda: nearest(queries, base, K, metric, n_jobs=THREADS).ids,
         "numpy": lambda: in_blocks(lambda x: sign * numpy_matrix(x, base, metric), queries),
     }
+    for storage in ("int8", "bfloat16"):
+        index = FlatIndex(base.shape[1], metric, storage=storage)
+        index.add(base)
+        subjects[storage] = partial(_ids, index, queries)
     if metric != "inner":
         subjects["scipy"] = lambda: in_blocks(lambda x: cdist(x, base, metric), queries)
     if has("sklearn") and metric != "inner":
@@ -105,7 +114,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     n, n_rounds = (1000, 2) if quick else (100_000, 7)
     base = rows(n, 256, 1)
-    names = ["raudo", "numpy", "faiss", "sklearn", "scipy"]
+    names = ["raudo", "int8", "bfloat16", "numpy", "faiss", "sklearn", "scipy"]
     print(f"{n} x 256 float32, k={K}, {THREADS} thread(s), {kernels.isa()}, queries a second")
     print(f"{'':<28}{''.join(f'{name:>12}' for name in names)}")
     for metric in ("inner", "sqeuclidean", "cosine"):
