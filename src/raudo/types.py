@@ -23,6 +23,7 @@ __all__ = [
     "Format",
     "Matches",
     "Outcome",
+    "RangeMatches",
     "Sample",
     "Sampled",
     "Serializer",
@@ -186,6 +187,20 @@ class Matches(NamedTuple):
     where there is no match.
     """
 
+    ids: NDArray[np.int64]
+    distances: NDArray[np.floating[Any]]
+
+
+class RangeMatches(NamedTuple):
+    """All that lie within a radius, a row for each query, as the three arrays of a CSR matrix.
+
+    What belongs to query i is `ids[offsets[i]:offsets[i + 1]]` and the same of `distances`, by
+    rising id. `offsets` is (q + 1,) int64, `ids` and `distances` are (m,), int64 and float32 or
+    float64. `scipy.sparse.csr_array((distances, ids, offsets), shape=(q, n))` takes them as they
+    are.
+    """
+
+    offsets: NDArray[np.int64]
     ids: NDArray[np.int64]
     distances: NDArray[np.floating[Any]]
 

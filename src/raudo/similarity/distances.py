@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
-from typing import Any, SupportsIndex
+from operator import index
+from typing import Any, Literal, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,69 +15,129 @@ from raudo.similarity._arrays import Pair, pair
 from raudo.similarity._threads import jobs_for, run
 from raudo.similarity.metrics import Form, Metric, metric_of
 
-__all__ = ["FEW_QUERIES", "centre", "pairwise_distances", "query_rows", "row_kernel"]
+__all__ = ["FEW_QUERIES", "Matrix", "centre", "pairwise_distances", "query_rows", "row_kernel"]
 
 # Up to here packing the base costs more than it saves (bench_similarity_knn).
 FEW_QUERIES = 4
 _COLUMNS = 4096
+_CHUNK_BYTES = 64 << 20
 _CENTRE_SAMPLE = 256
 _ROW_KERNELS = {name: number for number, name in enumerate(kernels.row_kernels())}
 
 
+@overload
 def pairwise_distances(
     x: ArrayLike,
     y: ArrayLike | None = None,
     metric: str | Metric = "sqeuclidean",
     out: NDArray[Any] | None = None,
     n_jobs: SupportsIndex | None = None,
-) -> NDArray[Any]:
+    *,
+    chunks: None = None,
+) -> NDArray[Any]: ...
+@overload
+def pairwise_distances(
+    x: ArrayLike,
+    y: ArrayLike | None = None,
+    metric: str | Metric = "sqeuclidean",
+    out: NDArray[Any] | None = None,
+    n_jobs: SupportsIndex | None = None,
+    *,
+    chunks: SupportsIndex | Literal["auto"],
+) -> Iterator[NDArray[Any]]: ...
+def pairwise_distances(
+    x: ArrayLike,
+    y: ArrayLike | None = None,
+    metric: str | Metric = "sqeuclidean",
+    out: NDArray[Any] | None = None,
+    n_jobs: SupportsIndex | None = None,
+    *,
+    chunks: SupportsIndex | Literal["auto"] | None = None,
+) -> NDArray[Any] | Iterator[NDArray[Any]]:
     """Compute the distance of every row of x to every row of y.
 
     Args:
         x: (q, d) real numbers.
         y: (n, d); x itself when None.
-        metric: `sqeuclidean`, `euclidean`, `cosine`, `inner`, `cityblock`, `hamming`, `jaccard`, a
-            registered name or a `Metric`; as in `scipy.spatial.distance.cdist`, and `inner` is the
-            inner product. For `hamming` and `jaccard` uint8 rows are packed bits.
+        metric: `sqeuclidean`, `euclidean`, `cosine`, `inner`, `cityblock`, `hamming`, `jaccard`,
+            another name that `scipy.spatial.distance.cdist` knows, a registered name or a `Metric`;
+            as in `cdist`, and `inner` is the inner product. For `hamming` and `jaccard` uint8 rows
+            are packed bits.
         out: (q, n), written and returned; float32 where x and y are computed in float32, else
-            float64.
+            float64. A `numpy.memmap` may be larger than memory.
         n_jobs: Threads; None takes all cores for big work and one for small, -1 all cores.
+        chunks: Rows of x at a time, or "auto" for blocks of some 64 MB: an iterator of the blocks
+            in place of the matrix, each computed when it is asked for. Stacked they are the matrix,
+            digit for digit. With `out` they are parts of it.
 
     Returns:
-        (q, n) float32 for float32 and float16, float64 for all else.
+        (q, n) float32 for float32 and float16, float64 for all else; with `chunks` an iterator of
+        (rows, n) blocks.
 
     Rows with NaN have distances of NaN (but for `hamming`, where NaN differs from all). Near rows
     are computed from their differences, so that no digits cancel. Safe to call from several
     threads; the GIL is released meanwhile.
     """
-    chosen = metric_of(metric)
-    rows = pair(chosen, x, y)
+    rows = pair(chosen := metric_of(metric), x, y)
+    matrix = Matrix(chosen, rows)
     q, n, d = len(rows.x), len(rows.y), rows.x.shape[1]
+    if chunks is not None:
+        step = _chunk_rows(chunks, q, n * rows.result_dtype.itemsize)
+        _check_jobs_and_out(n_jobs, out, (q, n), rows)
+        return _blocks(matrix, out, step, n_jobs)
     jobs = jobs_for(n_jobs, q * n * max(d, 1))
     result = _result(out, (q, n), rows)
-    if chosen.function is not None:
-        fill_by_function(chosen, rows, result)
-    else:
-        _fill(chosen, rows, result, jobs)
+    matrix.fill(0, result, jobs)
     if out is not None and result is not out:
         out[...] = result
         return out
     return result
 
 
+def _blocks(
+    matrix: Matrix, out: NDArray[Any] | None, step: int, n_jobs: SupportsIndex | None
+) -> Iterator[NDArray[Any]]:
+    rows = matrix.rows
+    n, d = rows.y.shape
+    for first in range(0, len(rows.x), step):
+        part = None if out is None else out[first : first + step]
+        shape = len(rows.x[first : first + step]), n
+        result = _result(part, shape, rows)
+        matrix.fill(first, result, jobs_for(n_jobs, shape[0] * n * max(d, 1)))
+        if part is not None and result is not part:
+            part[...] = result
+            result = part
+        yield result
+
+
+def _chunk_rows(chunks: SupportsIndex | str, q: int, row_bytes: int) -> int:
+    if isinstance(chunks, str):
+        if chunks != "auto":
+            raise ValueError(f"chunks is {chunks!r}, a number of rows or 'auto' is wanted")
+        return max(1, min(q, _CHUNK_BYTES // max(1, row_bytes)))
+    try:
+        step = index(chunks)
+    except TypeError:
+        raise TypeError(f"chunks is {chunks!r}, a number of rows or 'auto' is wanted") from None
+    if step < 1:
+        raise ValueError(f"chunks is {step}, at least 1 row is wanted")
+    return step
+
+
+def _check_jobs_and_out(
+    n_jobs: SupportsIndex | None, out: NDArray[Any] | None, shape: tuple[int, int], rows: Pair
+) -> None:
+    """Raise now what the first block would raise later."""
+    jobs_for(n_jobs, 0)
+    if out is not None:
+        _check_out(out, shape, rows)
+
+
 def _result(out: NDArray[Any] | None, shape: tuple[int, int], rows: Pair) -> NDArray[Any]:
     """Return the array to fill: `out` itself where kernels can write it in place."""
     if out is None:
         return np.empty(shape, rows.result_dtype)
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out is {type(out).__name__}, an array is wanted")
-    if out.shape != shape or out.dtype != rows.result_dtype:
-        raise ValueError(
-            f"out is {out.dtype} of shape {out.shape}, "
-            f"{rows.result_dtype} of shape {shape} is wanted"
-        )
-    if not out.flags.writeable:
-        raise ValueError("out is read-only")
+    _check_out(out, shape, rows)
     if (
         not out.dtype.isnative
         or not out.flags.aligned
@@ -85,6 +147,18 @@ def _result(out: NDArray[Any] | None, shape: tuple[int, int], rows: Pair) -> NDA
     ):
         return np.empty(shape, rows.result_dtype)
     return out
+
+
+def _check_out(out: NDArray[Any], shape: tuple[int, int], rows: Pair) -> None:
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is {type(out).__name__}, an array is wanted")
+    if out.shape != shape or out.dtype != rows.result_dtype:
+        raise ValueError(
+            f"out is {out.dtype} of shape {out.shape}, "
+            f"{rows.result_dtype} of shape {shape} is wanted"
+        )
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
 
 
 def fill_by_function(metric: Metric, rows: Pair, out: NDArray[Any]) -> None:
@@ -127,28 +201,52 @@ def centre(metric: Metric, rows: Pair) -> NDArray[Any]:
     return np.where(np.isfinite(point), point, zeros)
 
 
-def _fill(metric: Metric, rows: Pair, out: NDArray[Any], jobs: int) -> None:
-    x, y, kind, positions = rows
-    number = row_kernel(metric, kind)
-    by_tiles = metric.form != Form.NONE and kind in ("f32", "f64") and len(x) > FEW_QUERIES
-    tiles: Any = kernels.pairwise_f32 if kind == "f32" else kernels.pairwise_f64
-    by_rows: Any = getattr(kernels, f"rows_{kind}")
-    shift = centre(metric, rows) if by_tiles else None
-    step = query_rows(rows, jobs)
+class Matrix:
+    """The matrix of distances between checked rows, of which any block can be computed alone.
 
-    def fill(i: int, j: int) -> None:
-        x_part, y_part = x[i : i + step], y[j : j + _COLUMNS]
-        part: Any = out[i : i + step, j : j + _COLUMNS]
-        if shift is not None:
-            tiles(x_part, y_part, part, shift, int(metric.form), metric.root, number)
+    What a block holds does not depend on how the matrix is cut.
+    """
+
+    def __init__(self, metric: Metric, rows: Pair) -> None:
+        self.metric = metric
+        self.rows = rows
+        self._by_tiles = (
+            metric.form != Form.NONE and rows.type in ("f32", "f64") and len(rows.x) > FEW_QUERIES
+        )
+        self._shift = centre(metric, rows) if self._by_tiles else None
+        self._number = -1 if metric.function is not None else row_kernel(metric, rows.type)
+        self._tiles: Any = kernels.pairwise_f32 if rows.type == "f32" else kernels.pairwise_f64
+        self._by_rows: Any = getattr(kernels, f"rows_{rows.type}")
+
+    def fill(self, first: int, out: NDArray[Any], jobs: int) -> None:
+        """Fill `out`, (m, n), with the distances of m rows of x, from `first` on, to all of y."""
+        m, n = out.shape
+        if self.metric.function is not None:
+            part = self.rows._replace(x=self.rows.x[first : first + m])
+            fill_by_function(self.metric, part, out)
             return
-        by_rows(x_part, y_part, part, number)
-        if metric.share:
-            np.divide(part, positions, out=part, where=positions > 0)
-        if metric.root:
-            np.sqrt(part, out=part)
+        step = query_rows(self.rows, jobs)
 
-    run(
-        [partial(fill, i, j) for i in range(0, len(x), step) for j in range(0, len(y), _COLUMNS)],
-        jobs,
-    )
+        def block(i: int, j: int) -> None:
+            self.block(first + i, j, out[i : i + step, j : j + _COLUMNS])
+
+        run(
+            [partial(block, i, j) for i in range(0, m, step) for j in range(0, n, _COLUMNS)],
+            jobs,
+        )
+
+    def block(self, i: int, j: int, out: NDArray[Any]) -> None:
+        """Fill `out` with the distances from row i of x on, to those from row j of y on."""
+        metric, rows = self.metric, self.rows
+        x, y = rows.x[i : i + out.shape[0]], rows.y[j : j + out.shape[1]]
+        if metric.function is not None:
+            fill_by_function(metric, rows._replace(x=x, y=y), out)
+            return
+        if self._shift is not None:
+            self._tiles(x, y, out, self._shift, int(metric.form), metric.root, self._number)
+            return
+        self._by_rows(x, y, out, self._number)
+        if metric.share:
+            np.divide(out, rows.positions, out=out, where=rows.positions > 0)
+        if metric.root:
+            np.sqrt(out, out=out)

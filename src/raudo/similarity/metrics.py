@@ -1,7 +1,8 @@
 """The registry of metrics: one row for each, compiled or a function of the user's.
 
 A compiled metric names its row kernels (a line of `csrc/distance/metrics.def`) and, where it can be
-had from a matrix product, the form that turns products into distances. A metric of one's own is a
+had from a matrix product, the form that turns products into distances. The other names that
+`scipy.spatial.distance.cdist` takes are computed by SciPy. A metric of one's own is a
 NumPy function of two matrices:
 
     >>> import numpy as np
@@ -19,9 +20,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
+
+from raudo.similarity._scipy_metrics import ALIASES, BY_SCIPY, WHOLE_SET, cdist
 
 __all__ = ["Form", "Metric", "metric_names", "metric_of", "register_metric"]
 
@@ -86,11 +90,12 @@ _METRICS = {
         Metric("jaccard", None, "jaccard", types=("bits",), sets=True),
     )
 }
-_BUILT_IN = frozenset(_METRICS)
+_BUILT_IN = frozenset({*_METRICS, *ALIASES})
+_METRICS.update({name: Metric(name, partial(cdist, name)) for name in BY_SCIPY})
 
 
 def register_metric(metric: Metric) -> None:
-    """Make a metric known by its name, in place of an earlier one; the built-in ones stay."""
+    """Make a metric known by its name, in place of an earlier one or SciPy's; ours stay."""
     if not isinstance(metric, Metric):
         raise TypeError(f"metric is {type(metric).__name__}, a Metric is wanted")
     if metric.name in _BUILT_IN:
@@ -109,7 +114,13 @@ def metric_of(metric: str | Metric) -> Metric:
         return metric
     if not isinstance(metric, str):
         raise TypeError(f"metric is {type(metric).__name__}, a name or a Metric is wanted")
+    name = ALIASES.get(metric, metric)
+    if name in WHOLE_SET and name not in _METRICS:
+        raise ValueError(
+            f"metric {metric!r} depends on all rows at once: scale them yourself and use "
+            "'euclidean', or pass a Metric with a function"
+        )
     try:
-        return _METRICS[metric]
+        return _METRICS[name]
     except KeyError:
         raise ValueError(f"metric {metric!r} is unknown: one of {', '.join(_METRICS)}") from None
