@@ -1,4 +1,4 @@
-"""All pairs of rows that lie within a radius: the matrix by blocks, of which only those are kept."""
+"""All pairs of rows within a radius: the matrix by blocks, of which only those are kept."""
 
 from __future__ import annotations
 
