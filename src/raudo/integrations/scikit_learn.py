@@ -26,8 +26,11 @@ __all__ = ["KNeighborsTransformer"]
 _NAMES = {"l1": "cityblock", "l2": "euclidean", "manhattan": "cityblock"}
 
 
-class KNeighborsTransformer(  # type: ignore[misc]  # scikit-learn has no types
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+# scikit-learn has no types
+class KNeighborsTransformer(
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
 ):
     """Transform rows into a sparse graph of their nearest among the rows it was fitted to.
 

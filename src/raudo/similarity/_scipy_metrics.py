@@ -42,5 +42,6 @@ def cdist(name: str, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
     """Return the (q, n) distances by SciPy, which is imported only now."""
     from scipy.spatial import distance
 
-    result: NDArray[np.float64] = distance.cdist(x, y, name)
+    compute: Any = distance.cdist
+    result: NDArray[np.float64] = compute(x, y, name)
     return result
