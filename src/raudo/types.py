@@ -27,6 +27,8 @@ __all__ = [
     "Sample",
     "Sampled",
     "Serializer",
+    "SharedTags",
+    "SharedTier",
     "Sink",
     "Task",
     "Tier",
@@ -122,6 +124,53 @@ class Tier(Protocol):
     async def sweep(self, now_ns: int) -> int: ...
     def stats(self) -> TierStats: ...
     async def aclose(self) -> None: ...
+
+
+class SharedTags(Protocol):
+    """Tags whose invalidation by any process the others hear of. Thread-safe, without waiting."""
+
+    def stamp(self, tags: Iterable[str]) -> tuple[tuple[str, int], ...]:
+        """Return what an entry with these tags is stamped with now."""
+        ...
+
+    def is_current(self, stamps: tuple[tuple[str, int], ...]) -> bool:
+        """Say whether no tag has been invalidated since the stamps were made."""
+        ...
+
+    def invalidate(self, tag: str) -> None:
+        """Make all entries that carry the tag invalid, here at once."""
+        ...
+
+
+class SharedTier(Tier, Protocol):
+    """A level that processes share, read last and written through: every `set` goes there at once.
+
+    The levels above keep copies. `watch` is given a function to call, from any thread, with a key
+    that another process wrote or dropped, and with None where any may have been: the copies go.
+    Changes of this process's own are not told. A batch is a list of keys with a blob, or with None
+    for a drop, no key twice. The calls with `_nowait` wait for the network, without an event loop.
+    """
+
+    writes_through: ClassVar[Literal[True]]
+    tags: SharedTags
+
+    def watch(self, changed: Callable[[bytes | None], None]) -> None: ...
+    async def get_many(self, keys: Sequence[bytes]) -> list[Blob | None]: ...
+    async def put_many(self, changes: Sequence[tuple[bytes, Blob | None]]) -> None: ...
+    async def publish_tags(self) -> None:
+        """Tell the others of the tags that were invalidated here."""
+        ...
+
+    async def aclear(self) -> None:
+        """Drop every entry, for all processes."""
+        ...
+
+    def get_nowait(self, key: bytes) -> Blob | None: ...
+    def put_many_nowait(self, changes: Sequence[tuple[bytes, Blob | None]]) -> None: ...
+    def drop_nowait(self, key: bytes) -> bool: ...
+    def publish_tags_nowait(self) -> None: ...
+    def clear(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class Serializer(Protocol):

@@ -70,8 +70,6 @@ def check_arguments(
     _check_size("max_disk_bytes", max_disk_bytes, _LEAST_DISK_BYTES)
     if max_loads is not None:
         _check_size("max_loads", max_loads, 1)
-    if path is not None and tiers is not None:
-        raise ValueError("path and tiers: give one of them, the path is that of the disk tier")
     if path is not None and not isinstance(path, str | os.PathLike):
         raise TypeError(f"path must be a str or os.PathLike, got {path!r}")
     if path is not None and not os.fspath(path):
@@ -84,6 +82,9 @@ def check_arguments(
         for tier in tiers:
             if not all(hasattr(tier, name) for name in ("name", "get", "put", "drop", "stats")):
                 raise TypeError(f"tiers must hold Tier objects, got {tier!r}")
+        is_shared = bool(tiers) and all(getattr(t, "writes_through", False) for t in tiers)
+        if path is not None and not is_shared:
+            raise ValueError("path and tiers: give one of them, the path is that of the disk tier")
     if loader is not None and not callable(loader):
         raise TypeError(f"loader must be callable, got {loader!r}")
     if on_evict is not None and not callable(on_evict):

@@ -1,8 +1,9 @@
 """The levels below memory, as one: tiers in order, what is on its way to them, and who is trusted.
 
-A blob goes to the first tier that takes it and is looked for in each. What would make the caller
-wait (a large blob, a tier that syncs or only has coroutines) is put into the outbox, where it can
-be found already, and is carried down by `drain` on a thread or by `drain_async`.
+A blob goes to the first tier that takes it and is looked for in each, and last in the level that
+other processes share, if there is one: what goes down from above is there already. What would make
+the caller wait (a large blob, a tier that syncs or only has coroutines) is put into the outbox,
+where it can be found already, and is carried down by `drain` on a thread or by `drain_async`.
 
 All methods but the two drains and the fetches are called with the cache's lock held.
 """
@@ -13,17 +14,19 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from raudo import events
 from raudo._clock import Clock
 from raudo.cache.codecs import BlobCodec, Signer
+from raudo.cache.fetched import Fetched
 from raudo.cache.guard import Guard
 from raudo.cache.outbox import Outbox
+from raudo.cache.shared import SharedLevel
 from raudo.errors import CorruptEntry, RaudoError
 from raudo.types import Blob, Tier
 
-__all__ = ["ColdLevels", "Fetched"]
+__all__ = ["ColdLevels"]
 
 # What a put of this size costs an event loop is within a copy to the page cache: some 20 us.
 _DIRECT_PUT_BYTES = 64 * 1024
@@ -33,14 +36,6 @@ _MAX_DOUBTFUL = 10_000
 # At the end, another thread may still be writing a large blob: it gets some seconds.
 _DRAIN_STEP_S = 0.002
 _MAX_DRAIN_STEPS = 5000
-
-
-class Fetched(NamedTuple):
-    """A blob from below, without its signature, and the tier that it is from."""
-
-    blob: Blob
-    guard: Guard
-    is_trusted: bool
 
 
 class ColdLevels:
@@ -61,6 +56,7 @@ class ColdLevels:
         clock: Clock,
         lock: threading.RLock,
         dropped: Callable[[bytes, Blob | None, str], object],
+        shared: SharedLevel | None = None,
     ) -> None:
         self._cache = cache
         self._codec = codec
@@ -74,6 +70,7 @@ class ColdLevels:
             [Guard(tier, cache, clock) for tier in tiers] if isinstance(tiers, list) else []
         )
         self.outbox = Outbox()
+        self.shared = shared
         self.forbidden = 0
         self.corrupt = 0
         self.failures = 0
@@ -104,7 +101,7 @@ class ColdLevels:
     def put(self, key: bytes, blob: Blob) -> None:
         """Take a blob in, at once or by the outbox."""
         if not self.guards and not self._make_tier():
-            self._dropped(key, blob, "capacity")
+            self._dropped(key, blob, "capacity" if self.shared is None else "shared")
             return
         guard = self.guards[0]
         may_block = getattr(guard.tier, "blocks_on_put", False) or len(self.guards) > 1
@@ -171,7 +168,7 @@ class ColdLevels:
         """False only where it is certain, without waiting, that the key is not here."""
         if key in self.outbox:
             return self.outbox.get(key) is not None
-        return any(
+        return self.shared is not None or any(
             key not in guard.doubtful
             and (tier.contains(key) if hasattr(tier := _any(guard), "contains") else True)
             for guard in self.guards
@@ -190,6 +187,8 @@ class ColdLevels:
             found = self._fetch(guard, key, tier.read_ready)
             if found is not None:
                 return found
+        if self.shared is not None:
+            raise BlockingIOError
         return None
 
     def fetch(self, key: bytes) -> Fetched | None:
@@ -200,7 +199,7 @@ class ColdLevels:
                 found = self._fetch(guard, key, tier.get_nowait)
                 if found is not None:
                     return found
-        return None
+        return self.shared.fetch(key) if self.shared is not None else None
 
     async def fetch_async(self, key: bytes) -> Fetched | None:
         """Look in all tiers, in order."""
@@ -216,7 +215,7 @@ class ColdLevels:
             found = self._open(guard, key, blob)
             if found is not None:
                 return found
-        return None
+        return await self.shared.fetch_async(key) if self.shared is not None else None
 
     def _skips(self, guard: Guard, key: bytes) -> bool:
         return key in guard.doubtful or guard.is_resting("get")
@@ -496,9 +495,13 @@ class ColdLevels:
         """Use the lock that replaces one which a thread of the parent may hold."""
         self._lock = lock
         self._put_back()
+        if self.shared is not None:
+            self.shared.after_fork(lock)
 
     def close(self) -> None:
         """Close the tiers that need no event loop."""
+        if self.shared is not None:
+            self.shared.close()
         for guard in self.guards:
             if hasattr(guard.tier, "close"):
                 try:
@@ -507,6 +510,8 @@ class ColdLevels:
                     self._note_failure(guard, "close", error)
 
     async def aclose(self) -> None:
+        if self.shared is not None:
+            await self.shared.aclose()
         for guard in self.guards:
             try:
                 await guard.tier.aclose()

@@ -264,7 +264,8 @@ class Demoter:
                 levels.counters.expirations += 1
             else:
                 levels.counters.evictions += 1  # the tier has counted what was corrupt
-            if reason == "corrupt" or not levels.listener.is_there:
+            # What leaves for the shared level is there: it is out of this process's, and not lost.
+            if reason in ("corrupt", "shared") or not levels.listener.is_there:
                 continue
             is_trusted = True
             if blob is not None and is_sealed and levels.cold is not None:

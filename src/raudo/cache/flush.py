@@ -25,6 +25,8 @@ async def settle(levels: Levels) -> None:
         await _carry_in_slices(levels, transit.is_half_done)
     if levels.cold is not None and levels.cold.outbox:
         await levels.cold.drain_async()
+    if levels.shared is not None and levels.shared:
+        await levels.shared.drain_async()
     levels.deliver()
 
 
@@ -33,6 +35,8 @@ def settle_now(levels: Levels) -> None:
     levels.down.carry_due()
     if levels.cold is not None and levels.cold.outbox:
         levels.cold.drain()
+    if levels.shared is not None and levels.shared:
+        levels.shared.drain()
     levels.deliver()
 
 

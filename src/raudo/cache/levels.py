@@ -23,16 +23,17 @@ from raudo.cache.codecs import BlobCodec
 from raudo.cache.cold import ColdLevels
 from raudo.cache.demote import Demoter
 from raudo.cache.entries import Timed, Watched, unwrap
-from raudo.cache.keys import KeyEncodingError, encode_key
+from raudo.cache.keys import KeyEncodingError, decode_key, encode_key
 from raudo.cache.l1 import OffLevel, apportion, weigh
 from raudo.cache.listener import Listener, OnEvict
 from raudo.cache.loading import MISSING
 from raudo.cache.promote import Promoter
+from raudo.cache.shared import SharedLevel
 from raudo.cache.stats import Counters
 from raudo.cache.tags import Stamps, TagGenerations
 from raudo.cache.tiers.compressed import CompressedTier
 from raudo.errors import Closed
-from raudo.types import Blob
+from raudo.types import Blob, SharedTags
 
 __all__ = ["Levels"]
 
@@ -51,7 +52,7 @@ class Levels:
         max_bytes: int | None,
         codec: BlobCodec,
         clock: Clock,
-        tags: TagGenerations,
+        tags: TagGenerations | SharedTags,
         on_evict: OnEvict | None,
         bounds: tuple[int, int] | None,
         prices: Prices | None,
@@ -63,7 +64,7 @@ class Levels:
         self.lock = threading.RLock()
         self.codec = codec
         self.clock = clock
-        self.tags = tags
+        self.tags: TagGenerations | SharedTags = tags
         self.counters = Counters()
         self.sampler = ReuseSampler(max_size, bounds)
         self._resizer: Resizer | None = None
@@ -177,8 +178,20 @@ class Levels:
             self.down.begin_call()
             entry = self._wrap(key, value, expires_ns, tags, fresh_until, load_s)
             self.l1.set(key, entry, held_s)
+            if self.shared is not None:
+                self._publish(key, value, expires_ns, tags)
             self._follow_cheapest()
             self._keep_bound()
+
+    @property
+    def shared(self) -> SharedLevel | None:
+        """The level that other processes share, if there is one."""
+        return self.cold.shared if self.cold is not None else None
+
+    def _publish(self, key: Hashable, value: Any, expires_ns: int, tags: Stamps) -> None:
+        data = self.encode(key)
+        if data is not None and self.shared is not None:
+            self.shared.publish(data, Parcel(key, value, expires_ns, tags, 0))
 
     def _follow_cheapest(self) -> None:
         """Change the size of every level, now and then; what is over it moves down."""
@@ -315,6 +328,21 @@ class Levels:
             if self.cold is not None:
                 self.counters.deletions += self.cold.clear()
 
+    def forget(self, data: bytes | None) -> None:
+        """Give up the copies of what another process changed; None: of everything."""
+        if data is None:
+            with self.lock:
+                if not self.is_closed:
+                    self.clear()
+            return
+        try:
+            key = decode_key(data)
+        except ValueError:
+            return  # none of ours: it would be an enumeration that is not loaded here
+        with self.lock:
+            if not self.is_closed:
+                self.remove(key)
+
     def touch(self, key: Hashable, ttl: float | None) -> bool:
         """Give an entry in memory a new time to live."""
         expires_ns = self.expires_ns(ttl)
@@ -338,13 +366,19 @@ class Levels:
             if not self.is_valid(found.expires_ns, found.tags):
                 return False
             if parcel is not None:
+                if self.shared is not None:
+                    self._publish(key, parcel.value, expires_ns, parcel.tags)
                 self.down.transit.put(
                     data, Parcel(parcel.key, parcel.value, expires_ns, parcel.tags, parcel.n_bytes)
                 )
-            elif blob is not None and self.l2 is not None:
-                self.l2.put_nowait(data, replace(blob, expires_ns=expires_ns))
             elif blob is not None:
-                self.down.to_cold(data, replace(blob, expires_ns=expires_ns))
+                blob = replace(blob, expires_ns=expires_ns)
+                if self.shared is not None:
+                    self.shared.publish(data, blob)
+                if self.l2 is not None:
+                    self.l2.put_nowait(data, blob)
+                else:
+                    self.down.to_cold(data, blob)
             return True
 
     def _touch_top(
@@ -354,6 +388,8 @@ class Levels:
         if data is not None and self.cold is not None:
             self.cold.drop(data)  # a copy on disk would keep the old time
         touched = self._wrap(key, unwrap(entry), expires_ns, tags, load_s=load_s)
+        if self.shared is not None:
+            self._publish(key, unwrap(entry), expires_ns, tags)
         self.down.is_quiet = True
         try:
             self.l1.set(key, touched, ttl)
@@ -425,7 +461,7 @@ class Levels:
             self.listener
             or self.down.lost
             or self.down.transit.is_due()
-            or (self.cold is not None and self.cold.outbox)
+            or (self.cold is not None and (self.cold.outbox or self.cold.shared))
         )
 
     def start_accounts(self) -> None:

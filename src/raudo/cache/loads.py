@@ -18,6 +18,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 from raudo.cache.background import Background
+from raudo.cache.keys import decode_key
 from raudo.cache.levels import Levels
 from raudo.cache.limit import LoadLimit
 from raudo.cache.loading import MISSING, Flights
@@ -62,6 +63,16 @@ class Loads:
         self.flights.supersede(key)
         if self._absent:
             self._absent.pop(key, None)
+
+    def supersede_encoded(self, data: bytes | None) -> None:
+        """Do so for a key that another process changed; None: for all."""
+        if data is None:
+            self.supersede_all()
+            return
+        try:
+            self.supersede(decode_key(data))
+        except ValueError:
+            return  # no key of this process
 
     def supersede_all(self) -> None:
         self.flights.supersede_all()

@@ -13,8 +13,8 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from raudo.cache.cold import Fetched
 from raudo.cache.entries import Watched, unwrap
+from raudo.cache.fetched import Fetched
 from raudo.cache.loading import MISSING
 from raudo.errors import CorruptEntry, ForbiddenType
 from raudo.types import Blob
@@ -201,11 +201,12 @@ class Promoter:
     def may_be_below(self, key: Hashable) -> bytes | None:
         """Return the key's bytes if it may be in a level below memory."""
         levels = self._levels
-        if levels.cold is None or not (levels.cold.guards or levels.cold.outbox):
+        cold = levels.cold
+        if cold is None or not (cold.guards or cold.outbox or cold.shared is not None):
             return None
         data = levels.encode(key)
         with levels.lock:
-            return data if data is not None and levels.cold.may_have(data) else None
+            return data if data is not None and cold.may_have(data) else None
 
     def begin_read(self, data: bytes) -> Read:
         """Leave a token under the key, or join those who read it; `end_read` must follow."""
@@ -262,13 +263,18 @@ class Promoter:
                 if levels.cold.drop(data):
                     levels.counters.deletions += 1
                 return MISSING
-            levels.counters.l3_hits += counts
+            level = "l3"
+            if levels.shared is not None and fetched.guard is levels.shared.guard:
+                level = "shared"
+                levels.counters.shared_hits += counts
+            else:
+                levels.counters.l3_hits += counts
             has_above = levels.sizes[0] or levels.l2 is not None
             if has_above and levels.cold.release(data, fetched.guard):
                 del self.reads[data]  # others who read it find it above
                 levels.down.begin_call()
                 self._put_up(key, data, blob, value)
-            levels.counters.latency["l3"].add(time.perf_counter_ns() - started_ns)
+            levels.counters.latency[level].add(time.perf_counter_ns() - started_ns)
             return value
 
     def finish_touch(

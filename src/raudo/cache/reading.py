@@ -10,7 +10,7 @@ import time
 from collections.abc import Hashable
 from typing import Any
 
-from raudo.cache.cold import Fetched
+from raudo.cache.fetched import Fetched
 from raudo.cache.levels import Levels
 from raudo.cache.loading import MISSING
 from raudo.cache.promote import RETRY

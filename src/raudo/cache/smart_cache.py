@@ -30,6 +30,7 @@ from raudo.cache.keys import encode_key
 from raudo.cache.levels import Levels
 from raudo.cache.loading import MISSING
 from raudo.cache.loads import Loader, Loads, Plan
+from raudo.cache.many import get_many
 from raudo.cache.memoize import FunctionNames, memoized
 from raudo.cache.namespace import Namespace
 from raudo.cache.promote import RETRY
@@ -44,6 +45,8 @@ __all__ = ["SmartCache"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _numbers = itertools.count(1)
+# Entries that wait to be written to the level that processes share.
+_SET_BATCH = 512
 
 
 class SmartCache(Front):
@@ -63,7 +66,9 @@ class SmartCache(Front):
         loader: Called with a key that is missing, by `get_or_load` and `prefetch`.
         prefetch: Load keys ahead that the order of misses foretells, while at least half of such
             loads are of use. Costs some 5 us a miss, and about 2 KB of history an entry.
-        tiers: Levels below L2 in place of the disk.
+        tiers: Levels below L2 in place of the disk. One that is written through, as a
+            `raudo.integrations.redis.RedisTier`, comes below all others, and with a `path` below
+            the disk.
         name: Tells this cache from others in samples and events.
         on_evict: Called as `on_evict(key, value, reason)` for what the cache lets go of on its own,
             `"capacity"` or `"expired"`; the value is None where it can no longer be read.
@@ -160,6 +165,8 @@ class SmartCache(Front):
         if self._ahead is None and isinstance(self._levels.l1, Cache):
             note = self._levels.sampler.note
             self._open(self._levels.l1, Timed, Watched, MISSING, note)
+        if self._levels.shared is not None:
+            self._levels.shared.tier.watch(_forgetter(self._levels, self._loads))
         # Gives files and folders up where nobody calls close.
         self._abandon = weakref.finalize(self, _abandon, self._levels)
         register(self)
@@ -258,16 +265,28 @@ class SmartCache(Front):
         """
         self._loads.supersede(key)
         gone = self._levels.remove(key)
+        if self._levels.shared is not None:
+            return self._delete_shared(key, gone)
         return self._settled(gone) if self._levels.has_leftovers() else Ready(gone)
 
     async def _settled(self, result: Any) -> Any:
         await settle(self._levels)
         return result
 
+    async def _delete_shared(self, key: Hashable, gone: bool) -> bool:
+        data, shared = self._levels.encode(key), self._levels.shared
+        if data is not None and shared is not None:
+            gone = await shared.drop(data) or gone
+        await settle(self._levels)
+        return gone
+
     def delete_nowait(self, key: Hashable) -> bool:
         """Remove the key without an event loop."""
         self._loads.supersede(key)
         gone = self._levels.remove(key)
+        data, shared = self._levels.encode(key), self._levels.shared
+        if data is not None and shared is not None:
+            gone = shared.drop_now(data) or gone
         settle_now(self._levels)
         return gone
 
@@ -294,6 +313,8 @@ class SmartCache(Front):
         """Give an entry a new time to live from now; False on a miss."""
         seconds = check_ttl(ttl, self.default_ttl)
         if self._levels.touch(key, seconds):
+            if self._levels.shared is not None:
+                await settle(self._levels)
             return True
         data = self._levels.up.may_be_below(key)
         if data is None or await self._reader.read(key, data, counts=False) is MISSING:
@@ -313,13 +334,7 @@ class SmartCache(Front):
 
     async def get_many(self, keys: Iterable[Hashable]) -> dict[Any, Any]:
         """Return those that are found."""
-        self._levels.check()
-        found = {}
-        for key in keys:
-            value = await self.get(key, MISSING)
-            if value is not MISSING:
-                found[key] = value
-        return found
+        return await get_many(self._levels, self._reader, self.get, keys)
 
     async def set_many(
         self, mapping: Mapping[Any, Any], ttl: float | None = None, *, tags: Iterable[str] = ()
@@ -327,29 +342,45 @@ class SmartCache(Front):
         """Store all of them."""
         self._levels.check()
         named = tuple(tags) if not isinstance(tags, str) else tags
-        for key, value in mapping.items():
-            await self.set(key, value, ttl, tags=named)
+        if self._levels.shared is None:
+            for key, value in mapping.items():
+                await self.set(key, value, ttl, tags=named)
+            return
+        for n, (key, value) in enumerate(mapping.items(), 1):
+            self._put(key, value, ttl, named)
+            if not n % _SET_BATCH:
+                await settle(self._levels)
+        await settle(self._levels)
 
     async def clear(self) -> None:
         """Remove everything, from every level."""
         self._loads.supersede_all()
         self._levels.clear()
+        if self._levels.shared is not None:
+            await self._levels.shared.clear()
         await settle(self._levels)
 
     def clear_nowait(self) -> None:
         """Remove everything without an event loop."""
         self._loads.supersede_all()
         self._levels.clear()
+        if self._levels.shared is not None:
+            self._levels.shared.clear_now()
         settle_now(self._levels)
 
     async def invalidate_tag(self, tag: str) -> None:
         """Make every entry with this tag a miss, in every level and after a restart; O(1)."""
-        self.invalidate_tag_nowait(tag)
+        self._levels.check()
+        self._levels.tags.invalidate(tag)
+        if self._levels.shared is not None:
+            await self._levels.shared.publish_tags()
 
     def invalidate_tag_nowait(self, tag: str) -> None:
         """Do the same without an event loop."""
         self._levels.check()
         self._levels.tags.invalidate(tag)
+        if self._levels.shared is not None:
+            self._levels.shared.publish_tags_now()
 
     def namespace(self, name: str) -> Namespace:
         """Return a part of this cache: keys of its own, cleared by `clear` in O(1)."""
@@ -580,6 +611,19 @@ class SmartCache(Front):
             return levels.sampler.advise(
                 levels.max_size, levels.lookups(), levels.bytes_per_entry(), hours, prices
             )
+
+
+def _forgetter(levels: Levels, loads: Loads) -> Callable[[bytes | None], None]:
+    """Return what another process's change is told to; it keeps no cache alive."""
+    levels_ref, loads_ref = weakref.ref(levels), weakref.ref(loads)
+
+    def forget(data: bytes | None) -> None:
+        of_levels, of_loads = levels_ref(), loads_ref()
+        if of_levels is not None and of_loads is not None:
+            of_loads.supersede_encoded(data)
+            of_levels.forget(data)
+
+    return forget
 
 
 def _abandon(levels: Levels) -> None:

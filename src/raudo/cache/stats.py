@@ -79,6 +79,7 @@ class Counters:
         "refreshes",
         "replaced",
         "sets",
+        "shared_hits",
         "stale_served",
         "unencodable_keys",
         "unpicklable_values",
@@ -87,7 +88,7 @@ class Counters:
     def __init__(self) -> None:
         for name in self.__slots__:
             setattr(self, name, 0)
-        self.latency: dict[str, Latency] = {level: Latency() for level in LEVELS}
+        self.latency: dict[str, Latency] = {level: Latency() for level in (*LEVELS, "shared")}
 
     sets: int
     replaced: int
@@ -98,6 +99,7 @@ class Counters:
     demotions: int
     l2_hits: int
     l3_hits: int
+    shared_hits: int
     false_hits: int  # found in L1, but its tags were invalidated or its freshness was over
     corrupt: int
     forbidden: int
@@ -116,10 +118,11 @@ def report(levels: Levels, prefetcher: Prefetcher | None) -> dict[str, Any]:
     """Return a SmartCache's statistics."""
     with levels.lock:
         counts, in_l1 = levels.counters, levels.l1.stats()
-        below = counts.l2_hits + counts.l3_hits
+        below = counts.l2_hits + counts.l3_hits + counts.shared_hits
         l1_hits = in_l1["hits"] - counts.false_hits
         hits, misses = l1_hits + below, in_l1["misses"] + counts.false_hits - below
         sizes, used, cold = levels.level_sizes(), levels.level_bytes(), levels.cold
+        shared = levels.shared
         by_level = {
             level: {
                 "size": sizes[n],
@@ -165,6 +168,18 @@ def report(levels: Levels, prefetcher: Prefetcher | None) -> dict[str, Any]:
             + (cold.corrupt + cold.tier_corrupt() if cold is not None else 0),
             "tier_failures": cold.failures if cold is not None else 0,
         }
+        if shared is not None:
+            stats["shared"] = {
+                "hits": counts.shared_hits,
+                "failures": shared.failures,
+                "mean_latency_s": counts.latency["shared"].mean_s,
+                "p50_latency_s": counts.latency["shared"].quantile_s(0.5),
+                "p99_latency_s": counts.latency["shared"].quantile_s(0.99),
+            }
+            stats["forbidden"] += shared.forbidden
+            stats["unpicklable_values"] += shared.unpicklable
+            stats["corrupt"] += shared.corrupt
+            stats["tier_failures"] += shared.failures
     stats["prefetch_precision"] = prefetcher.precision if prefetcher is not None else 0.0
     stats["prefetch_loads"] = prefetcher.loads if prefetcher is not None else 0
     stats["prefetch_useful"] = prefetcher.useful if prefetcher is not None else 0

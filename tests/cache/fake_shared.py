@@ -1,0 +1,117 @@
+"""A level that processes share, without processes: several caches over one server in memory."""
+
+from __future__ import annotations
+
+import asyncio
+
+from raudo.cache.tags import TagGenerations
+from raudo.types import TierStats
+
+
+class Server:
+    """What a server holds, and who is to be told of changes."""
+
+    def __init__(self):
+        self.entries = {}
+        self.tiers = []
+        self.is_down = False
+        self.calls = []
+
+    def write(self, tier, changes):
+        self.check("put")
+        for key, blob in changes:
+            if blob is None:
+                self.entries.pop(key, None)
+            else:
+                self.entries[key] = blob
+        for other in self.tiers:
+            if other is not tier:
+                for key, _ in changes:
+                    other.changed(key)
+
+    def check(self, operation):
+        self.calls.append(operation)
+        if self.is_down:
+            raise ConnectionError("the server is down")
+
+
+class FakeSharedTier:
+    name = "fake"
+    survives_restart = True
+    shared = True
+    writes_through = True
+
+    def __init__(self, server):
+        self.server = server
+        self.tags = TagGenerations()
+        if server.tiers:
+            self.tags._base = server.tiers[0].tags._base
+        self.changed = lambda key: None
+        self.is_closed = False
+        server.tiers.append(self)
+
+    def watch(self, changed):
+        self.changed = changed
+
+    def get_nowait(self, key):
+        self.server.check("get")
+        return self.server.entries.get(key)
+
+    def put_many_nowait(self, changes):
+        self.server.write(self, changes)
+
+    def drop_nowait(self, key):
+        there = key in self.server.entries
+        self.server.write(self, [(key, None)])
+        return there
+
+    def publish_tags_nowait(self):
+        self.server.check("tags")
+        for other in self.server.tiers:
+            other.tags._generations.update(self.tags._generations)
+
+    def clear(self):
+        self.server.check("clear")
+        self.server.entries.clear()
+        for other in self.server.tiers:
+            if other is not self:
+                other.changed(None)
+
+    def close(self):
+        self.is_closed = True
+
+    async def get(self, key):
+        await asyncio.sleep(0)
+        return self.get_nowait(key)
+
+    async def get_many(self, keys):
+        await asyncio.sleep(0)
+        self.server.check("get_many")
+        return [self.server.entries.get(key) for key in keys]
+
+    async def put(self, key, blob):
+        await self.put_many([(key, blob)])
+
+    async def put_many(self, changes):
+        await asyncio.sleep(0)
+        self.server.write(self, changes)
+        await asyncio.sleep(0)
+
+    async def drop(self, key):
+        await asyncio.sleep(0)
+        return self.drop_nowait(key)
+
+    async def publish_tags(self):
+        self.publish_tags_nowait()
+
+    async def aclear(self):
+        self.clear()
+
+    async def sweep(self, now_ns):
+        return 0
+
+    def stats(self):
+        return TierStats(entries=len(self.server.entries), bytes_used=0)
+
+    async def aclose(self):
+        self.close()
