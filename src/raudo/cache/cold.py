@@ -84,6 +84,11 @@ class ColdLevels:
     def _keeps_copies(guard: Guard) -> bool:
         return guard.tier.survives_restart and hasattr(guard.tier, "keep")
 
+    @property
+    def is_only_shared(self) -> bool:
+        """True where nothing is below memory but the level that processes share."""
+        return self.shared is not None and not self.guards and self._make is None
+
     def __len__(self) -> int:
         return self.outbox.n_blobs + sum(map(_entries, self.guards))
 

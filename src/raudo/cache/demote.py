@@ -99,6 +99,9 @@ class Demoter:
         if l2 is None and levels.cold is None:
             self._let_go(key, value)
             return
+        if l2 is None and levels.cold is not None and levels.cold.is_only_shared:
+            levels.counters.evictions += 1  # it is there already, and not lost
+            return
         data = levels.encode(key)
         if data is None:
             levels.counters.unencodable_keys += 1

@@ -19,8 +19,11 @@ class Guard:
     skipped; keys of those that failed are not believed until they are dropped or put after all.
     """
 
-    def __init__(self, tier: Tier, cache: str, clock: Clock) -> None:
+    def __init__(
+        self, tier: Tier, cache: str, clock: Clock, longest_rest_s: float = _LONGEST_REST_S
+    ) -> None:
         self.tier = tier
+        self._longest_rest_s = longest_rest_s
         self.failures = 0
         self.doubtful: set[bytes] = set()
         self._cache = cache
@@ -40,7 +43,7 @@ class Guard:
         """Count the failure and emit it; one bad record is no reason for a rest."""
         self.failures += 1
         if operation in self._rest_s and not isinstance(error, CorruptEntry):
-            rest_s = min(max(_FIRST_REST_S, 2 * self._rest_s[operation]), _LONGEST_REST_S)
+            rest_s = min(max(_FIRST_REST_S, 2 * self._rest_s[operation]), self._longest_rest_s)
             self._rest_s[operation] = rest_s
             self._resume_at[operation] = self._clock.monotonic() + rest_s
         events.emit(events.TierFailed(self._cache, self.tier.name, operation, error))

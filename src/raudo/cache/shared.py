@@ -31,6 +31,8 @@ from raudo.types import Blob, SharedTier
 __all__ = ["SharedLevel"]
 
 _BATCH = 512
+# A server that is back is asked again after so long at most; a call that finds it away is short.
+_LONGEST_REST_S = 4.0
 # Serialising and compressing so much takes 0.2 ms; more is done on a thread.
 _HEAVY_BYTES = 256 * 1024
 _MAX_DOUBTFUL = 10_000
@@ -53,7 +55,7 @@ class SharedLevel:
         lock: threading.RLock,
     ) -> None:
         self.tier = tier
-        self.guard = Guard(tier, cache, clock)
+        self.guard = Guard(tier, cache, clock, _LONGEST_REST_S)
         self._codec = codec
         self._signer = signer
         self._lock = lock

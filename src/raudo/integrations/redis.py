@@ -1,0 +1,457 @@
+"""A SmartCache level on Redis or Valkey, shared by any number of processes and machines.
+
+    from raudo import SmartCache
+    from raudo.integrations.redis import RedisTier
+
+    cache = SmartCache(10_000, tiers=[RedisTier("redis://127.0.0.1:6379/0", namespace="shop")])
+
+One server, a cluster (`cluster=True`) or a master behind Sentinel (`sentinel="name"`); extra
+`redis`, Redis 6.2 or later. Every `set` is written there; the levels above keep copies, which the
+server keeps true: it tells of what other processes change (client tracking), and where the
+connection is lost all copies go. A hit on L1 is a hit on L1.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
+
+from raudo._clock import SYSTEM_CLOCK, Clock
+from raudo._core.records import Records
+from raudo.cache._forks import reset_after_fork
+from raudo.cache.tiers.blobs import BLOBS
+from raudo.errors import Closed, MissingExtra, TierUnavailable
+from raudo.types import Blob, TierStats
+
+try:
+    from redis.exceptions import ResponseError
+
+    from raudo.integrations._redis_nodes import Deployment, Node, chunks, unavailable
+    from raudo.integrations._redis_tags import BASE, RedisTags
+    from raudo.integrations._redis_tracking import Tracker
+except ImportError as error:
+    raise MissingExtra("the redis tier", "redis") from error
+
+__all__ = ["RedisTier"]
+
+_RECORDS = Records(BLOBS)
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_MAX_PIPELINE = 512
+# How long the note that a tag was invalidated stays, for others to read which one it was.
+_TAG_NOTE_S = 60
+
+
+class RedisTier:
+    """A `SharedTier` on a Redis server, cluster or Sentinel. Thread-safe, for any event loops.
+
+    A call takes `timeout` at most, and raises `TierUnavailable` where no answer came; a SmartCache
+    counts that, answers from what is left and lets the server rest for a second and more. After a
+    fork the child makes connections of its own.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`; several hosts with commas for a cluster or
+            Sentinels, `redis://user:password@a:7000,b:7000`.
+        namespace: Stands before every key. Caches of one namespace share their entries, and must
+            agree on serializer and secret.
+        cluster: The servers are a cluster; one of them is enough to find the others.
+        sentinel: Name of the master that the Sentinels at `url` watch.
+        timeout: Seconds that one call may take, connecting included.
+        options: Further settings of redis-py's connections (`ssl_ca_certs`, `password`, ...).
+    """
+
+    name = "redis"
+    survives_restart: ClassVar[bool] = True
+    shared: ClassVar[bool] = True
+    trusted: ClassVar[bool] = False
+    writes_through: ClassVar[Literal[True]] = True
+
+    def __init__(
+        self,
+        url: str = "redis://127.0.0.1:6379/0",
+        *,
+        namespace: str = "raudo",
+        cluster: bool = False,
+        sentinel: str | None = None,
+        timeout: float = 0.25,
+        clock: Clock = SYSTEM_CLOCK,
+        **options: Any,
+    ) -> None:
+        if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
+            raise ValueError(
+                f"namespace must be 1 to 64 letters, digits or any of _.:-, got {namespace!r}"
+            )
+        if not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
+            raise ValueError(f"timeout must be seconds above 0, got {timeout!r}")
+        if cluster and sentinel is not None:
+            raise ValueError("cluster and sentinel: give one of them")
+        self.timeout = timeout
+        self.tags = RedisTags()
+        self._clock = clock
+        self._prefix = f"{namespace}:".encode()
+        self._entry_prefix = self._prefix + b"e:"
+        self._tag_prefix = self._prefix + b"t:"
+        self._tags_key = self._prefix + b"tags"
+        self._deployment = Deployment.from_url(
+            url, cluster=cluster, sentinel=sentinel, options=options
+        )
+        self._lock = threading.Lock()
+        self._tracker: Tracker | None = None
+        self._changed: Callable[[bytes | None], None] | None = None
+        self._is_closed = False
+        self._hits = self._misses = self._puts = self._errors = self._corrupt = 0
+        self._expirations = 0
+        reset_after_fork(self)
+
+    # --- hearing of changes -------------------------------------------------------------------
+
+    def watch(self, changed: Callable[[bytes | None], None]) -> None:
+        """Have `changed` called with each key that another process changes, None for all."""
+        self._changed = changed
+        self._ensure_tracker()
+
+    def wait_until_ready(self, timeout: float = 5.0) -> bool:
+        """Wait until the servers are found and listened to; False where that takes longer."""
+        return self._ensure_tracker().is_ready.wait(timeout)
+
+    def _ensure_tracker(self) -> Tracker:
+        tracker = self._tracker
+        if tracker is None:
+            with self._lock:
+                if self._is_closed:
+                    raise Closed("the redis tier is closed")
+                tracker = self._tracker
+                if tracker is None:
+                    tracker = self._tracker = Tracker(
+                        self, self._deployment, self._prefix, max(1.0, self.timeout), self._told
+                    )
+        return tracker
+
+    def _told(self, keys: Sequence[bytes | None]) -> None:
+        """Hand on what the servers tell; on the tracker's thread."""
+        notes = [key for key in keys if key is not None and key.startswith(self._tag_prefix)]
+        if None in keys or self._tags_key in keys:
+            self._read_tags()
+        elif notes:
+            self._read_notes(notes)
+        changed = self._changed
+        if changed is None:
+            return
+        if None in keys:
+            changed(None)
+            return
+        n = len(self._entry_prefix)
+        for key in keys:
+            if key is not None and key.startswith(self._entry_prefix):
+                changed(key[n:])
+
+    def _read_tags(self) -> None:
+        try:
+            with self._guard("tags"):
+                stored = self._ask(self._tags_key, ("HGETALL", self._tags_key))
+        except TierUnavailable:
+            return  # it is read when the connection is made again
+        pairs = stored if isinstance(stored, dict) else dict(zip(*[iter(stored)] * 2, strict=True))
+        self.tags.replace(pairs)
+
+    def _read_notes(self, notes: Sequence[bytes]) -> None:
+        for note in notes:
+            try:
+                with self._guard("tags"):
+                    generation = self._ask(note, ("GET", note))
+            except TierUnavailable:
+                return
+            if generation is not None:
+                tag = note[len(self._tag_prefix) :].decode("utf-8", "surrogatepass")
+                self.tags.learn(tag, int(generation))
+
+    def _ask(self, key: bytes, command: Sequence[Any]) -> Any:
+        return self._call(key, [command], time.monotonic() + self.timeout)[0]
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def get_nowait(self, key: bytes) -> Blob | None:
+        """Return the blob, waiting for the network."""
+        stored = self._stored_as(key)
+        with self._guard("get"):
+            return self._open(key, self._ask(stored, ("GET", stored)))
+
+    async def get(self, key: bytes) -> Blob | None:
+        stored = self._stored_as(key)
+        with self._guard("get"):
+            deadline = time.monotonic() + self.timeout
+            (answer,) = await self._call_async(stored, [("GET", stored)], deadline)
+            return self._open(key, answer)
+
+    async def get_many(self, keys: Sequence[bytes]) -> list[Blob | None]:
+        """Return the blobs in order; one trip to each server for up to 512 keys."""
+        found: dict[bytes, Any] = {}
+        with self._guard("get_many"):
+            deadline = time.monotonic() + self.timeout
+            for node, part in self._by_node(keys, lambda key: key):
+                for some in chunks(part, _MAX_PIPELINE):
+                    commands = [("GET", self._stored_as(key)) for key in some]
+                    answers = await node.call_async(deadline, *commands)
+                    for key, answer in zip(some, answers, strict=True):
+                        found[key] = await self._settled(key, answer, deadline)
+        return [self._open(key, found[key]) for key in keys]
+
+    async def _settled(self, key: bytes, answer: Any, deadline: float) -> Any:
+        """Ask again where a slot has moved."""
+        if not isinstance(answer, ResponseError):
+            return answer
+        stored = self._stored_as(key)
+        (answer,) = await self._followed_async(answer, [("GET", stored)], deadline)
+        return answer
+
+    def _open(self, key: bytes, answer: Any) -> Blob | None:
+        if answer is None:
+            self._misses += 1
+            return None
+        try:
+            blob: Blob | None = _RECORDS.open(answer, key, 0, 0)
+        except (IndexError, struct.error, UnicodeError, TypeError):
+            blob = None
+        if blob is None:
+            self._corrupt += 1
+            self._misses += 1
+            return None
+        if 0 < blob.expires_ns <= self._clock.time_ns():
+            self._expirations += 1
+            self._misses += 1
+            return None
+        self._hits += 1
+        return blob
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def put_many_nowait(self, changes: Sequence[tuple[bytes, Blob | None]]) -> None:
+        """Store blobs and drop what has None, waiting for the network."""
+        with self._guard("put"):
+            deadline = time.monotonic() + self.timeout
+            for node, part in self._by_node(changes, lambda change: change[0]):
+                for some in chunks(part, _MAX_PIPELINE):
+                    commands = [self._change(key, blob) for key, blob in some]
+                    answers = self._write(node, commands, deadline)
+                    for command, answer in zip(commands, answers, strict=True):
+                        if isinstance(answer, ResponseError):
+                            self._followed(answer, [command], deadline)
+        self._puts += sum(blob is not None for _, blob in changes)
+
+    def _change(self, key: bytes, blob: Blob | None) -> Sequence[Any]:
+        stored = self._stored_as(key)
+        if blob is None:
+            return ("UNLINK", stored)
+        meta, _ = _RECORDS.measure(key, blob)
+        record = _RECORDS.seal(key, meta, blob, 0, 0) + blob.payload
+        if not blob.expires_ns:
+            return ("SET", stored, record)
+        left_ms = -(-(blob.expires_ns - self._clock.time_ns()) // 1_000_000)
+        if left_ms <= 0:
+            return ("UNLINK", stored)
+        return ("SET", stored, record, "PX", left_ms)
+
+    async def put_many(self, changes: Sequence[tuple[bytes, Blob | None]]) -> None:
+        await _in_thread(self.put_many_nowait, changes)
+
+    async def put(self, key: bytes, blob: Blob) -> None:
+        await _in_thread(self.put_many_nowait, [(key, blob)])
+
+    def drop_nowait(self, key: bytes) -> bool:
+        """Drop the entry; True where there was one."""
+        stored = self._stored_as(key)
+        with self._guard("drop"):
+            deadline = time.monotonic() + self.timeout
+            return bool(self._write_to(stored, [("UNLINK", stored)], deadline)[0])
+
+    async def drop(self, key: bytes) -> bool:
+        return bool(await _in_thread(self.drop_nowait, key))
+
+    def publish_tags_nowait(self) -> None:
+        """Tell the others of the tags that were invalidated here."""
+        changes = self.tags.take_changes()
+        if not changes:
+            return
+        try:
+            with self._guard("publish_tags"):
+                self._publish(changes, time.monotonic() + self.timeout)
+        except BaseException:
+            self.tags.put_back(changes)
+            raise
+
+    def _publish(self, changes: dict[str, int], deadline: float) -> None:
+        if self.tags.is_overfull():  # a new base, and nothing else: no tagged entry is believed
+            fresh = ("HSET", self._tags_key, BASE, max(changes.values()))
+            self._write_to(self._tags_key, [("DEL", self._tags_key), fresh], deadline)
+            self._read_tags()
+            return
+        encoded = {tag.encode("utf-8", "surrogatepass"): each for tag, each in changes.items()}
+        pairs = [part for pair in encoded.items() for part in pair]
+        self._write_to(self._tags_key, [("HSET", self._tags_key, *pairs)], deadline)
+        for tag, generation in encoded.items():
+            note = self._tag_prefix + tag
+            self._write_to(note, [("SET", note, generation, "EX", _TAG_NOTE_S)], deadline)
+
+    async def publish_tags(self) -> None:
+        await _in_thread(self.publish_tags_nowait)
+
+    def clear(self) -> None:
+        """Drop every entry of the namespace; looks through all keys of the servers."""
+        with self._guard("clear"):
+            for node in self._nodes():
+                self._clear(node)
+
+    def _clear(self, node: Node) -> None:
+        cursor: Any = b"0"
+        while True:  # each step has its own deadline: the whole may take long
+            pattern = ("SCAN", cursor, "MATCH", self._entry_prefix + b"*", "COUNT", 1000)
+            (answer,) = node.call(time.monotonic() + self.timeout, pattern)
+            if isinstance(answer, Exception):
+                raise answer
+            cursor, keys = answer
+            if keys:
+                deadline = time.monotonic() + self.timeout
+                for each in self._write(node, [("UNLINK", key) for key in keys], deadline):
+                    if isinstance(each, Exception):
+                        raise each
+            if cursor in (b"0", 0):
+                return
+
+    async def aclear(self) -> None:
+        await _in_thread(self.clear)
+
+    async def sweep(self, now_ns: int) -> int:
+        return 0  # the servers do it
+
+    # --- who is asked -------------------------------------------------------------------------
+
+    def _stored_as(self, key: bytes) -> bytes:
+        return self._entry_prefix + key
+
+    def _nodes(self) -> list[Node]:
+        self._check()
+        if not self._deployment.primaries():
+            self._deployment.lookup(self.timeout)
+        return self._deployment.primaries()
+
+    def _node_of(self, stored: bytes) -> Node:
+        self._nodes()
+        return self._deployment.node_of(stored)
+
+    def _by_node(
+        self, items: Sequence[Any], key_of: Callable[[Any], bytes]
+    ) -> list[tuple[Node, list[Any]]]:
+        parts: dict[Node, list[Any]] = {}
+        for item in items:
+            parts.setdefault(self._node_of(self._stored_as(key_of(item))), []).append(item)
+        return list(parts.items())
+
+    def _call(self, stored: bytes, commands: Sequence[Any], deadline: float) -> list[Any]:
+        answers = self._node_of(stored).call(deadline, *commands)
+        if isinstance(answers[0], ResponseError):
+            return self._followed(answers[0], commands, deadline)
+        return answers
+
+    async def _call_async(
+        self, stored: bytes, commands: Sequence[Any], deadline: float
+    ) -> list[Any]:
+        answers = await self._node_of(stored).call_async(deadline, *commands)
+        if isinstance(answers[0], ResponseError):
+            return await self._followed_async(answers[0], commands, deadline)
+        return answers
+
+    def _write_to(self, stored: bytes, commands: Sequence[Any], deadline: float) -> list[Any]:
+        answers = self._write(self._node_of(stored), commands, deadline)
+        if isinstance(answers[0], ResponseError):
+            return self._followed(answers[0], commands, deadline)
+        return answers
+
+    def _write(self, node: Node, commands: Sequence[Any], deadline: float) -> list[Any]:
+        """Write by the connection whose changes are not told to us, if there is one already."""
+        line = self._ensure_tracker().line_to(node) if self._changed is not None else None
+        return (
+            line.write(deadline, commands) if line is not None else node.call(deadline, *commands)
+        )
+
+    def _followed(
+        self, error: ResponseError, commands: Sequence[Any], deadline: float
+    ) -> list[Any]:
+        node = self._deployment.follow(error)
+        if node is None:
+            raise error
+        answers = node.call(deadline, ("ASKING",), *commands)[1:]
+        if isinstance(answers[0], ResponseError):
+            raise answers[0]
+        return answers
+
+    async def _followed_async(
+        self, error: ResponseError, commands: Sequence[Any], deadline: float
+    ) -> list[Any]:
+        node = self._deployment.follow(error)
+        if node is None:
+            raise error
+        answers = (await node.call_async(deadline, ("ASKING",), *commands))[1:]
+        if isinstance(answers[0], ResponseError):
+            raise answers[0]
+        return answers
+
+    def _guard(self, operation: str) -> unavailable:
+        return unavailable(operation, self._note_loss)
+
+    def _note_loss(self) -> None:
+        self._errors += 1
+        self._deployment.is_stale = self._deployment.kind != "single"
+
+    def _check(self) -> None:
+        if self._is_closed:
+            raise Closed("the redis tier is closed")
+
+    # --- the whole ----------------------------------------------------------------------------
+
+    def stats(self) -> TierStats:
+        """Return what this process counted; what the servers hold is not asked for."""
+        return TierStats(
+            entries=0,
+            bytes_used=0,
+            hits=self._hits,
+            misses=self._misses,
+            puts=self._puts,
+            expirations=self._expirations,
+            errors=self._errors,
+            corrupt=self._corrupt,
+        )
+
+    def close(self) -> None:
+        """Close the connections; the entries stay. Closing twice is harmless."""
+        with self._lock:
+            self._is_closed = True
+            tracker, self._tracker = self._tracker, None
+        if tracker is not None:
+            tracker.close()
+        self._deployment.close()
+
+    async def aclose(self) -> None:
+        await self._deployment.aclose()
+        await _in_thread(self.close)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+        self.tags.after_fork()
+        self._deployment.after_fork()
+        tracker, self._tracker = self._tracker, None
+        if tracker is not None:
+            tracker.abandon()
+        # What the parent's thread would have told is not told: the copies go when the child's own
+        # thread has connected, which the first call starts.
+        if self._changed is not None:
+            self._changed(None)
+
+
+async def _in_thread(fn: Callable[..., Any], *args: Any) -> Any:
+    import asyncio
+
+    return await asyncio.to_thread(fn, *args)

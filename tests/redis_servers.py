@@ -1,0 +1,143 @@
+"""Real Redis servers for tests: on loopback and free ports, ended at the end.
+
+Where the program is missing a test is skipped; in CI it fails.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+
+import pytest
+import redis
+
+
+def need(program):
+    if shutil.which(program) is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{program} is missing: .ci/run installs it")
+        pytest.skip(f"{program} is not installed")
+
+
+def free_port(with_bus=False):
+    """Return a port that is free now; with a cluster's bus, 10,000 above it, too."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if not with_bus:
+            return port
+        if port > 55_000:
+            continue
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port + 10_000))
+            return port
+
+
+class Server:
+    """One redis-server."""
+
+    def __init__(self, folder, *options, port=None):
+        need("redis-server")
+        self.port = port or free_port()
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.options = options
+        self.process = None
+        self.start()
+
+    def start(self):
+        command = ["redis-server", *self._arguments()]
+        with open(self.folder / "out", "ab") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=out, cwd=self.folder)
+        until = time.monotonic() + 10
+        while True:
+            with suppress(redis.RedisError), redis.Redis(port=self.port) as client:
+                client.ping()
+                return
+            if time.monotonic() > until:
+                raise RuntimeError((self.folder / "out").read_text()[-2000:])
+            time.sleep(0.02)
+
+    def _arguments(self):
+        common = f"--bind 127.0.0.1 --port {self.port} --dir {self.folder} --appendonly no"
+        return [*common.split(), "--save", "", *self.options]
+
+    @property
+    def url(self):
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self):
+        return redis.Redis(port=self.port)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.resume()
+            self.process.kill()
+            self.process.wait()
+
+
+class Cluster:
+    """Three masters and three replicas."""
+
+    def __init__(self, folder):
+        need("redis-cli")
+        ports = [free_port(with_bus=True) for _ in range(6)]
+        options = "--cluster-enabled yes --cluster-node-timeout 1000".split()
+        self.servers = [Server(folder / str(port), *options, port=port) for port in ports]
+        hosts = [f"127.0.0.1:{port}" for port in ports]
+        create = ["redis-cli", "--cluster", "create", *hosts]
+        subprocess.run(
+            [*create, "--cluster-replicas", "1", "--cluster-yes"], check=True, capture_output=True
+        )
+        self.wait_until_synced()
+
+    @property
+    def url(self):
+        return f"redis://127.0.0.1:{self.servers[0].port},127.0.0.1:{self.servers[1].port}"
+
+    def wait_until_synced(self):
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            infos = [server.client().info("replication") for server in self.servers]
+            synced = [i for i in infos if i.get("master_link_status") == "up"]
+            states = [
+                server.client().execute_command("CLUSTER INFO")["cluster_state"]
+                for server in self.servers
+            ]
+            if len(synced) == 3 and set(states) == {"ok"}:
+                return
+            time.sleep(0.1)
+        raise RuntimeError("the cluster did not come up")
+
+    def master_of(self, key):
+        slot = self.servers[0].client().execute_command("CLUSTER", "KEYSLOT", key)
+        for server in self.servers:
+            if server.process.poll() is None:
+                with suppress(redis.RedisError):
+                    server.client().execute_command("CLUSTER", "COUNTKEYSINSLOT", slot)
+                    info = server.client().info("replication")
+                    with suppress(redis.exceptions.MovedError):
+                        server.client().get(key)
+                        if info["role"] == "master":
+                            return server
+        raise RuntimeError("nobody serves it")
+
+    def stop(self):
+        for server in self.servers:
+            server.stop()
