@@ -279,9 +279,9 @@ async def test_a_server_that_dies_and_comes_back(tmp_path):
             await a.set(n, n)
             await a.get(n + 1000)
             worst = max(worst, time.perf_counter() - began)
-        assert worst < 1.0
+        assert worst < 2.0
         server.start()
-        await eventually(lambda: _set_and_see(a, b), 10)
+        await eventually(lambda: _set_and_see(a, b), 30)
         await a.close()
         await b.close()
     finally:
@@ -302,10 +302,10 @@ async def test_a_server_that_hangs_costs_the_timeout_and_no_more(tmp_path):
         server.pause()
         began = time.perf_counter()
         await a.get("absent")
-        assert time.perf_counter() - began < 0.5
+        assert time.perf_counter() - began < 2
         began = time.perf_counter()
         await a.set("k", 2)
-        assert time.perf_counter() - began < 0.5
+        assert time.perf_counter() - began < 2
         server.resume()
         await a.close()
     finally:
