@@ -198,6 +198,24 @@ async def test_what_could_not_be_written_is_not_read_back_as_it_was():
     assert await b.get("x") == 1
 
 
+async def test_one_who_only_reads_settles_doubts_too():
+    server = Server()
+    clock = FakeClock(1000.0)
+    a, b = (
+        SmartCache(4, "lru", levels=(1, 0, 0), tiers=[FakeSharedTier(server)], clock=clock)
+        for _ in range(2)
+    )
+    server.is_down = True
+    await a.set("k", "lost")
+    server.is_down = False
+    clock.advance(120)
+    for n in range(8):
+        await a.get(n)
+    await a.flush()
+    await b.set("k", "later")
+    assert await a.get("k") == "later"
+
+
 async def test_too_many_doubts_clear_it(monkeypatch):
     monkeypatch.setattr("raudo.cache.shared._MAX_DOUBTFUL", 10)
     server = Server()

@@ -156,8 +156,7 @@ class SharedLevel:
             if error is None:
                 self.guard.note_success("put")
                 doubtful.difference_update(batch)
-                for key in list(doubtful)[:_BATCH]:  # others still see the older value there
-                    self._waiting.setdefault(key, None)
+                self._drop_doubtful()
             else:
                 doubtful.update(batch)
                 if len(doubtful) > _MAX_DOUBTFUL:
@@ -166,6 +165,11 @@ class SharedLevel:
                 if not self.guard.is_resting("put"):
                     self._note_failure("put", error)
         done.set_result(None)
+
+    def _drop_doubtful(self) -> None:
+        """Let some of what others still see there as it was be dropped, now that it can be."""
+        for key in list(self.guard.doubtful)[:_BATCH]:
+            self._waiting.setdefault(key, None)
 
     def _seal_all(self, batch: dict[bytes, _Change]) -> list[tuple[bytes, Blob | None]]:
         return [(key, self._seal(key, change)) for key, change in batch.items()]
@@ -273,6 +277,9 @@ class SharedLevel:
 
     def _opened(self, key: bytes, blob: Blob | None) -> Fetched | None:
         self.guard.note_success("get")
+        if self.guard.doubtful and not self._is_resting("put"):
+            with self._lock:
+                self._drop_doubtful()
         if blob is None:
             return None
         try:
