@@ -17,6 +17,7 @@ from raudo._process import available_memory_bytes, bound_share, container_memory
 from raudo._ticker import Ticker
 from raudo.errors import UnknownPool
 from raudo.events import MemoryGrew, MemoryShort, emit, has_subscribers
+from raudo.memory.buffer_pool import SHARED_BUFFERS
 from raudo.memory.caches import CacheMemory
 from raudo.memory.compact import compact
 from raudo.memory.gc import IdleCollector, IdleWork, PauseMeter, Thresholds
@@ -40,11 +41,15 @@ _KEEP = {"soft": 0.75, "hard": 0.5}
 
 
 class Optimization(TypedDict):
-    """What `optimize` did; `freed_bytes` is by how much the resident memory fell, 0 at least."""
+    """What `optimize` did; `freed_bytes` is by how much the resident memory fell, 0 at least.
+
+    `trimmed` objects or entries left pools and caches, `trimmed_bytes` the pools of buffers.
+    """
 
     generation: int
     collected: int
     trimmed: int
+    trimmed_bytes: int
     gave_back_pages: bool
     freed_bytes: int
     seconds: float
@@ -227,9 +232,14 @@ class MemoryOptimizer:
         began = perf_counter()
         used = resident_bytes()
         is_short = self._watch.is_short(self._percent(used))
-        trimmed = 0
-        for pool in self._all_pools().values():
-            trimmed += pool.trim(0 if is_short else _half_of(pool))
+        trimmed = trimmed_bytes = 0
+        for pool in (SHARED_BUFFERS, *self._all_pools().values()):
+            is_in_bytes, n_idle = _idle_of(pool)
+            n = pool.trim(0 if is_short else n_idle // 2)
+            if is_in_bytes:
+                trimmed_bytes += n
+            else:
+                trimmed += n
         # After the pools: what they let go may have been part of a cycle.
         collected = gc.collect(generation)
         gave_back = give_back_free_pages()
@@ -239,6 +249,7 @@ class MemoryOptimizer:
             "generation": generation,
             "collected": collected,
             "trimmed": trimmed,
+            "trimmed_bytes": trimmed_bytes,
             "gave_back_pages": gave_back,
             "freed_bytes": max(0, used - resident_bytes()),
             "seconds": perf_counter() - began,
@@ -468,9 +479,10 @@ class MemoryOptimizer:
         return f"<MemoryOptimizer {state}, pools: {', '.join(self._all_pools()) or 'none'}>"
 
 
-def _half_of(pool: _Trimmable) -> int:
+def _idle_of(pool: _Trimmable) -> tuple[bool, int]:
+    """Return whether the pool counts in bytes, and how much idles in it."""
     stats = pool.stats()
-    return int(stats.get("held_bytes", stats.get("idle", 0))) // 2
+    return "held_bytes" in stats, int(stats.get("held_bytes", stats.get("idle", 0)))
 
 
 def _undo(thresholds: Thresholds, pauses: PauseMeter, collector: IdleCollector) -> None:

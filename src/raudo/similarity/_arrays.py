@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from raudo.memory import scratch
 from raudo.similarity.metrics import Metric
 
 __all__ = ["Pair", "matrix", "pair", "rows_of"]
@@ -47,16 +48,21 @@ def matrix(name: str, given: ArrayLike) -> NDArray[Any]:
 
 def rows_of(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
     """Return it in that dtype with unit stride along a row; a copy only where that is needed."""
-    array = np.asarray(array, dtype=np.dtype(dtype).newbyteorder("="))
-    item = array.itemsize
-    if array.size and (
-        array.strides[1] != item
-        or array.strides[0] < 0
-        or array.strides[0] % item
-        or not array.flags.aligned
+    wanted = np.dtype(dtype).newbyteorder("=")
+    item = wanted.itemsize
+    if array.dtype == wanted and not (
+        array.size
+        and (
+            array.strides[1] != item
+            or array.strides[0] < 0
+            or array.strides[0] % item
+            or not array.flags.aligned
+        )
     ):
-        array = np.ascontiguousarray(array)
-    return array
+        return np.asarray(array)
+    copied = scratch.empty(array.shape, wanted)
+    copied[...] = array
+    return copied
 
 
 def pair(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from raudo._core import kernels
+from raudo.memory import scratch
 from raudo.similarity._arrays import Pair, pair
 from raudo.similarity._threads import jobs_for, run
 from raudo.similarity.metrics import Form, Metric, metric_of
@@ -136,7 +137,7 @@ def _check_jobs_and_out(
 def _result(out: NDArray[Any] | None, shape: tuple[int, int], rows: Pair) -> NDArray[Any]:
     """Return the array to fill: `out` itself where kernels can write it in place."""
     if out is None:
-        return np.empty(shape, rows.result_dtype)
+        return scratch.empty(shape, rows.result_dtype)
     _check_out(out, shape, rows)
     if (
         not out.dtype.isnative
@@ -145,7 +146,7 @@ def _result(out: NDArray[Any] | None, shape: tuple[int, int], rows: Pair) -> NDA
         or np.may_share_memory(out, rows.x)
         or np.may_share_memory(out, rows.y)
     ):
-        return np.empty(shape, rows.result_dtype)
+        return scratch.empty(shape, rows.result_dtype)
     return out
 
 
