@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raudo.cache import codecs as codecs_module
 from raudo.cache.codecs import (
     BlobCodec,
     Lz4Codec,
@@ -368,6 +369,24 @@ def test_compression_only_where_it_pays():
 def test_a_reader_knows_the_compressors_it_does_not_use():
     blob = BlobCodec(compression="zstd").encode("a" * 1000)
     assert BlobCodec(compression=False).decode(blob, trusted=True) == "a" * 1000
+
+
+def test_zstd_of_large_values_through_shared_buffers(monkeypatch):
+    monkeypatch.setattr(codecs_module, "POOLED_FROM_BYTES", 1000)
+    codec = BlobCodec(compression="zstd")
+    values = [{"a": [bytes([i]) * 2000, bytearray(2000)], "b": "text " * i} for i in range(3)]
+    values += ["text" * 1000, b"bytes" * 1000, dt.date(2020, 1, 1), [dt.date(2020, 1, 1)] * 1000]
+    blobs = [codec.encode(value) for value in values]
+    made = [codec.decode(blob, trusted=False) for blob in blobs]
+    assert made == values
+    assert type(made[4]) is bytes
+    blob = blobs[0]
+    for payload in (blob.payload[:-5], b"", blob.payload[:40] + b"!" + blob.payload[41:]):
+        with pytest.raises(CorruptEntry):
+            codec.decode(replace(blob, payload=payload), trusted=True)
+    with pytest.raises(CorruptEntry):
+        codec.decode(replace(blob, raw_bytes=1 << 61), trusted=True)
+    assert codec.decode(blob, trusted=True) == values[0]
 
 
 @pytest.mark.parametrize("compression", ["lz4", "zstd"])

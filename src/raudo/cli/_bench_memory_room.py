@@ -14,7 +14,7 @@ __all__ = ["SECTIONS", "packages", "render", "run"]
 SECTIONS = {
     "pools": Section("objects lent from a pool, made anew, taken from a list", 10, "_bench_pools"),
     "buffers": Section("arrays and bytearrays lent, beside fresh ones", 15, "_bench_buffers"),
-    "shared": Section("similarity by shared buffers, and without", 20, "_bench_shared"),
+    "shared": Section("similarity and compression by shared buffers", 20, "_bench_shared"),
     "gc": Section("the collector's stops, and bulk loading", 60, "_bench_collector"),
     "compact": Section("a million records, before and after", 45, "_bench_compact"),
     "watch": Section("CPU time of the watch and the monitor", 25, "_bench_watch"),

@@ -1,7 +1,7 @@
 """What the shared buffers save the rooms of this library, and where they save nothing.
 
-Each case is a call as a user makes it, with and without the pool. Compression and export are tried
-with a pool here, and do without one: nothing of theirs is large enough for it to pay.
+Each case is a call as a user makes it, with and without the pool. Export is tried with a pool here,
+and does without one: its blocks are small. What compresses (lz4, zstd, gzip) makes its own bytes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from raudo.cache import codecs
 from raudo.cli._bench_rows import OURS, Row, is_installed, race
 from raudo.export._blocks import BATCH_ROWS
 from raudo.memory import BufferPool, scratch
@@ -31,14 +32,16 @@ def _ms(step: Callable[[], object]) -> Callable[[], float]:
     return once
 
 
-def _without_pool(step: Callable[[], object]) -> Callable[[], None]:
+def _without_pool(room: Any, step: Callable[[], object]) -> Callable[[], None]:
+    """Take the step with a room that deems nothing large enough."""
+
     def unpooled() -> None:
-        usual = scratch.POOLED_FROM_BYTES
-        scratch.POOLED_FROM_BYTES = 1 << 62
+        usual = room.POOLED_FROM_BYTES
+        room.POOLED_FROM_BYTES = 1 << 62
         try:
             step()
         finally:
-            scratch.POOLED_FROM_BYTES = usual
+            room.POOLED_FROM_BYTES = usual
 
     return unpooled
 
@@ -71,18 +74,12 @@ def _export(buffers: BufferPool) -> dict[str, Callable[[], object]]:
     return {OURS: pooled, _FRESH: lambda: np.ascontiguousarray(block)}
 
 
-def _compression(buffers: BufferPool, n_bytes: int) -> dict[str, Callable[[], object]]:
-    import zstandard
-
+def _reading(n_bytes: int) -> Callable[[], object]:
+    """Make a value again that a cache has compressed."""
+    codec = codecs.BlobCodec(compression="zstd")
     value = np.random.default_rng(0).integers(0, 16, n_bytes, np.uint8).tobytes()
-    packed = zstandard.ZstdCompressor(level=1).compress(value)
-    unpacker = zstandard.ZstdDecompressor()
-
-    def pooled() -> None:
-        with buffers.borrow_bytes(n_bytes) as room, unpacker.stream_reader(packed) as reader:
-            reader.readinto(room)
-
-    return {OURS: pooled, _FRESH: lambda: unpacker.decompress(packed)}
+    blob = codec.encode((value,))
+    return lambda: codec.decode(blob, trusted=True)
 
 
 def rows(quick: bool) -> list[Row]:
@@ -96,12 +93,15 @@ def rows(quick: bool) -> list[Row]:
 
     for case, step in _similarity(n).items():
         note = "the result takes 16 MB, for which nothing is pooled" if "half" in case else ""
-        ways = {OURS: step, _FRESH: _without_pool(step)}
+        ways = {OURS: step, _FRESH: _without_pool(scratch, step)}
         add("similarity, with shared buffers", case, ways, note)
-    tried = "compression and export, if they had pools"
-    buffers = BufferPool(256 << 20)
-    add(tried, "npy, a block of rows", _export(buffers))
     if is_installed("zstandard"):
-        for n_bytes in (n << 8, n << 14):
-            add(tried, f"zstd, {n_bytes >> 20} MB", _compression(buffers, n_bytes))
+        for mb in (1, 16, 64):
+            step = _reading((mb << 20) // (1 if n == 4096 else 64) + 1)
+            ways = {OURS: step, _FRESH: _without_pool(codecs, step)}
+            note = "" if mb == 64 else "nothing is pooled"
+            add("a cache reads a value compressed by zstd", f"{mb} MB", ways, note)
+    ways = _export(BufferPool(64 << 20))
+    note = "tried, and not in use"
+    add("export, a block of rows in columns", "npy, 4 MB", ways, note)
     return made

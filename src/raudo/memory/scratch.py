@@ -1,9 +1,4 @@
-"""Memory for large arrays that come and go, shared by the rooms of this library.
-
-glibc keeps what was freed up to 32 MB (`DEFAULT_MMAP_THRESHOLD_MAX`) and maps what is larger anew each
-time, with a page fault for each of its pages. From there on a pool pays; below it gains nothing
-(`raudo bench memory --only shared`).
-"""
+"""Memory for large arrays that come and go, shared by the rooms of this library."""
 
 from __future__ import annotations
 
@@ -13,11 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from raudo.memory.buffer_pool import SHARED_BUFFERS
+from raudo.memory.buffer_pool import POOLED_FROM_BYTES, SHARED_BUFFERS
 
-__all__ = ["POOLED_FROM_BYTES", "empty"]
-
-POOLED_FROM_BYTES = 32 << 20
+__all__ = ["empty"]
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

@@ -19,6 +19,7 @@ from raudo.cache.codecs.compressors import Lz4Codec, ZstdCodec, compressor_named
 from raudo.cache.codecs.pickles import PickleSerializer
 from raudo.cache.tiers.blobs import BLOBS
 from raudo.errors import CorruptEntry, ForbiddenType
+from raudo.memory.buffer_pool import POOLED_FROM_BYTES
 from raudo.types import Blob, Codec, Serializer
 
 __all__ = ["BlobCodec", "Lz4Codec", "PickleSerializer", "Signer", "ZstdCodec", "train_zstd"]
@@ -27,6 +28,7 @@ __all__ = ["BlobCodec", "Lz4Codec", "PickleSerializer", "Signer", "ZstdCodec", "
 _MIN_COMPRESSED_BYTES = 256
 _MAX_KNOWN_CODECS = 64  # whose names are taken apart once
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_PICKLES = frozenset({"plain", "pickle"})
 _OWN_SERIALIZERS = frozenset({"bytes", "str", "plain", "pickle"})
 _OWN_PACKINGS = frozenset({"lz4", "zstd", "signed"})
 
@@ -101,9 +103,14 @@ class BlobCodec:
         if steps is None:
             steps = self._steps_of(blob.codec)
         name, codecs = steps
-        raw: bytes = blob.payload
+        raw: Any = blob.payload
+        # Such a pickle is read once and dropped; what is handed to others is bytes of their own.
+        is_shared = name in _PICKLES and blob.raw_bytes >= POOLED_FROM_BYTES
         for codec in codecs:
-            raw = codec.decompress(raw, blob.raw_bytes)
+            decompress = codec.decompress
+            if is_shared:
+                decompress = getattr(codec, "decompress_shared", decompress)
+            raw = decompress(raw, blob.raw_bytes)
         if name == "plain":  # by far most values; no source has to be trusted for it
             try:
                 value = load_plain(raw, pauses)
@@ -116,7 +123,7 @@ class BlobCodec:
         try:
             if name == "str":
                 return raw.decode("utf-8", "surrogatepass")
-            if name in ("plain", "pickle"):
+            if name in _PICKLES:
                 if trusted:
                     return self._pickle.loads(raw)
                 return self._pickle.loads_untrusted(raw)
