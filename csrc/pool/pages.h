@@ -23,20 +23,27 @@ static inline size_t raudo_pages_round(size_t size, size_t unit) { return (size 
 /* Bits that the number takes. */
 static inline int raudo_bits(uint64_t n) { return n ? 64 - __builtin_clzll(n) : 0; }
 
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+/* `length` bytes, a multiple of a huge page, on a boundary of one; NULL when memory is short. */
+static inline void *raudo_pages_huge(size_t length) {
+    const size_t mapped = length + RAUDO_HUGE_PAGE;
+    if (mapped < length) return NULL;
+    char *start = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == (char *)MAP_FAILED) return NULL;
+    char *aligned = (char *)raudo_pages_round((size_t)(uintptr_t)start, RAUDO_HUGE_PAGE);
+    if (aligned > start) munmap(start, (size_t)(aligned - start));
+    munmap(aligned + length, (size_t)(start + mapped - (aligned + length)));
+    (void)madvise(aligned, length, MADV_HUGEPAGE); /* a wish: refused where there are none */
+    return aligned;
+}
+#endif
+
 /* At least `size` bytes, contents arbitrary; NULL when memory is short. */
 static inline void *raudo_pages_new(size_t size) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
     if (size >= RAUDO_HUGE_FROM) {
         const size_t length = raudo_pages_round(size, RAUDO_HUGE_PAGE);
-        const size_t mapped = length + RAUDO_HUGE_PAGE;
-        if (mapped < size) return NULL;
-        char *start = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (start == (char *)MAP_FAILED) return NULL;
-        char *aligned = (char *)raudo_pages_round((size_t)(uintptr_t)start, RAUDO_HUGE_PAGE);
-        if (aligned > start) munmap(start, (size_t)(aligned - start));
-        munmap(aligned + length, (size_t)(start + mapped - (aligned + length)));
-        (void)madvise(aligned, length, MADV_HUGEPAGE); /* a wish: refused where there are none */
-        return aligned;
+        return length < size ? NULL : raudo_pages_huge(length);
     }
 #endif
     const size_t length = raudo_pages_round(size ? size : 1, RAUDO_ALIGNMENT);

@@ -9,6 +9,7 @@ import weakref
 
 import pytest
 
+from raudo._process import resident_bytes
 from raudo.memory import gc_paused
 from raudo.memory.gc import IdleCollector, PauseMeter, Thresholds
 from raudo.testing import FakeClock
@@ -60,6 +61,29 @@ def test_collector_comes_back_after_an_error():
     with pytest.raises(KeyError), gc_paused():
         raise KeyError
     assert gc.isenabled()
+
+
+def test_what_is_loaded_stays_and_its_memory_comes_back():
+    """In rounds, nested and over threads: arenas of either allocator are freed by the other."""
+
+    def load(n):
+        with gc_paused(), gc_paused():
+            return [[i, {"id": i}] for i in range(n)]
+
+    load(1000)
+    before = resident_bytes()
+    for _ in range(4):
+        kept = load(40_000)
+        others = [[i] for i in range(40_000)]
+        thread = threading.Thread(target=load, args=(20_000,))
+        with gc_paused():
+            thread.start()
+            kept += load(20_000)
+        thread.join()
+        assert all(row == [row[0], {"id": row[0]}] for row in kept)
+        assert [row[0] for row in others] == list(range(40_000))
+        del kept, others
+    assert resident_bytes() < before + (16 << 20)
 
 
 def test_paused_as_a_decorator():

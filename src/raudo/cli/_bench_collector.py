@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -96,28 +97,35 @@ def _static(n: int, way: str) -> Figures:
     return found
 
 
-def _bulk(n: int, way: str) -> Figures:
-    with gc_paused() if way == "raudo" else nullcontext():
-        start = perf_counter()
-        lists = [[i] for i in range(n)]
-        lists_s = perf_counter() - start
-    del lists
-    gc.collect()
-    with gc_paused() if way == "raudo" else nullcontext():
-        start = perf_counter()
-        records = [{"id": i, "tags": []} for i in range(n // 2)]
-        records_s = perf_counter() - start
-    del records
-    gc.collect()
-    with gc_paused() if way == "raudo" else nullcontext():
-        start = perf_counter()
-        flat = [{"id": i} for i in range(n)]
-        flat_s = perf_counter() - start
-    del flat
-    return {"lists": 1e3 * lists_s, "records": 1e3 * records_s, "flat": 1e3 * flat_s}
+_LOADS: dict[str, Callable[[int], object]] = {
+    "lists": lambda n: [[i] for i in range(n)],
+    "records": lambda n: [{"id": i, "tags": []} for i in range(n // 2)],
+    "sets": lambda n: [set() for _ in range(n)],
+    "json": json.loads,
+    "flat": lambda n: [{"id": i} for i in range(n)],
+}
 
 
-_RUNS = {"bulk": _bulk, "growing": _growing, "static": _static}
+def _bulk(n: int, way: str, load: str) -> Figures:
+    """Load once; `after` counts the first collection that follows, too."""
+    what: Any = n
+    if load == "json":
+        what = json.dumps([{"id": i, "tags": ["a"], "at": [1, 2]} for i in range(n // 4)])
+    start = perf_counter()
+    with gc_paused() if way == "raudo" else nullcontext():
+        made = _LOADS[load](what)
+        made_s = perf_counter() - start
+    next_ones = [[i] for i in range(3_000)]
+    after_s = perf_counter() - start
+    del made, next_ones
+    return {"made": 1e3 * made_s, "after": 1e3 * after_s}
+
+
+_RUNS: dict[str, Callable[[int, str], Figures]] = {
+    "growing": _growing,
+    "static": _static,
+    **{load: partial(_bulk, load=load) for load in _LOADS},
+}
 
 
 def run_here(what: str, way: str, n: int) -> Figures:
@@ -147,14 +155,18 @@ def rows(quick: bool) -> list[Row]:
     """Measure this interpreter's collector, left alone and with raudo."""
     n, rounds = (20_000, 1) if quick else (1_000_000, 5)
     made: list[Row] = []
-    found = _medians("bulk", n, rounds)
     bulk = {
-        f"{n:,} lists": ("lists", 5),
-        f"{n // 2:,} dicts with a list": ("records", 5),
-        f"{n:,} flat dicts": ("flat", None),  # which the collector never visits
+        "lists": (f"{n:,} lists", 5),
+        "records": (f"{n // 2:,} dicts with a list", 5),
+        "sets": (f"{n:,} sets", 5),
+        "json": (f"{n:,} of JSON", None),  # reading the text takes most of it
+        "flat": (f"{n:,} flat dicts", None),  # which the collector never visits
     }
-    for case, (figure, bar) in bulk.items():
-        made.append(Row("gc_paused", case, "ms", _pick(found, figure), times_better=bar))
+    for load, (case, bar) in bulk.items():
+        found = _medians(load, n, rounds)
+        made.append(Row("gc_paused", case, "ms", _pick(found, "made"), times_better=bar))
+        table = "gc_paused, and the first collection after it"
+        made.append(Row(table, case, "ms", _pick(found, "after")))
     grown = _medians("growing", n, rounds)
     table = f"a heap that grows to {n:,} containers"
     made.append(Row(table, "longest stop", "ms", _pick(grown, "longest_ms"), times_better=20))

@@ -21,6 +21,7 @@ from time import perf_counter
 from typing import Any, ClassVar, TypedDict
 
 from raudo._clock import SYSTEM_CLOCK, Clock
+from raudo._core import arenas
 
 __all__ = ["IdleCollector", "PauseMeter", "Thresholds", "gc_paused"]
 
@@ -42,6 +43,7 @@ class _Pause:
             if self.depth == 0:
                 self.was_enabled = gc.isenabled()
                 gc.disable()
+                arenas.begin()
             self.depth += 1
             self.here.depth = getattr(self.here, "depth", 0) + 1
 
@@ -49,15 +51,19 @@ class _Pause:
         with self.lock:
             self.depth -= 1
             self.here.depth -= 1
-            if self.depth == 0 and self.was_enabled:
-                gc.enable()
+            if self.depth == 0:
+                arenas.end()
+                if self.was_enabled:
+                    gc.enable()
 
     def after_fork(self) -> None:
         """Drop the sections of threads that do not exist in the child."""
         self.lock = threading.RLock()
         depth, self.depth = self.depth, getattr(self.here, "depth", 0)
-        if depth and not self.depth and self.was_enabled:
-            gc.enable()
+        if depth and not self.depth:
+            arenas.end()
+            if self.was_enabled:
+                gc.enable()
 
 
 _pause = _Pause()
