@@ -6,9 +6,6 @@ from raudo._core.pool import ObjectPool
 
 _T = TypeVar("_T")
 
-def register_errors(pool_error: type[ValueError], exhausted: type[TimeoutError]) -> None:
-    """Raise these (a ValueError, a TimeoutError) for wrong releases, and where the limit is reached."""
-
 @final
 class Lease(Generic[_T]):
     """An object of a pool for the length of a `with` block. One block at a time."""

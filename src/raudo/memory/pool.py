@@ -1,7 +1,8 @@
 """The object pool: compiled, see `raudo._core.pool`."""
 
-from raudo._core.lend import register_errors
+import raudo._core.lend  # noqa: F401  (gives the class its acquire, release and borrow)
 from raudo._core.pool import ObjectPool
+from raudo._core.stock import register_errors
 from raudo.errors import PoolError, PoolExhausted
 
 __all__ = ["ObjectPool"]
