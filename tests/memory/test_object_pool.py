@@ -528,3 +528,12 @@ def test_threads_share_a_pool(factory):
     assert balance(pool)
     if type(factory()) is not str:
         assert pool.stats()["in_use"] == 0
+
+
+def test_acquire_takes_no_arguments():
+    pool = ObjectPool(list)
+    with pytest.raises(TypeError, match="takes no arguments"):
+        pool.acquire(1)
+    with pytest.raises(TypeError):
+        pool.acquire(timeout=1)
+    assert pool.stats()["created"] == 0

@@ -84,7 +84,7 @@ cdef PyObject *enter(PyObject *self, PyObject *unused) except NULL:
     cdef PyObject *lent
     check_free(lease)
     if type(lease.pool) is ObjectPool:
-        lent = quick_acquire(<PyObject *>lease.pool, NULL)
+        lent = quick_acquire(<PyObject *>lease.pool, NULL, 0)
         lease.lent = raudo_steal(lent)
     else:
         lease.lent = lease.pool.acquire()
@@ -114,8 +114,12 @@ cdef int give_back(Lease lease) except -1:
 
 # --- acquire and release ----------------------------------------------------------------------
 
-cdef PyObject *quick_acquire(PyObject *self, PyObject *unused) except NULL:
-    cdef PyObject *lent = raudo_pool_quick_acquire(&(<ObjectPool>self).p)
+# With METH_FASTCALL, although it takes none: the interpreter has no short way to a bound METH_NOARGS.
+cdef PyObject *quick_acquire(PyObject *self, PyObject **args, Py_ssize_t n_args) except NULL:
+    cdef PyObject *lent
+    if n_args != 0:
+        return too_many(n_args)
+    lent = raudo_pool_quick_acquire(&(<ObjectPool>self).p)
     return lent if lent != NULL else ACQUIRE_SLOWLY(self)
 
 
@@ -124,6 +128,10 @@ cdef PyObject *quick_release(PyObject *self, PyObject *obj) except NULL:
         RELEASE_SLOWLY(<ObjectPool>self, <object>obj)
     Py_INCREF(Py_None)
     return Py_None
+
+
+cdef PyObject *too_many(Py_ssize_t n_args) except NULL:
+    raise TypeError(f"ObjectPool.acquire() takes no arguments ({n_args} given)")
 
 
 cdef PyObject *acquire_slowly(PyObject *self) except NULL:
@@ -224,7 +232,7 @@ async def wait_in_task(ObjectPool pool):
 cdef PyMethodDef ACQUIRE = PyMethodDef(
     b"acquire",
     <void *>quick_acquire,
-    METH_NOARGS,
+    METH_FASTCALL,
     b"acquire($self)\n--\n\n"
     b"Lend an idle object, the one that came back last; make one when there is none.\n\n"
     b"Raises:\n    PoolExhausted: The limit is reached, and nothing came back in time.",
