@@ -325,6 +325,34 @@ def test_report_is_true(memory):
     pool.release(lent)
 
 
+class Leaked:
+    """Not slotted: tracked by the collector."""
+
+
+def test_what_grew_is_named_though_it_is_frozen(memory):
+    optimizer = MemoryOptimizer(auto_optimize=False, memory_limit=10**12, growth_bytes=1000)
+    seen = []
+    optimizer.on_growth(seen.append)
+    memory["used"] = 10_000
+    optimizer.freeze()
+    try:
+        optimizer._tick()
+        kept = [Leaked() for _ in range(5000)]
+        optimizer.idle(0)
+        kept += [Leaked() for _ in range(5000)]
+        optimizer.idle(0)
+        assert not any(type(each) is Leaked for each in gc.get_objects())
+        memory["used"] = 20_000
+        optimizer._tick()
+        ((name, n),) = [each for each in seen[0].types if each[0].endswith("Leaked")]
+        assert 8000 < n < 12_000
+        report = optimizer.get_optimization_report()
+        assert report["object_types"][name] == n
+    finally:
+        optimizer.stop()
+    assert not optimizer._collector.frozen_types
+
+
 def test_report_of_the_real_process():
     report = MemoryOptimizer(auto_optimize=False).get_optimization_report()
     assert report["current_memory"]["used_mb"] > 5

@@ -97,7 +97,7 @@ def _static(n: int, way: str) -> Figures:
     return found
 
 
-_LOADS: dict[str, Callable[[int], object]] = {
+_LOADS: dict[str, Callable[[Any], object]] = {
     "lists": lambda n: [[i] for i in range(n)],
     "records": lambda n: [{"id": i, "tags": []} for i in range(n // 2)],
     "sets": lambda n: [set() for _ in range(n)],

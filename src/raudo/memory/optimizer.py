@@ -322,7 +322,8 @@ class MemoryOptimizer:
         Counts the collector's objects one by one: some 10 ms a million.
         """
         used = resident_bytes()
-        return report_of(used, self._limit(), self._pauses, self._all_pools()) | {
+        frozen = self._collector.frozen_types
+        return report_of(used, self._limit(), self._pauses, self._all_pools(), frozen) | {
             "optimizations": self._n_optimizations
         }
 
@@ -421,7 +422,7 @@ class MemoryOptimizer:
                 percent = self._percent_after(before)
             self._watch.tried(percent)
         if self._on_growth or has_subscribers(MemoryGrew):
-            grew = self._growth.look(used)
+            grew = self._growth.look(used, self._collector.frozen_types)
             if grew is not None:
                 self._tell(grew, self._on_growth)
         self._trim_unused()

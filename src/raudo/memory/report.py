@@ -26,7 +26,11 @@ class Counted(Protocol):
 
 
 def report_of(
-    used: int, limit: int, pauses: PauseMeter, pools: Mapping[str, Counted]
+    used: int,
+    limit: int,
+    pauses: PauseMeter,
+    pools: Mapping[str, Counted],
+    frozen_types: Mapping[type, int],
 ) -> dict[str, Any]:
     """Return the report: memory, objects, the collector, the pools."""
     frozen = gc.get_freeze_count()
@@ -44,7 +48,7 @@ def report_of(
         },
         "allocator": arena_use(),
         "python_objects": len(gc.get_objects()) + frozen,
-        "object_types": dict(list(count_types().items())[:_MOST_TYPES]),
+        "object_types": dict(list(count_types(frozen=frozen_types).items())[:_MOST_TYPES]),
         "frozen_objects": frozen,
         "gc_collections": sum(each["collections"] for each in gc.get_stats()),
         "gc_pause_seconds": pauses.seconds,

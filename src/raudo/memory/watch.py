@@ -3,6 +3,8 @@ next."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from raudo._clock import Clock
 from raudo.events import MemoryGrew
 from raudo.memory.census import count_types, more_of
@@ -98,14 +100,14 @@ class GrowthWatch:
         self._base_bytes: int | None = None
         self._types: dict[str, int] = {}
 
-    def look(self, used: int) -> MemoryGrew | None:
+    def look(self, used: int, frozen: Mapping[type, int] | None = None) -> MemoryGrew | None:
         """Compare with the last count; objects are counted only where there is something to
-        tell."""
+        tell. `frozen` are the counts of those that the collector does not list."""
         base = self._base_bytes
         if base is not None and used < base + self._grown_bytes:
             self._base_bytes = min(base, used)
             return None
-        types = count_types()
+        types = count_types(frozen=frozen)
         before, self._types = self._types, types
         self._base_bytes = used
         return None if base is None else MemoryGrew(used - base, used, more_of(before, types))
