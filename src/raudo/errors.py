@@ -16,6 +16,9 @@
     ├── ForbiddenType      TypeError           a stored value of a class that may not be loaded
     ├── BadTrace           ValueError          a trace file that is cut off or not in its format
     ├── TierUnavailable    OSError             a cache level that cannot be opened or written
+    ├── BadRow                             a row that a file format cannot hold; says which
+    │   ├── BadRowValue    ValueError          a value, or a key, that does not fit
+    │   └── BadRowType     TypeError           a value of a type that has no form there
     ├── ExportError        OSError             rows that could not be written where they were to go
     └── MissingExtra       ImportError         an optional dependency that is not installed
 
@@ -29,6 +32,9 @@ import asyncio
 from concurrent.futures import BrokenExecutor
 
 __all__ = [
+    "BadRow",
+    "BadRowType",
+    "BadRowValue",
     "BadTrace",
     "CircuitOpen",
     "Closed",
@@ -121,6 +127,30 @@ class BadTrace(RaudoError, ValueError):
 
 class TierUnavailable(RaudoError, OSError):
     """A cache level cannot be opened or written."""
+
+
+class BadRow(RaudoError):
+    """A row cannot be written in the format.
+
+    `row` is its number, counted from 0 over the whole export; `column` the key of the value, None
+    where it is the row itself that does not fit.
+    """
+
+    def __init__(self, row: int, column: object, reason: str) -> None:
+        super().__init__(row, column, reason)
+        self.row, self.column, self.reason = row, column, reason
+
+    def __str__(self) -> str:
+        column = "" if self.column is None else f", column {self.column!r}"
+        return f"row {self.row}{column}: {self.reason}"
+
+
+class BadRowValue(BadRow, ValueError):
+    """A value or a key does not fit the format, or what the first rows have decided."""
+
+
+class BadRowType(BadRow, TypeError):
+    """A value, or the row, is of a type that has no form in the format."""
 
 
 class ExportError(RaudoError, OSError):

@@ -273,7 +273,8 @@ class Format(Protocol):
     """A file format that rows can be exported in.
 
     A format that compresses inside its files also has `compressions`, a tuple of names, the default
-    first, and takes one as its only argument; the others are called with none.
+    first, and takes one as its only argument; the others are called with none. One with
+    `is_columnar` true is given Arrow record batches as they are, where the rows come as such.
     """
 
     name: ClassVar[str]

@@ -148,7 +148,7 @@ def test_json_refuses_what_has_no_text_form() -> None:
 def test_json_refuses_a_row_that_holds_itself() -> None:
     row: dict[str, Any] = {}
     row["self"] = row
-    with pytest.raises(ValueError, match="cannot be written as JSON"):
+    with pytest.raises(ValueError, match="contains itself"):
         json_row(v=row)
 
 
@@ -226,7 +226,7 @@ def test_a_value_that_contains_itself_is_refused(name: str) -> None:
         pytest.importorskip("pyarrow")
     value: list[Any] = []
     value.append(value)
-    with pytest.raises(ValueError, match=r"contains itself|cannot be written"):
+    with pytest.raises(ValueError, match="contains itself"):
         load_format(name)().open(io.BytesIO(), [{"a": value}]).write([{"a": value}])
 
 

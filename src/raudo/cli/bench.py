@@ -21,6 +21,7 @@ _MODULES = {
     "cache": "_bench_cache",
     "tiers": "_bench_tiers",
     "concurrency": "_bench_concurrency",
+    "export": "_bench_export",
     "memory": "_bench_memory_room",
 }
 
@@ -92,7 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a cache's hot, large, huge, keys, order, ttl, await, many, zipf, memory, pauses, "
         "threads (otherwise: hot, large, memory); of concurrency's coroutines, threads, http, "
         "processes, retry, batching, routing (otherwise: all); of memory's pools, buffers, gc, "
-        "compact, watch (otherwise: all)",
+        "compact, watch; of export's text, columns (otherwise: all)",
     )
     parser.add_argument(
         "--quick", action="store_true", help="small and short: shows that it runs, not figures"

@@ -6,9 +6,11 @@ import contextlib
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from typing import Any, BinaryIO, cast
 
-from raudo.errors import ExportError, RaudoError
+from raudo.errors import BadRow, ExportError, RaudoError
+from raudo.export._behind import Behind
 from raudo.export.compression import CompressedFile
 from raudo.export.sinks import sink_for
 from raudo.types import Format
@@ -63,10 +65,20 @@ def _where(path: str) -> Iterator[None]:
 class Part:
     """Writes one file aside. Use by one thread at a time: `write`..., `finish`, then `commit`.
 
-    `abort` drops it at any point; it is safe to call after any error, and twice.
+    `abort` drops it at any point; it is safe to call after any error, and twice. With `behind`, a
+    pool, its threads compress and write what the caller's thread encodes.
     """
 
-    def __init__(self, path: str, format: Format, outer: str, hashed: bool) -> None:
+    def __init__(
+        self,
+        path: str,
+        format: Format,
+        outer: str,
+        hashed: bool,
+        behind: Executor | None = None,
+    ) -> None:
+        self._pool = behind
+        self._behind: Behind | None = None
         self.path, self.rows, self.bytes, self.sha256 = path, 0, 0, ""
         self._format, self._outer, self._hashed = format, outer, hashed
         self._sink, self._place = sink_for(path)
@@ -81,12 +93,21 @@ class Part:
             self._counted = _Counted(self._file, self._hashed)
             stream: Any = self._counted
             if self._outer != "none":
-                stream = self._packed = CompressedFile(cast(BinaryIO, stream), self._outer)
+                stream = self._packed = CompressedFile(
+                    cast(BinaryIO, stream), self._outer, self._pool
+                )
+            if self._pool is not None:
+                stream = self._behind = Behind(cast(BinaryIO, stream), self._pool)
             self._writer = self._format.open(cast(BinaryIO, stream), sample)
 
-    def write(self, rows: Sequence[Any]) -> None:
-        with _where(self.path):
-            self._writer.write(rows)
+    def write(self, rows: Sequence[Any], first: int = 0) -> None:
+        """Write rows; `first` is the number of the first of them in the whole export."""
+        try:
+            with _where(self.path):
+                self._writer.write(rows)
+        except BadRow as bad:
+            bad.row += first
+            raise
         self.rows += len(rows)
 
     def finish(self) -> None:
@@ -94,6 +115,8 @@ class Part:
         with _where(self.path):
             writer, self._writer = self._writer, None
             writer.close()
+            if self._behind is not None:
+                self._behind.flush()
             if self._packed is not None:
                 self._packed.finish()
             self.bytes = self._counted.size()
@@ -108,6 +131,8 @@ class Part:
 
     def abort(self) -> None:
         # What cannot be closed or dropped must not hide why the export failed.
+        if self._behind is not None:
+            self._behind.stop()
         with contextlib.suppress(Exception):
             if self._writer is not None:
                 writer, self._writer = self._writer, None

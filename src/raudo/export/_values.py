@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import dataclasses
 import datetime
+import json
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
-__all__ = ["as_mapping", "json_default", "plain"]
+from raudo.errors import BadRow, BadRowType, BadRowValue
+
+__all__ = ["as_mapping", "json_default", "key_text", "located"]
 
 
 def json_default(value: Any) -> Any:
@@ -54,27 +57,44 @@ def _from_numpy(value: Any, kind: str) -> Any:
     return str(value) if kind == "M" else float(value / np.timedelta64(1, "s"))
 
 
-def plain(value: Any) -> Any:
-    """Rebuild a value of JSON types alone: text keys, no NaN or infinity (they become null)."""
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, Mapping):
-        return {_key(key): plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    return plain(json_default(value))
-
-
-def _key(key: Any) -> str:
-    """Spell a key as `json` does, and give the types that `json` refuses their text form."""
-    if isinstance(key, str):
-        return key
-    key = plain(key)
+def key_text(key: Any) -> str:
+    """Spell a key that is no text: numbers and constants as JSON does, the rest as text."""
+    if key is None or (isinstance(key, float) and not math.isfinite(key)):
+        return "null"
     if isinstance(key, bool):
         return "true" if key else "false"
-    return "null" if key is None else str(key)
+    if isinstance(key, str | int | float):
+        return str(key)
+    if isinstance(key, tuple | frozenset):
+        return json.dumps(list(key), default=json_default)
+    return key_text(json_default(key))
+
+
+def located(
+    error: Exception, row: int, values: Any, write: Callable[[Any], object]
+) -> BadRow | None:
+    """Say at which row, and which of its values, writing failed; None where it was neither.
+
+    Only a failed row is looked at, so that the good ones pay nothing for it: its values are tried
+    one after another with `write`.
+    """
+    try:
+        items = as_mapping(values).items()
+    except TypeError as wrong:
+        return BadRowType(row, None, str(wrong))
+    for column, value in items:
+        try:
+            key_text(column)
+            write(value)
+        except RecursionError:
+            return BadRowValue(row, column, "the value contains itself, or is nested too deep")
+        except TypeError as wrong:
+            return BadRowType(row, column, str(wrong))
+        except (ValueError, OverflowError) as wrong:
+            return BadRowValue(row, column, str(wrong))
+    if isinstance(error, RecursionError):
+        return BadRowValue(row, None, "the row contains itself, or is nested too deep")
+    return None
 
 
 def as_mapping(row: Any) -> Mapping[str, Any]:

@@ -2,7 +2,9 @@
 
     rows -> blocks -> batches of 4,096 rows, one a part -> writer -> compressor -> counter -> sink
 
-Memory is bounded by two batches for each part. Nothing has its final name before the last row is
+One file is encoded by the caller's thread, compressed and written by others; of several, each is
+written whole by a thread of its own. Memory is bounded by two batches for each part, and 8 MiB of
+encoded bytes. Nothing has its final name before the last row is
 written; an exception anywhere (the rows' own iterator included) drops every part.
 """
 
@@ -52,24 +54,35 @@ class _Export:
     def __init__(self, layout: Layout, n_jobs: int) -> None:
         self._layout, self._start, self._opened = layout, time.monotonic(), False
         hashed = layout.manifest is not None
-        self._parts = [Part(path, layout.format, layout.outer, hashed) for path in layout.paths]
         self._manifest: Part | None = None
-        self._pool: ThreadPoolExecutor | None = None
-        self._running: list[Future[None] | None] = [None] * len(self._parts)
-        if len(self._parts) > 1:
-            self._pool = ThreadPoolExecutor(n_jobs, thread_name_prefix="raudo-export")
+        self._n_rows = 0
+        self._running: list[Future[None] | None] = [None] * len(layout.paths)
+        self._deals = len(layout.paths) > 1
+        # Of one file, one thread more drains what the others compress: it must not wait for itself.
+        n_threads = n_jobs if self._deals else n_jobs + 1
+        self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="raudo-export")
+        behind = None if self._deals or n_jobs == 1 else self._pool
+        self._parts = [
+            Part(path, layout.format, layout.outer, hashed, behind) for path in layout.paths
+        ]
+
+    @property
+    def is_columnar(self) -> bool:
+        """Whether the format takes Arrow record batches as they are."""
+        return bool(getattr(self._layout.format, "is_columnar", False))
 
     def write(self, block: Sequence[Any]) -> None:
         """Deal a block of rows to the parts, a batch each."""
         if not self._opened:
             self._open(block)
         for i, batch in enumerate(cut(block, len(self._parts))):
-            if self._pool is None:
-                self._parts[i].write(batch)
+            if not self._deals:
+                self._parts[i].write(batch, self._n_rows)
             else:
                 # One batch a part in flight: rows keep their order in it, and memory its bound.
                 self._settle(i)
-                self._running[i] = self._pool.submit(self._parts[i].write, batch)
+                self._running[i] = self._pool.submit(self._parts[i].write, batch, self._n_rows)
+            self._n_rows += len(batch)
 
     def _open(self, sample: Sequence[Any]) -> None:
         self._opened = True
@@ -87,13 +100,12 @@ class _Export:
             self._open(())
         for i in range(len(self._parts)):
             self._settle(i)
-        if self._pool is None:
-            for part in self._parts:
-                part.finish()
-        else:
+        if self._deals:
             for done in [self._pool.submit(part.finish) for part in self._parts]:
                 done.result()
-            self._pool.shutdown()
+        else:
+            self._parts[0].finish()
+        self._pool.shutdown()
         result = ExportResult(
             paths=self._layout.paths,
             rows=sum(part.rows for part in self._parts),
@@ -131,10 +143,11 @@ class _Export:
 
     def abort(self) -> None:
         """Drop everything that is not in its place yet."""
-        if self._pool is not None:
+        if self._deals:
             self._pool.shutdown(wait=True, cancel_futures=True)
         for part in self._parts:
             part.abort()
+        self._pool.shutdown(wait=True, cancel_futures=True)
         if self._manifest is not None:
             self._manifest.abort()
 
@@ -168,7 +181,9 @@ def _start(
     if not isinstance(location, str):
         raise TypeError(f"path is {type(path).__name__}, wanted str or a path of str")
     layout = plan(location, format, compression, _count("parts", parts))
-    n_threads = _count("n_jobs", n_jobs) or min(len(layout.paths), os.cpu_count() or 1)
+    n_threads = _count("n_jobs", n_jobs) or os.cpu_count() or 1
+    if len(layout.paths) > 1:
+        n_threads = min(len(layout.paths), n_threads)
     return _Export(layout, n_threads)
 
 
@@ -209,20 +224,22 @@ def export(
         parts: Write this many files, `rows-00000-of-00004.jsonl` and so on, and then
             `rows.manifest.json`, which lists them with rows, bytes and SHA-256. Batches are dealt
             in turn; within a part rows keep their order.
-        n_jobs: Threads that write parts; None for one a part, at most the CPU's number.
+        n_jobs: Threads that write parts, or that compress and write one file beside the caller's
+            (1: in it); None for the number of CPUs.
 
     Raises:
         ExportError: The place cannot be written (an `OSError`, with its `errno`).
         MissingExtra: The format, compression or URL needs a package that is not installed.
-        ValueError: An argument, or a row that the format cannot hold.
-        TypeError: A row that is no mapping, or a value with no form in the format.
+        BadRowValue, BadRowType: A row that the format cannot hold (a `ValueError`, a `TypeError`),
+            with its `row` and `column`.
+        ValueError, TypeError: An argument, or what a plug-in's format raises.
 
     What the iterator of the rows raises passes through unchanged.
     """
     check_rows(rows)
     job = _start(path, format, compression, parts, n_jobs)
     try:
-        for block in blocks(rows, parts or 1):
+        for block in blocks(rows, parts or 1, job.is_columnar):
             job.write(block)
         return job.finish()
     except BaseException:
@@ -244,12 +261,13 @@ async def export_async(
     A cancelled export drops its files before the cancellation goes on; it waits for the block in
     hand.
     """
+    if not isinstance(rows, AsyncIterable):
+        check_rows(rows)
+    job = _start(path, format, compression, parts, n_jobs)
     if isinstance(rows, AsyncIterable):
         source = async_blocks(rows, parts or 1)
     else:
-        check_rows(rows)
-        source = _off_loop_blocks(blocks(rows, parts or 1))
-    job = _start(path, format, compression, parts, n_jobs)
+        source = _off_loop_blocks(blocks(rows, parts or 1, job.is_columnar))
     try:
         async with contextlib.aclosing(source):
             async for block in source:

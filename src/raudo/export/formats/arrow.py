@@ -6,11 +6,13 @@ the first 4,096 rows (times the parts).
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
 from types import ModuleType
 from typing import Any, BinaryIO, ClassVar
 
-from raudo.errors import MissingExtra
+from raudo.errors import BadRowType, BadRowValue, MissingExtra
 from raudo.export._values import as_mapping
 
 __all__ = ["Arrow", "Parquet"]
@@ -25,6 +27,9 @@ def _pyarrow(format_name: str) -> ModuleType:
     return module
 
 
+_FLAT = frozenset({str, int, float, bool, type(None), bytes, date, datetime, time, timedelta})
+
+
 def _native(value: Any) -> Any:
     """Give NumPy scalars inside nested values their Python form; pyarrow takes the rest."""
     if hasattr(value, "tolist") and getattr(getattr(value, "dtype", None), "kind", "M") not in "mM":
@@ -36,51 +41,94 @@ def _native(value: Any) -> Any:
     return value
 
 
-def _records(rows: Sequence[Any]) -> list[dict[str, Any]]:
-    try:
-        return [{str(key): _native(each) for key, each in as_mapping(row).items()} for row in rows]
-    except RecursionError:
-        raise ValueError("a value contains itself, or is nested too deep for Arrow") from None
-
-
 def _refusals(arrow: ModuleType) -> tuple[type[Exception], ...]:
-    """Return what pyarrow raises for values that it has no place for."""
+    """Return what pyarrow, and the way to it, raises for values that it has no place for."""
     names = ("ArrowInvalid", "ArrowTypeError", "ArrowNotImplementedError")
-    return (*(getattr(arrow, name) for name in names), OverflowError)
+    return (*(getattr(arrow, name) for name in names), OverflowError, RecursionError)
 
 
-def _type_of(arrow: ModuleType, name: str, records: Sequence[Mapping[str, Any]]) -> Any:
+def _mappings(rows: Sequence[Any]) -> list[Mapping[Any, Any]]:
+    mappings = []
+    for i, row in enumerate(rows):
+        try:
+            mappings.append(row if type(row) is dict else as_mapping(row))
+        except TypeError as error:
+            raise BadRowType(i, None, str(error)) from error
+    return mappings
+
+
+def _column(arrow: ModuleType, name: Any, values: list[Any], type_: Any = None) -> Any:
+    """Return a column as an Arrow array, of the type that pyarrow infers where none is given."""
+    refusals = _refusals(arrow)
+    native = values
     try:
-        return arrow.array([row.get(name) for row in records]).type
-    except _refusals(arrow) as error:
-        raise ValueError(f"column {name!r} has no one Arrow type: {error}; use jsonl") from error
+        # What holds itself crashes pyarrow: only these types are known not to.
+        if not _FLAT.issuperset(map(type, values)):
+            native = list(map(_native, values))
+        return arrow.array(native, type_)
+    except refusals as error:
+        if isinstance(error, RecursionError):
+            row = next(i for i, value in enumerate(values) if _is_too_deep(value))
+            raise BadRowValue(row, name, "the value contains itself, or is too deep") from None
+
+        # The shortest start of the column that is refused ends with the value that does not fit.
+        def is_refused(n: int) -> bool:
+            try:
+                arrow.array(native[:n], type_)
+            except refusals:
+                return True
+            return False
+
+        row = bisect.bisect_left(range(1, len(native)), True, key=is_refused)
+        wanted = "fit one Arrow type with those before it" if type_ is None else f"fit {type_}"
+        reason = f"{values[row]!r:.80} does not {wanted}: {error}; use jsonl"
+        raise BadRowValue(row, name, reason) from error
+
+
+def _is_too_deep(value: Any) -> bool:
+    try:
+        _native(value)
+    except RecursionError:
+        return True
+    return False
 
 
 class _Writer:
     def __init__(
         self, arrow: ModuleType, sample: Sequence[Any], open_writer: Callable[[Any], Any]
     ) -> None:
-        records = _records(sample)
-        names = dict.fromkeys(key for row in records for key in row)
-        # from_pylist takes its columns from the first row alone; the whole sample decides here.
-        types = {name: _type_of(arrow, name, records) for name in names}
-        self._arrow, self._schema = arrow, arrow.schema(list(types.items()))
+        if hasattr(sample, "schema"):
+            self._schema = sample.schema
+        else:
+            rows = _mappings(sample)
+            names = dict.fromkeys(key for row in rows for key in row)
+            # from_pylist takes its columns from the first row alone; the whole sample decides here.
+            types = [
+                (str(name), _column(arrow, name, [row.get(name) for row in rows]).type)
+                for name in names
+            ]
+            self._names, self._schema = list(names), arrow.schema(types)
+        self._arrow = arrow
         self._writer = open_writer(self._schema)
 
     def write(self, rows: Sequence[Any]) -> None:
-        records = _records(rows)
-        known = set(self._schema.names)
-        for row in records:
-            if not row.keys() <= known:
-                extra = sorted(row.keys() - known)
-                raise ValueError(f"a row has the column {extra[0]!r}, which none of the first has")
+        batch = rows if hasattr(rows, "schema") else self._batch(_mappings(rows))
         try:
-            batch = self._arrow.RecordBatch.from_pylist(records, schema=self._schema)
+            self._writer.write_batch(batch)
         except _refusals(self._arrow) as error:
-            raise ValueError(
-                f"a row does not fit the types of the first rows ({self._schema}): {error}"
-            ) from error
-        self._writer.write_batch(batch)
+            raise BadRowValue(0, None, f"a batch of another schema: {error}") from error
+
+    def _batch(self, rows: list[Mapping[Any, Any]]) -> Any:
+        known = set(self._names)
+        for i, row in enumerate(rows):
+            if not row.keys() <= known:
+                extra = min(row.keys() - known, key=str)
+                raise BadRowValue(i, extra, "none of the first rows has this column")
+        columns = [
+            _column(self._arrow, name, [row.get(name) for row in rows], field.type)
+            for name, field in zip(self._names, self._schema, strict=True)
+        ]
+        return self._arrow.RecordBatch.from_arrays(columns, schema=self._schema)
 
     def close(self) -> None:
         self._writer.close()
@@ -91,6 +139,7 @@ class Arrow:
 
     name: ClassVar[str] = "arrow"
     suffix: ClassVar[str] = ".arrow"
+    is_columnar: ClassVar[bool] = True
     compressions: ClassVar[tuple[str, ...]] = ("lz4", "zstd", "none")
 
     def __init__(self, compression: str = "lz4") -> None:
@@ -109,6 +158,7 @@ class Parquet:
 
     name: ClassVar[str] = "parquet"
     suffix: ClassVar[str] = ".parquet"
+    is_columnar: ClassVar[bool] = True
     compressions: ClassVar[tuple[str, ...]] = ("lz4", "zstd", "gzip", "none")
 
     def __init__(self, compression: str = "lz4") -> None:

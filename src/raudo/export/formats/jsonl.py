@@ -2,52 +2,36 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, BinaryIO, ClassVar
 
-from raudo.export._values import as_mapping, json_default, plain
+from raudo._core.encode import Encoder
+from raudo.export._values import as_mapping, json_default, key_text, located
 
 __all__ = ["JsonLines"]
-
-_ENCODER = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=json_default
-)
-
-
-def _line(row: Any) -> str:
-    if type(row) is not dict:
-        row = dict(as_mapping(row))
-    try:
-        return _ENCODER.encode(row)
-    except (ValueError, TypeError) as error:
-        # NaN, infinity and keys of other types are rare: only a row that has some is rebuilt. A
-        # structure that contains itself is refused again by the rebuilding, for its depth.
-        try:
-            return _ENCODER.encode(plain(row))
-        except RecursionError:
-            raise ValueError(f"a row cannot be written as JSON: {error}") from None
 
 
 class _Writer:
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self._file, self._encoder = file, new_encoder()
 
     def write(self, rows: Sequence[Any]) -> None:
-        text = "\n".join(map(_line, rows)) + "\n"
+        block = rows if type(rows) is list else list(rows)
         try:
-            data = text.encode("utf-8")
-        except UnicodeEncodeError:
-            # Lone surrogates (undecodable file names): escaped, they are valid JSON and come back.
-            data = "".join(_ascii(line) + "\n" for line in text[:-1].split("\n")).encode("ascii")
-        self._file.write(data)
+            self._encoder.json_lines(block, self._file.write)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            i = self._encoder.row
+            bad = located(error, i, block[i], new_encoder().json) if i < len(block) else None
+            if bad is None:
+                raise
+            raise bad from error
 
     def close(self) -> None:
         pass
 
 
-def _ascii(line: str) -> str:
-    return json.dumps(json.loads(line), separators=(",", ":"))
+def new_encoder() -> Encoder:
+    return Encoder(json_default, as_mapping, key_text)
 
 
 class JsonLines:

@@ -8,6 +8,7 @@ seek (it is compressed, or remote) the array passes through an unnamed temporary
 
 from __future__ import annotations
 
+import bisect
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any, BinaryIO, ClassVar, cast
 import numpy as np
 from numpy.lib import format as npy_format
 
+from raudo.errors import BadRowType, BadRowValue
 from raudo.export._values import as_mapping
 
 __all__ = ["Npy"]
@@ -28,39 +30,76 @@ def _array(rows: Any, dtype: np.dtype[Any] | None) -> np.ndarray[Any, np.dtype[A
     if isinstance(rows, np.ndarray):
         array = rows
     elif len(rows) and (isinstance(rows[0], Mapping) or is_dataclass(rows[0])):
-        array = _structured([as_mapping(row) for row in rows], dtype)
+        array = _structured(rows, dtype)
     else:
-        try:
-            array = np.asarray(rows)
-        except ValueError as error:
-            raise ValueError(f"npy wants rows of one shape: {error}") from None
+        array = _uniform(rows, None, dtype)
     for name in array.dtype.names or [None]:
         kind = array.dtype.kind if name is None else array.dtype[name].kind
         if kind not in _KINDS:
-            where = "rows" if name is None else f"column {name!r}"
-            raise ValueError(f"npy holds numbers and times; {where} are {array.dtype}: use jsonl")
+            raise BadRowValue(0, name, f"npy holds numbers and times, not {array.dtype}: use jsonl")
     if dtype is not None and array.dtype != dtype:
         if not np.can_cast(array.dtype, dtype, "safe"):
-            raise ValueError(f"npy has one dtype: rows began as {dtype}, later are {array.dtype}")
+            reason = f"npy has one dtype: rows began as {dtype}, later are {array.dtype}"
+            raise BadRowValue(0, None, reason)
         array = array.astype(dtype)
     return np.ascontiguousarray(array)
 
 
-def _structured(
-    rows: Sequence[Mapping[str, Any]], dtype: np.dtype[Any] | None
+def _uniform(
+    values: Sequence[Any], column: str | None, dtype: np.dtype[Any] | None
 ) -> np.ndarray[Any, np.dtype[Any]]:
-    names = list(rows[0]) if dtype is None else list(dtype.names or ())
-    for row in rows:
-        if row.keys() != set(names):
-            raise ValueError(
-                f"npy wants every row to have the columns {names}, one has {list(row)}"
-            )
-    columns = {name: np.asarray([row[name] for row in rows]) for name in names}
-    for name, column in columns.items():
-        if column.dtype.kind not in _KINDS:
-            raise ValueError(
-                f"npy holds numbers and times; column {name!r} is {column.dtype}: use jsonl"
-            )
+    """Return values as one array, of a dtype that npy holds and that casts to the one given.
+
+    Of values that do not fit the first is named: the last of the shortest start that does not.
+    """
+    array = _fitting(values, dtype)
+    if array is not None:
+        return array
+    row = bisect.bisect_left(
+        range(1, len(values)), True, key=lambda n: _fitting(values[:n], dtype) is None
+    )
+    shown = f"{values[row]!r:.80}"
+    if dtype is None:
+        reason = (
+            f"npy holds numbers and times of one shape; {shown} is none, or of another: use jsonl"
+        )
+    else:
+        reason = f"npy has one dtype: rows began as {dtype}, which {shown} does not fit"
+    raise BadRowValue(row, column, reason)
+
+
+def _fitting(
+    values: Sequence[Any], dtype: np.dtype[Any] | None
+) -> np.ndarray[Any, np.dtype[Any]] | None:
+    try:
+        array = np.asarray(values)
+    except (ValueError, OverflowError):
+        return None
+    if array.dtype.names is None and array.dtype.kind not in _KINDS:
+        return None
+    if dtype is not None and len(array) and not np.can_cast(array.dtype, dtype.base, "safe"):
+        return None
+    return array
+
+
+def _structured(rows: Sequence[Any], dtype: np.dtype[Any] | None) -> np.ndarray[Any, np.dtype[Any]]:
+    names = list(as_mapping(rows[0])) if dtype is None else list(dtype.names or ())
+    wanted = set(names)
+    mappings: list[Mapping[str, Any]] = []
+    for i, row in enumerate(rows):
+        try:
+            mappings.append(as_mapping(row))
+        except TypeError as error:
+            raise BadRowType(i, None, str(error)) from error
+        if differing := mappings[-1].keys() ^ wanted:
+            reason = f"npy wants every row to have the columns {names}, one has {list(mappings[i])}"
+            raise BadRowValue(i, min(differing, key=str), reason)
+    columns = {
+        name: _uniform(
+            [row[name] for row in mappings], name, None if dtype is None else dtype[name]
+        )
+        for name in names
+    }
     array = np.empty(
         len(rows), [(name, each.dtype, each.shape[1:]) for name, each in columns.items()]
     )
@@ -91,9 +130,8 @@ class _Writer:
     def write(self, rows: Sequence[Any]) -> None:
         array = _array(rows, self._dtype)
         if array.shape[1:] != self._row_shape:
-            raise ValueError(
-                f"npy wants rows of one shape: began as {self._row_shape}, later {array.shape[1:]}"
-            )
+            reason = f"npy wants one shape: began as {self._row_shape}, here {array.shape[1:]}"
+            raise BadRowValue(0, None, reason)
         self._file.write(array.reshape(-1).view(np.uint8).data if array.size else b"")
         self._n_rows += len(array)
 
