@@ -1,8 +1,9 @@
-/* Text for the inside of a JSON string or of a quoted CSV cell, copied and searched in one pass.
+/* Text as the inside of a JSON string or as a CSV cell, in UTF-8, copied and searched in one pass.
  *
- * What needs no care is copied sixteen bytes at a time with the instructions that the ABI guarantees
- * (SSE2, NEON). A writer may scribble up to RAUDO_SLACK bytes past the end that it returns, so the
- * caller leaves that much room beyond the worst case, which each function names.
+ * Sixteen bytes at a time go through a vector (the extension of gcc and clang, which becomes SSE2 or
+ * NEON); a block with a character that needs care goes one by one. A writer may scribble up to
+ * RAUDO_SLACK bytes past the end that it returns, so the caller leaves that much room beyond the worst
+ * case: 6 bytes a character, and two for quotes.
  */
 #ifndef RAUDO_TEXT_H
 #define RAUDO_TEXT_H
@@ -11,24 +12,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#elif defined(__ARM_NEON)
-#include <arm_neon.h>
-#endif
-
 #define RAUDO_SLACK 16
 
-/* --- sixteen bytes at a time --------------------------------------------------------------------- */
-
-/* Which of 16 bytes need care, as one bit or one nibble a byte; `raudo_first` gives the first's place. */
-#if defined(__SSE2__)
-typedef uint32_t raudo_marks;
-static inline size_t raudo_first(raudo_marks marks) { return (size_t)__builtin_ctz(marks); }
-#else
-typedef uint64_t raudo_marks;
-static inline size_t raudo_first(raudo_marks marks) { return (size_t)__builtin_ctzll(marks) / 4; }
-#endif
+/* --- one character at a time --------------------------------------------------------------------- */
 
 /* JSON escapes the quote, the backslash and what is below a space. */
 static inline int raudo_is_escaped(uint32_t c) { return c < 0x20 || c == '"' || c == '\\'; }
@@ -39,89 +25,10 @@ static inline int raudo_is_quoted(uint32_t c) {
     return c == '"' || c == ',' || c == '\n' || c == '\r';
 }
 
-#if defined(__SSE2__)
-static inline raudo_marks raudo_copy_16_json(char *out, const uint8_t *in) {
-    const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)in);
-    _mm_storeu_si128((__m128i *)(void *)out, bytes);
-    const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1F)), bytes);
-    const __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
-    const __m128i slash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
-    return (raudo_marks)_mm_movemask_epi8(_mm_or_si128(low, _mm_or_si128(quote, slash)));
-}
-
-static inline raudo_marks raudo_copy_16_csv(char *out, const uint8_t *in) {
-    const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)in);
-    _mm_storeu_si128((__m128i *)(void *)out, bytes);
-    const __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
-    const __m128i comma = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(','));
-    const __m128i feed = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\n'));
-    const __m128i carriage = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\r'));
-    return (raudo_marks)_mm_movemask_epi8(
-        _mm_or_si128(_mm_or_si128(quote, comma), _mm_or_si128(feed, carriage)));
-}
-#elif defined(__ARM_NEON)
-static inline raudo_marks raudo_nibbles(uint8x16_t mask) {
-    return vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(mask), 4)), 0);
-}
-
-static inline raudo_marks raudo_copy_16_json(char *out, const uint8_t *in) {
-    const uint8x16_t bytes = vld1q_u8(in);
-    vst1q_u8((uint8_t *)out, bytes);
-    const uint8x16_t low = vcltq_u8(bytes, vdupq_n_u8(0x20));
-    const uint8x16_t quote = vceqq_u8(bytes, vdupq_n_u8('"'));
-    const uint8x16_t slash = vceqq_u8(bytes, vdupq_n_u8('\\'));
-    return raudo_nibbles(vorrq_u8(low, vorrq_u8(quote, slash)));
-}
-
-static inline raudo_marks raudo_copy_16_csv(char *out, const uint8_t *in) {
-    const uint8x16_t bytes = vld1q_u8(in);
-    vst1q_u8((uint8_t *)out, bytes);
-    const uint8x16_t quote = vceqq_u8(bytes, vdupq_n_u8('"'));
-    const uint8x16_t comma = vceqq_u8(bytes, vdupq_n_u8(','));
-    const uint8x16_t feed = vceqq_u8(bytes, vdupq_n_u8('\n'));
-    const uint8x16_t carriage = vceqq_u8(bytes, vdupq_n_u8('\r'));
-    return raudo_nibbles(vorrq_u8(vorrq_u8(quote, comma), vorrq_u8(feed, carriage)));
-}
-#else
-#define RAUDO_COPY_16(name, needs_care)                                   \
-    static inline raudo_marks name(char *out, const uint8_t *in) {        \
-        raudo_marks marks = 0;                                            \
-        for (int i = 0; i < 16; i++) {                                    \
-            out[i] = (char)in[i];                                         \
-            if (needs_care(in[i])) marks |= (raudo_marks)1 << (4 * i);    \
-        }                                                                 \
-        return marks;                                                     \
-    }
-RAUDO_COPY_16(raudo_copy_16_json, raudo_is_escaped)
-RAUDO_COPY_16(raudo_copy_16_csv, raudo_is_quoted)
-#undef RAUDO_COPY_16
-#endif
-
-/* Copy bytes up to the first that needs care, or all; return how many. Writes up to RAUDO_SLACK more. */
-#define RAUDO_COPY_PLAIN(name, copy_16, needs_care)                                    \
-    static inline size_t name(char *out, const uint8_t *in, size_t n) {                \
-        size_t i = 0;                                                                  \
-        for (; i + 16 <= n; i += 16) {                                                 \
-            const raudo_marks marks = copy_16(out + i, in + i);                        \
-            if (marks) return i + raudo_first(marks);                                  \
-        }                                                                              \
-        if (i && i < n) { /* the rest again with what is before it, known to be plain */ \
-            const raudo_marks marks = copy_16(out + n - 16, in + n - 16);              \
-            return marks ? n - 16 + raudo_first(marks) : n;                            \
-        }                                                                              \
-        for (; i < n && !needs_care(in[i]); i++) out[i] = (char)in[i];                 \
-        return i;                                                                      \
-    }
-RAUDO_COPY_PLAIN(raudo_copy_plain_json, raudo_copy_16_json, raudo_is_escaped)
-RAUDO_COPY_PLAIN(raudo_copy_plain_csv, raudo_copy_16_csv, raudo_is_quoted)
-#undef RAUDO_COPY_PLAIN
-
-/* --- one character at a time --------------------------------------------------------------------- */
-
-static inline char *raudo_put_hex_4(char *out, const char *start, uint32_t c) {
+static inline char *raudo_put_hex_4(char *out, uint32_t c) {
     static const char HEX[] = "0123456789abcdef";
-    out[0] = start[0];
-    out[1] = start[1];
+    out[0] = '\\';
+    out[1] = 'u';
     for (int i = 0; i < 4; i++) out[2 + i] = HEX[c >> (12 - 4 * i) & 15];
     return out + 6;
 }
@@ -138,7 +45,7 @@ static inline char *raudo_put_utf8(char *out, uint32_t c) {
         return out + 2;
     }
     if (c < 0x10000) {
-        if (c >= 0xD800 && c < 0xE000) return raudo_put_hex_4(out, "\\u", c);
+        if (c >= 0xD800 && c < 0xE000) return raudo_put_hex_4(out, c);
         out[0] = (char)(0xE0 | c >> 12);
         out[1] = (char)(0x80 | (c >> 6 & 63));
         out[2] = (char)(0x80 | (c & 63));
@@ -149,6 +56,12 @@ static inline char *raudo_put_utf8(char *out, uint32_t c) {
     out[2] = (char)(0x80 | (c >> 6 & 63));
     out[3] = (char)(0x80 | (c & 63));
     return out + 4;
+}
+
+/* Write a byte as it is: ASCII, or of UTF-8. */
+static inline char *raudo_put_byte(char *out, uint32_t c) {
+    *out = (char)c;
+    return out + 1;
 }
 
 /* Write a character that JSON escapes, as the standard library does. At most 6 bytes. */
@@ -162,75 +75,109 @@ static inline char *raudo_put_escape(char *out, uint32_t c) {
         case '\t': short_form = 't'; break;
         case '\b': short_form = 'b'; break;
         case '\f': short_form = 'f'; break;
-        default: return raudo_put_hex_4(out, "\\u", c);
+        default: return raudo_put_hex_4(out, c);
     }
     out[0] = '\\';
     out[1] = short_form;
     return out + 2;
 }
 
-/* --- whole texts --------------------------------------------------------------------------------- */
+/* --- blocks and whole texts ---------------------------------------------------------------------- */
 
-/* Write ASCII (or UTF-8, whose further bytes need no care) as the inside of a JSON string: at most
- * 6 n bytes. */
-static inline char *raudo_put_json_bytes(char *out, const uint8_t *in, size_t n) {
-    for (;;) {
-        const size_t plain = raudo_copy_plain_json(out, in, n);
-        out += plain;
-        if (plain == n) return out;
-        out = raudo_put_escape(out, in[plain]);
-        in += plain + 1;
-        n -= plain + 1;
+/* For blocks of `n_bytes` of characters of a type: `has_escaped`, `has_quoted`, `has_high` say whether
+ * one is among them, `copy` writes them as bytes. A comparison of vectors is all ones where it holds. */
+#define RAUDO_BLOCK(name, type, n_bytes)                                                        \
+    typedef type raudo_##name __attribute__((vector_size(n_bytes)));                            \
+    typedef uint8_t raudo_##name##_bytes __attribute__((vector_size(n_bytes / sizeof(type))));  \
+    typedef uint64_t raudo_##name##_words __attribute__((vector_size(n_bytes)));                \
+    static inline int raudo_##name##_any(raudo_##name##_words words) {                          \
+        uint64_t any = words[0];                                                                \
+        if (n_bytes > 8) any |= words[n_bytes / 8 - 1];                                         \
+        return any != 0;                                                                        \
+    }                                                                                           \
+    static inline int raudo_##name##_has_escaped(raudo_##name v) {                              \
+        return raudo_##name##_any(                                                              \
+            (raudo_##name##_words)((v < 0x20) | (v == '"') | (v == '\\')));                     \
+    }                                                                                           \
+    static inline int raudo_##name##_has_quoted(raudo_##name v) {                               \
+        return raudo_##name##_any((raudo_##name##_words)((v == '"') | (v == ',') |              \
+                                                         (v == '\n') | (v == '\r')));           \
+    }                                                                                           \
+    static inline int raudo_##name##_has_high(raudo_##name v) {                                 \
+        return raudo_##name##_any((raudo_##name##_words)(v >= 0x80));                           \
+    }                                                                                           \
+    static inline void raudo_##name##_copy(char *out, raudo_##name v) {                         \
+        const raudo_##name##_bytes bytes = __builtin_convertvector(v, raudo_##name##_bytes);    \
+        memcpy(out, &bytes, sizeof bytes);                                                      \
     }
-}
+RAUDO_BLOCK(block_1, uint8_t, 16)
+RAUDO_BLOCK(block_2, uint16_t, 16)
+RAUDO_BLOCK(block_4, uint32_t, 16)
+RAUDO_BLOCK(half_1, uint8_t, 8)
+#undef RAUDO_BLOCK
 
-/* Write bytes as the inside of a quoted CSV cell, whose quotes are doubled: at most 2 n bytes. */
-static inline char *raudo_put_doubled_bytes(char *out, const uint8_t *in, size_t n) {
-    for (;;) {
-        const uint8_t *quote = memchr(in, '"', n);
-        const size_t plain = quote ? (size_t)(quote - in) : n;
-        memcpy(out, in, plain);
-        out += plain;
-        if (!quote) return out;
-        *out++ = '"';
-        *out++ = '"';
-        in += plain + 1;
-        n -= plain + 1;
+/* Go on by whole blocks, in a function that has `out`, `in`, `n` and `i`. */
+#define RAUDO_JSON_BLOCKS(block, put, is_wide)                                                  \
+    for (raudo_##block v; i + sizeof v / sizeof *in <= n; i += sizeof v / sizeof *in) {         \
+        const size_t width = sizeof v / sizeof *in;                                             \
+        memcpy(&v, in + i, sizeof v);                                                           \
+        if (!raudo_##block##_has_escaped(v) && !(is_wide && raudo_##block##_has_high(v))) {     \
+            raudo_##block##_copy(out, v);                                                       \
+            out += width;                                                                       \
+            continue;                                                                           \
+        }                                                                                       \
+        for (size_t j = i; j < i + width; j++)                                                  \
+            out = raudo_is_escaped(in[j]) ? raudo_put_escape(out, in[j]) : put(out, in[j]);     \
     }
-}
-
-/* Write bytes as a CSV cell, quoted if need be: at most 2 n + 2 bytes. */
-static inline char *raudo_put_cell_bytes(char *out, const uint8_t *in, size_t n) {
-    const size_t plain = raudo_copy_plain_csv(out, in, n);
-    if (plain == n) return out + n;
-    *out++ = '"';
-    out = raudo_put_doubled_bytes(out, in, n);
-    *out++ = '"';
-    return out;
-}
-
-/* The same for text of 1, 2 or 4 bytes a character that is not ASCII: at most 6 n (+ 2) bytes. */
-#define RAUDO_WIDE(type, suffix)                                                          \
-    static inline char *raudo_put_json_##suffix(char *out, const type *in, size_t n) {    \
-        for (size_t i = 0; i < n; i++)                                                    \
-            out = raudo_is_escaped(in[i]) ? raudo_put_escape(out, in[i])                  \
-                                          : raudo_put_utf8(out, in[i]);                   \
-        return out;                                                                       \
-    }                                                                                     \
-    static inline char *raudo_put_cell_##suffix(char *out, const type *in, size_t n) {    \
-        size_t plain = 0;                                                                 \
-        while (plain < n && !raudo_is_quoted(in[plain])) plain++;                         \
-        if (plain < n) *out++ = '"';                                                      \
-        for (size_t i = 0; i < n; i++) {                                                  \
-            if (in[i] == '"') *out++ = '"';                                               \
-            out = raudo_put_utf8(out, in[i]);                                             \
-        }                                                                                 \
-        if (plain < n) *out++ = '"';                                                      \
-        return out;                                                                       \
+#define RAUDO_CELL_BLOCKS(block, put, is_wide, quote)                                           \
+    for (raudo_##block v; i + sizeof v / sizeof *in <= n; i += sizeof v / sizeof *in) {         \
+        const size_t width = sizeof v / sizeof *in;                                             \
+        memcpy(&v, in + i, sizeof v);                                                           \
+        if (raudo_##block##_has_quoted(v)) return quote(start, in, n);                          \
+        if (is_wide && raudo_##block##_has_high(v)) {                                           \
+            for (size_t j = i; j < i + width; j++) out = put(out, in[j]);                       \
+        } else {                                                                                \
+            raudo_##block##_copy(out, v);                                                       \
+            out += width;                                                                       \
+        }                                                                                       \
     }
-RAUDO_WIDE(uint8_t, latin)
-RAUDO_WIDE(uint16_t, ucs2)
-RAUDO_WIDE(uint32_t, ucs4)
-#undef RAUDO_WIDE
+
+/* `json` writes the inside of a string, `cell` a cell that is quoted if need be. */
+#define RAUDO_TEXT(name, type, block, short_block, put, is_wide)                                \
+    static inline char *raudo_put_json_##name(char *out, const type *in, size_t n) {            \
+        size_t i = 0;                                                                           \
+        RAUDO_JSON_BLOCKS(block, put, is_wide)                                                  \
+        RAUDO_JSON_BLOCKS(short_block, put, is_wide)                                            \
+        for (; i < n; i++)                                                                      \
+            out = raudo_is_escaped(in[i]) ? raudo_put_escape(out, in[i]) : put(out, in[i]);     \
+        return out;                                                                             \
+    }                                                                                           \
+    static inline char *raudo_put_quoted_##name(char *out, const type *in, size_t n) {          \
+        *out++ = '"';                                                                           \
+        for (size_t i = 0; i < n; i++) {                                                        \
+            if (in[i] == '"') *out++ = '"';                                                     \
+            out = put(out, in[i]);                                                              \
+        }                                                                                       \
+        *out++ = '"';                                                                           \
+        return out;                                                                             \
+    }                                                                                           \
+    static inline char *raudo_put_cell_##name(char *out, const type *in, size_t n) {            \
+        char *const start = out;                                                                \
+        size_t i = 0;                                                                           \
+        RAUDO_CELL_BLOCKS(block, put, is_wide, raudo_put_quoted_##name)                         \
+        RAUDO_CELL_BLOCKS(short_block, put, is_wide, raudo_put_quoted_##name)                   \
+        for (; i < n; i++) {                                                                    \
+            if (raudo_is_quoted(in[i])) return raudo_put_quoted_##name(start, in, n);           \
+            out = put(out, in[i]);                                                              \
+        }                                                                                       \
+        return out;                                                                             \
+    }
+RAUDO_TEXT(bytes, uint8_t, block_1, half_1, raudo_put_byte, 0)
+RAUDO_TEXT(latin, uint8_t, block_1, half_1, raudo_put_utf8, 1)
+RAUDO_TEXT(ucs2, uint16_t, block_2, block_2, raudo_put_utf8, 1)
+RAUDO_TEXT(ucs4, uint32_t, block_4, block_4, raudo_put_utf8, 1)
+#undef RAUDO_TEXT
+#undef RAUDO_CELL_BLOCKS
+#undef RAUDO_JSON_BLOCKS
 
 #endif

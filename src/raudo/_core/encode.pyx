@@ -7,7 +7,7 @@ iterated over meanwhile is held and looked at again afterwards.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_Next, PyDict_Size
+from cpython.dict cimport PyDict_Next
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
@@ -19,6 +19,7 @@ from libc.string cimport memcpy, memset
 cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(object text)
     long long PyLong_AsLongLongAndOverflow(object number, int *overflow) except? -1
+    Py_ssize_t PyDict_GET_SIZE(object mapping)
     double PyFloat_AS_DOUBLE(object number)
     PyObject *PyDict_GetItemWithError(object mapping, object key) except? NULL
 
@@ -259,7 +260,7 @@ cdef class Encoder:
         return self._float(number)
 
     cdef int _mapping(self, dict mapping) except -1:
-        cdef Py_ssize_t at = 0, n_items = PyDict_Size(mapping)
+        cdef Py_ssize_t at = 0, n_items = PyDict_GET_SIZE(mapping)
         cdef PyObject *name
         cdef PyObject *value
         cdef char before = c"{"
@@ -270,7 +271,7 @@ cdef class Encoder:
             before = c","
             self._key(<object>name)
             self._value(item)
-            if PyDict_Size(held) != n_items:
+            if PyDict_GET_SIZE(held) != n_items:
                 raise RuntimeError("a row changed while it was written")
         if before == c"{":
             self._put_char(c"{")
@@ -324,7 +325,7 @@ cdef class Encoder:
         cdef Py_ssize_t at = 0, i = 0, n = PyTuple_GET_SIZE(columns)
         cdef PyObject *name
         cdef PyObject *value
-        if PyDict_Size(row) != n:
+        if PyDict_GET_SIZE(row) != n:
             return False
         while PyDict_Next(row, &at, &name, &value):
             if i == n or name != <PyObject *>PyTuple_GET_ITEM(columns, i):
@@ -345,7 +346,7 @@ cdef class Encoder:
             if found != NULL:
                 n_found += 1
                 self._cell(<object>found)
-        if n_found != PyDict_Size(row):
+        if n_found != PyDict_GET_SIZE(row):
             raise LookupError("a row has a key that is no column")
         return 0
 

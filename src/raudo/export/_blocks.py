@@ -32,7 +32,9 @@ def blocks(rows: Iterable[Any], n_parts: int, is_columnar: bool = False) -> Iter
     """
     block_rows = BATCH_ROWS * n_parts
     array: Any = rows
-    if hasattr(rows, "dtype") and hasattr(rows, "shape"):  # NumPy's: views, not a list of rows
+    is_array = hasattr(rows, "dtype") and hasattr(rows, "shape")  # NumPy's slices are views
+    is_plain_list = type(rows) is list and not (rows and hasattr(rows[0], "to_pylist"))
+    if is_array or is_plain_list:
         yield from (array[i : i + block_rows] for i in range(0, len(array), block_rows))
         return
     iterator = iter(array.to_batches() if hasattr(rows, "to_batches") else rows)
@@ -76,5 +78,7 @@ async def async_blocks(
 
 def cut(block: Sequence[Any], n_parts: int) -> Iterator[Sequence[Any]]:
     """Split a block evenly, so that a short input fills all parts."""
+    if n_parts == 1:
+        return iter((block,))
     size = -(-len(block) // n_parts)
     return (block[i : i + size] for i in range(0, len(block), size))
