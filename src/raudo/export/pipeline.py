@@ -61,8 +61,8 @@ class _Export:
         # Of one file, one thread more drains what the others compress: it must not wait for itself.
         n_threads = n_jobs if self._deals else n_jobs + 1
         self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="raudo-export")
-        # What is not compressed is not worth the hand-over of the interpreter lock: 66 ms against 80
-        # for 28 MB of JSON lines (raudo bench export, 2026-11-29).
+        # What is not compressed is not worth the hand-over of the interpreter lock: 66 ms against
+        # 80 for 28 MB of JSON lines (raudo bench export, 2026-11-29).
         is_behind = n_jobs > 1 and not self._deals and layout.outer != "none"
         behind = self._pool if is_behind else None
         self._parts = [
