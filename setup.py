@@ -21,6 +21,7 @@ C_FOLDERS = {
     "kernels": ["csrc", "csrc/distance", "csrc/panel"],
     "text": ["csrc/hash", "csrc/text"],
     "encode": ["csrc/encode"],
+    "likeness": ["csrc/likeness"],
 }
 FLAGS = {
     "release": (["-O3", "-g0", "-fno-plt"], []),

@@ -19,7 +19,7 @@ from itertools import islice
 
 import numpy as np
 
-from raudo._core import text
+from raudo._core import likeness, text
 from raudo.analysis import DocumentAnalyzer, FileSource
 
 
@@ -55,7 +55,7 @@ def main() -> None:
         "content keys": lambda: text.content_keys(texts),
         "vocabulary": lambda: text.vocabulary(words),
         "TF-IDF, 256 dimensions": lambda: text.embed(offsets, words, counts, terms, idf, 256),
-        "MinHash, 128 components": lambda: text.minhash(offsets, words, seeds),
+        "MinHash, 128 components": lambda: likeness.minhash(offsets, words, seeds),
     }
     print(f"{'one thread':<26}{'ms':>10}{'documents/s':>14}{'MB/s':>9}")
     for name, work in kernels.items():

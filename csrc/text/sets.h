@@ -1,4 +1,4 @@
-/* Sets of 64-bit hashes: sort, count, compare. The sorts rely on hashes being spread evenly and stay
+/* Sets of 64-bit hashes: sort and count. The sorts rely on hashes being spread evenly and stay
  * linear where they are not. */
 #ifndef RAUDO_TEXT_SETS_H
 #define RAUDO_TEXT_SETS_H
@@ -16,11 +16,5 @@ size_t raudo_distinct(uint64_t *items, size_t n, uint32_t *counts);
 /* Replace n words by the n - width + 1 runs of `width` of them (one run of all where there are fewer);
  * return how many. A run's hash depends on the order of its words. */
 size_t raudo_shingle(uint64_t *words, size_t n, size_t width);
-
-/* Sort ranks in place, all below 2^bits; `scratch` has room for n. */
-void raudo_sort_ranks(uint32_t *items, size_t n, uint32_t *scratch, unsigned bits);
-
-/* Size of the intersection of two sorted sets. */
-size_t raudo_overlap(const uint64_t *a, size_t n_a, const uint64_t *b, size_t n_b);
 
 #endif

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raudo._core import text
+from raudo._core import likeness, text
 from reference import text_model as model
 
 # Letters whose lower() changes length, depends on neighbours or leaves ASCII; marks; surrogates.
@@ -120,7 +120,7 @@ def test_vocabulary_numbers_by_first_appearance_and_grows() -> None:
 @given(texts, st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=9))
 def test_signatures_agree_with_model(documents: list[str], seeds: list[int]) -> None:
     offsets, words = text.word_sets(documents)
-    signatures = text.minhash(offsets, words, np.array(seeds, np.uint32))
+    signatures = likeness.minhash(offsets, words, np.array(seeds, np.uint32))
     assert signatures.tolist() == [model.minhash(row, seeds) for row in rows(offsets, words)]
 
 
@@ -131,7 +131,7 @@ def test_pairs_have_the_exact_jaccard(documents: list[str]) -> None:
     left, right = (side.ravel().astype(np.int64) for side in np.mgrid[0:n, 0:n])
     sets = [set(row) for row in rows(offsets, words)]
     expected = [model.jaccard(sets[i], sets[j]) for i, j in zip(left, right, strict=True)]
-    assert text.jaccard_pairs(offsets, words, left, right).tolist() == expected
+    assert likeness.jaccard_pairs(offsets, words, left, right).tolist() == expected
 
 
 def test_content_keys_tell_texts_apart() -> None:

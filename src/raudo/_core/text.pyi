@@ -1,4 +1,4 @@
-"""Words of documents as 64-bit hashes: cut, count, weigh, sign and compare, without the GIL.
+"""Words of documents as 64-bit hashes: cut, count and weigh, without the GIL.
 
 Many documents are one CSR pair: document i is `words[offsets[i]:offsets[i + 1]]`, with offsets (n +
 1) int64 and words uint64. Arrays must be in C order and of the dtype named; every call is
@@ -7,12 +7,11 @@ many threads at once. A word is what Python's `re` finds as `\\w+` in `text.lowe
 its UTF-8 and a seed.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, Self
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import disjoint_base
 
 _Int64 = NDArray[np.int64]
 _UInt32 = NDArray[np.uint32]
@@ -65,57 +64,3 @@ def set_keys(offsets: _Int64, words: _UInt64) -> _UInt64:
 
 def take_rows(offsets: _Int64, values: NDArray[Any], rows: _Int64) -> tuple[_Int64, NDArray[Any]]:
     """Gather rows of a CSR pair, of any dtype, into a new one."""
-
-def rank_terms(offsets: _Int64, terms: _UInt32, rank_of: _UInt32, *, n_jobs: int = 1) -> _UInt32:
-    """Replace terms by `rank_of[term]` and sort them within each document."""
-
-def minhash(offsets: _Int64, words: _UInt64, seeds: _UInt32, *, n_jobs: int = 1) -> _UInt32:
-    """Return (n, len(seeds)) MinHash signatures; all ones for an empty set."""
-
-def jaccard_pairs(offsets: _Int64, words: _UInt64, left: _Int64, right: _Int64) -> _Float64:
-    """Return the exact Jaccard similarity of sets left[i] and right[i]; 0 where both are empty."""
-
-def likely_neighbours(
-    offsets: _Int64,
-    ranks: _UInt32,
-    idf: _Float32,
-    vectors: _Float32,
-    k: int,
-    *,
-    n_jobs: int = 1,
-    tick: Callable[[int], object] | None = None,
-) -> tuple[_Int64, _Float32]:
-    """Return (ids, cosines), both (n, k), of the best among those that share a document's rarest
-    words; -1 and NaN where there are fewer. Ranks are as `SetJoin` takes them, idf is by rank."""
-
-@disjoint_base
-class Forest:
-    """A union-find forest over n things; for one thread at a time."""
-
-    n: int
-    def __new__(cls, n: int) -> Self: ...
-    def unite(self, left: _Int64, right: _Int64) -> None:
-        """Put left[i] and right[i] into one tree."""
-    def merge(self, other: Forest) -> None:
-        """Take over what another forest of the same n has united."""
-    def roots(self) -> _Int64:
-        """Return the least member of each one's tree."""
-
-@disjoint_base
-class SetJoin:
-    """Similar sets, joined into components, each thread with a `Forest` of its own.
-
-    The sets come smallest first; `ranks` are their members, numbered from rare to frequent,
-    ascending.
-    """
-
-    n: int
-    def __init__(self, offsets: _Int64, ranks: _UInt32, threshold: float) -> None: ...
-    def build_index(self, n_ranks: int) -> _Int64:
-        """Index the prefixes; return how many sets hold each rank in theirs. `join` needs it."""
-    def join(self, lo: int, hi: int, forest: Forest) -> None:
-        """Unite each set of [lo, hi) with those before it whose Jaccard reaches the threshold."""
-    def join_buckets(
-        self, starts: _Int64, members: _Int64, lo: int, hi: int, forest: Forest
-    ) -> None:
-        """Unite similar sets within each bucket b of [lo, hi): members[starts[b]:starts[b + 1]]."""

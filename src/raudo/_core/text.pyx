@@ -1,4 +1,4 @@
-"""Words of documents as 64-bit hashes: cut, count, weigh, sign and compare, without the GIL.
+"""Words of documents as 64-bit hashes: cut, count and weigh, without the GIL.
 
 Many documents are one CSR pair: document i is `words[offsets[i]:offsets[i + 1]]`. Functions take arrays
 as they are (C order, the dtype that the stub names) and trust the room above to have checked them.
@@ -9,9 +9,9 @@ from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_KIN
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
+
+from raudo._core.shares import in_threads, ranges
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(object text)
@@ -25,32 +25,6 @@ HASH_VERSION = 1
 # A block is what one thread takes at a time: large enough to repay the hand-over, small enough to share.
 cdef Py_ssize_t BLOCK_CHARS = 1 << 20
 cdef Py_ssize_t BLOCK_DOCUMENTS = 1 << 14
-
-
-# --- threads ----------------------------------------------------------------------------------
-
-
-def _in_threads(work, pieces, n_jobs, stopped=None):
-    """Return `[work(piece) for piece in pieces]`, by up to n_jobs threads.
-
-    Ctrl-C ends it after the pieces at work; `stopped`, a list, is filled for those who look.
-    """
-    if n_jobs <= 1 or len(pieces) <= 1:
-        return [work(piece) for piece in pieces]
-    with ThreadPoolExecutor(min(n_jobs, len(pieces)), thread_name_prefix="raudo-text") as pool:
-        futures = [pool.submit(work, piece) for piece in pieces]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            if stopped is not None:
-                stopped.append(True)
-            for future in futures:
-                future.cancel()
-            raise
-
-
-def _ranges(Py_ssize_t n, Py_ssize_t step):
-    return [(lo, min(lo + step, n)) for lo in range(0, n, step)]
 
 
 # --- what Unicode says ------------------------------------------------------------------------
@@ -267,7 +241,7 @@ def _read(texts, n_jobs, seed, shingle, distinct, counted):
     cdef int64_t[::1] sizes = lengths
     cdef Py_ssize_t i
     cdef int64_t at = 0
-    blocks = _in_threads(
+    blocks = in_threads(
         lambda piece: _read_block(held, piece[0], piece[1], seed, shingle, distinct, counted),
         held.blocks(), n_jobs,
     )
@@ -373,11 +347,11 @@ def embed(const int64_t[::1] offsets not None, const uint64_t[::1] words not Non
                         &out[lo, 0])
         free(row)
 
-    _in_threads(work, _ranges(n, 4096), n_jobs)
+    in_threads(work, ranges(n, 4096), n_jobs)
     return vectors
 
 
-# --- similar sets -----------------------------------------------------------------------------
+# --- rows of CSR pairs ------------------------------------------------------------------------
 
 
 def set_keys(const int64_t[::1] offsets not None, const uint64_t[::1] words not None):
@@ -411,228 +385,3 @@ def take_rows(const int64_t[::1] offsets not None, values not None, const int64_
                 memcpy(&target[ends[i] * width], &source[offsets[rows[i]] * width],
                        (ends[i + 1] - ends[i]) * width)
     return starts, taken
-
-
-def rank_terms(const int64_t[::1] offsets not None, const uint32_t[::1] terms not None,
-               const uint32_t[::1] rank_of not None, *, n_jobs=1):
-    cdef Py_ssize_t n = offsets.shape[0] - 1
-    cdef unsigned bits = len(rank_of).bit_length()
-    ranks = np.empty(terms.shape[0], np.uint32)
-    cdef uint32_t[::1] out = ranks
-    if terms.shape[0] == 0:
-        return ranks
-
-    def work(piece):
-        cdef Py_ssize_t lo = piece[0], hi = piece[1], i
-        cdef int64_t j, most = 0
-        cdef uint32_t *scratch
-        for i in range(lo, hi):
-            most = max(most, offsets[i + 1] - offsets[i])
-        scratch = <uint32_t *> malloc((most + 1) * sizeof(uint32_t))
-        if scratch == NULL:
-            raise MemoryError
-        with nogil:
-            for i in range(lo, hi):
-                for j in range(offsets[i], offsets[i + 1]):
-                    out[j] = rank_of[terms[j]]
-                if offsets[i + 1] > offsets[i]:
-                    raudo_sort_ranks(&out[offsets[i]], offsets[i + 1] - offsets[i], scratch, bits)
-        free(scratch)
-
-    _in_threads(work, _ranges(n, 4096), n_jobs)
-    return ranks
-
-
-def minhash(const int64_t[::1] offsets not None, const uint64_t[::1] words not None,
-            const uint32_t[::1] seeds not None, *, n_jobs=1):
-    cdef Py_ssize_t n = offsets.shape[0] - 1, n_components = seeds.shape[0]
-    cdef uint64_t nothing = 0
-    cdef const uint64_t *first = &words[0] if words.shape[0] > 0 else &nothing
-    signatures = np.empty((n, n_components), np.uint32)
-    cdef uint32_t[:, ::1] out = signatures
-    if n == 0 or n_components == 0:
-        return signatures
-
-    def work(piece):
-        cdef Py_ssize_t lo = piece[0], hi = piece[1]
-        with nogil:
-            raudo_minhash(&offsets[0], first, lo, hi, &seeds[0], n_components, &out[lo, 0])
-
-    _in_threads(work, _ranges(n, 2048), n_jobs)
-    return signatures
-
-
-def jaccard_pairs(const int64_t[::1] offsets not None, const uint64_t[::1] words not None,
-                  const int64_t[::1] left not None, const int64_t[::1] right not None):
-    cdef Py_ssize_t i, n = left.shape[0]
-    cdef int64_t a, b
-    cdef size_t n_a, n_b, shared
-    similarities = np.zeros(n, np.float64)
-    cdef double[::1] out = similarities
-    if words.shape[0] == 0:
-        return similarities
-    cdef const uint64_t *first = &words[0]
-    with nogil:
-        for i in range(n):
-            a, b = left[i], right[i]
-            n_a, n_b = offsets[a + 1] - offsets[a], offsets[b + 1] - offsets[b]
-            shared = raudo_overlap(first + offsets[a], n_a, first + offsets[b], n_b)
-            if shared > 0:
-                out[i] = <double> shared / <double> (n_a + n_b - shared)
-    return similarities
-
-
-def likely_neighbours(const int64_t[::1] offsets not None, const uint32_t[::1] ranks not None,
-                      const float[::1] idf not None, const float[:, ::1] vectors not None, Py_ssize_t k, *,
-                      n_jobs=1, tick=None):
-    cdef Py_ssize_t n = offsets.shape[0] - 1, i
-    cdef int64_t j
-    cdef raudo_likeness corpus
-    ids = np.full((n, k), -1, np.int64)
-    similarities = np.full((n, k), np.nan, np.float32)
-    if n == 0 or k == 0 or ranks.shape[0] == 0:
-        return ids, similarities
-    starts = np.zeros(idf.shape[0] + 1, np.int64)
-    np.cumsum(np.bincount(ranks, minlength=idf.shape[0]), out=starts[1:])
-    next_ = starts.copy()
-    documents = np.empty(ranks.shape[0], np.uint32)
-    cdef int64_t[::1] heads = starts
-    cdef int64_t[::1] cursor = next_
-    cdef uint32_t[::1] flat = documents
-    cdef int64_t[:, ::1] ids_out = ids
-    cdef float[:, ::1] similarities_out = similarities
-    with nogil:
-        for i in range(n):
-            for j in range(offsets[i], offsets[i + 1]):
-                flat[cursor[ranks[j]]] = <uint32_t> i
-                cursor[ranks[j]] += 1
-    corpus.offsets = &offsets[0]
-    corpus.ranks = &ranks[0]
-    corpus.starts = &heads[0]
-    corpus.documents = &flat[0]
-    corpus.idf = &idf[0]
-    corpus.vectors = &vectors[0, 0]
-    corpus.dimensions = vectors.shape[1]
-
-    stopped = []
-
-    def work(share):
-        cdef Py_ssize_t lo, hi
-        cdef float *scores = <float *> calloc(n, sizeof(float))
-        cdef uint32_t *best = <uint32_t *> malloc(raudo_shortlist(k) * sizeof(uint32_t))
-        try:
-            if scores == NULL or best == NULL:
-                raise MemoryError
-            for lo, hi in share:
-                if stopped:
-                    break
-                with nogil:
-                    raudo_likely_neighbours(&corpus, lo, hi, k, scores, best, &ids_out[lo, 0],
-                                            &similarities_out[lo, 0])
-                if tick is not None:
-                    tick(hi - lo)
-        finally:
-            free(scores)
-            free(best)
-
-    pieces = _ranges(n, 1024)
-    # A few shares more than threads, to even them out: each brings scratch of its own.
-    shares = [pieces[at::4 * max(1, n_jobs)] for at in range(min(len(pieces), 4 * max(1, n_jobs)))]
-    _in_threads(work, shares, n_jobs, stopped)
-    similarities[ids < 0] = np.nan
-    return ids, similarities
-
-
-cdef class SetJoin:
-    """Similar sets, joined into components. Each thread that works on it brings its own `Forest`."""
-
-    cdef raudo_sets sets
-    cdef raudo_postings postings
-    cdef object _held
-    cdef readonly Py_ssize_t n
-
-    def __init__(self, const int64_t[::1] offsets not None, const uint32_t[::1] ranks not None,
-                 double threshold):
-        self.n = offsets.shape[0] - 1
-        self.sets.offsets = &offsets[0]
-        self.sets.ranks = &ranks[0] if ranks.shape[0] > 0 else NULL
-        self.sets.n_sets = self.n
-        self.sets.threshold = threshold
-        self._held = [offsets, ranks]
-
-    def build_index(self, Py_ssize_t n_ranks):
-        starts = np.zeros(n_ranks + 1, np.int64)
-        cdef int64_t[::1] heads = starts
-        with nogil:
-            raudo_count_postings(&self.sets, &heads[0])
-        np.cumsum(starts, out=starts)
-        next_ = starts.copy()
-        in_sets = np.empty(max(1, starts[n_ranks]), np.uint32)
-        places = np.empty_like(in_sets)
-        cdef int64_t[::1] cursor = next_
-        cdef uint32_t[::1] sets = in_sets
-        cdef uint32_t[::1] where = places
-        with nogil:
-            raudo_fill_postings(&self.sets, &cursor[0], &sets[0], &where[0])
-        self.postings.starts = &heads[0]
-        self.postings.sets = &sets[0]
-        self.postings.places = &where[0]
-        self._held += [starts, in_sets, places]
-        return np.diff(starts)
-
-    def join(self, Py_ssize_t lo, Py_ssize_t hi, Forest forest not None):
-        with nogil:
-            raudo_join(&self.sets, &self.postings, lo, hi, forest.parents, forest.seen)
-
-    def join_buckets(self, const int64_t[::1] starts not None, const int64_t[::1] members not None,
-                     Py_ssize_t lo, Py_ssize_t hi, Forest forest not None):
-        if hi > lo:
-            with nogil:
-                raudo_join_buckets(&self.sets, &starts[0], &members[0], lo, hi, forest.parents)
-
-
-cdef class Forest:
-    """A union-find forest over n things; for one thread at a time."""
-
-    cdef uint32_t *parents
-    cdef uint32_t *seen
-    cdef readonly Py_ssize_t n
-
-    def __cinit__(self, Py_ssize_t n):
-        cdef Py_ssize_t i
-        if n < 0 or n >= 0xFFFFFFFE:
-            raise ValueError(f"n is {n}, wanted 0 to 2**32 - 3")
-        self.n = n
-        self.parents = <uint32_t *> malloc((n + 1) * sizeof(uint32_t))
-        self.seen = <uint32_t *> calloc(n + 1, sizeof(uint32_t))
-        if self.parents == NULL or self.seen == NULL:
-            raise MemoryError
-        for i in range(n):
-            self.parents[i] = <uint32_t> i
-
-    def __dealloc__(self):
-        free(self.parents)
-        free(self.seen)
-
-    def unite(self, const int64_t[::1] left not None, const int64_t[::1] right not None):
-        cdef Py_ssize_t i
-        with nogil:
-            for i in range(left.shape[0]):
-                raudo_unite(self.parents, <uint32_t> left[i], <uint32_t> right[i])
-
-    def merge(self, Forest other not None):
-        cdef Py_ssize_t i
-        if other.n != self.n:
-            raise ValueError(f"other has {other.n} members, wanted {self.n}")
-        with nogil:
-            for i in range(self.n):
-                raudo_unite(self.parents, <uint32_t> i, other.parents[i])
-
-    def roots(self):
-        cdef Py_ssize_t i
-        result = np.empty(self.n, np.int64)
-        cdef int64_t[::1] out = result
-        with nogil:
-            for i in range(self.n):
-                out[i] = raudo_root(self.parents, <uint32_t> i)
-        return result

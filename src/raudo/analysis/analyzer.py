@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from raudo._core import text
+from raudo._core import likeness, text
 from raudo.analysis.corpus import Corpus, read_corpus
 from raudo.analysis.documents import Document, Documents, as_documents
 from raudo.analysis.duplicates import Components, similar_sets, similar_vectors
@@ -258,13 +258,13 @@ class DocumentAnalyzer:
         flat = np.concatenate(grouped)
         group_of[flat] = np.repeat(np.arange(len(grouped)), sizes)
         if measure == "cosine":
-            likeness = np.einsum("ij,ij->i", corpus.vectors[first], corpus.vectors[flat])
+            alike = np.einsum("ij,ij->i", corpus.vectors[first], corpus.vectors[flat])
         else:
-            likeness = text.jaccard_pairs(*self._sets(corpus, shingle), first, flat)
+            alike = likeness.jaccard_pairs(*self._sets(corpus, shingle), first, flat)
         groups, at = [], 0
         for number, members in enumerate(grouped):
             ids = tuple(corpus.ids[i] for i in members.tolist())
-            ratios = tuple(likeness[at : at + len(ids)].tolist())
+            ratios = tuple(alike[at : at + len(ids)].tolist())
             groups.append(Group(number, ids[0], ids, ratios))
             at += len(ids)
         return tuple(groups), group_of

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Document", "Documents", "as_documents"]
+__all__ = ["Batch", "Document", "Documents", "as_batches", "as_documents"]
+
+# A batch is large enough to repay the hand-over between threads and small enough that three of them
+# (one being read, one waiting, one being analysed) are little beside what is learned of them.
+BATCH_CHARS = 8 << 20
+BATCH_DOCUMENTS = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +21,23 @@ class Document:
     id: Hashable
     text: str
     path: str | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Documents as columns of one length: what sources hand on."""
+
+    ids: list[Hashable] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    paths: list[str | None] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def extend(self, other: Batch) -> None:
+        self.ids += other.ids
+        self.texts += other.texts
+        self.paths += other.paths
 
 
 Documents = (
@@ -63,3 +85,32 @@ def _document(number: int, item: Any) -> Document:
         f"documents[{number}] is {type(item).__name__}, wanted str, (id, text), a mapping with "
         "'text', or an object with .text"
     )
+
+
+def as_batches(
+    documents: Documents, batch_chars: int = BATCH_CHARS, batch_documents: int = BATCH_DOCUMENTS
+) -> Iterator[Batch]:
+    """Yield the documents in batches; a source that makes batches of its own is asked for those.
+
+    Raises:
+        ValueError: Two documents have one id. Sources see to it themselves that they have not.
+    """
+    own = getattr(documents, "batches", None)
+    if callable(own):
+        yield from own(batch_chars, batch_documents)
+        return
+    seen: set[Hashable] = set()
+    batch, n_chars = Batch(), 0
+    for document in as_documents(documents):
+        if document.id in seen:
+            raise ValueError(f"two documents have the id {document.id!r}, wanted distinct ids")
+        seen.add(document.id)
+        batch.ids.append(document.id)
+        batch.texts.append(document.text)
+        batch.paths.append(document.path)
+        n_chars += len(document.text)
+        if n_chars >= batch_chars or len(batch) >= batch_documents:
+            yield batch
+            batch, n_chars = Batch(), 0
+    if len(batch):
+        yield batch

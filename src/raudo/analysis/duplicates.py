@@ -3,7 +3,7 @@
 Documents with the same set of words are folded into one first, so that ten thousand copies cost
 one. Then, for Jaccard similarity, one of two ways is taken, by what the first would cost:
 
-* exact: prefix filtering (`csrc/text/join.h`); nothing is missed, whatever the size;
+* exact: prefix filtering (`csrc/likeness/join.h`); nothing is missed, whatever the size;
 * MinHash bands, where low thresholds and common words make the exact way quadratic: each pair at
   the threshold is proposed with a probability of at least `RECALL`, pairs above it with a higher
   one.
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raudo._core import text
+from raudo._core import likeness, text
 
 __all__ = ["RECALL", "Components", "choose_bands", "similar_sets", "similar_vectors"]
 
@@ -90,7 +90,9 @@ def similar_sets(
     by_rarity = np.argsort(np.bincount(terms, minlength=n_terms), kind="stable")
     rank_of = np.empty(n_terms, np.uint32)
     rank_of[by_rarity] = np.arange(n_terms, dtype=np.uint32)
-    join = text.SetJoin(starts, text.rank_terms(starts, terms, rank_of, n_jobs=n_jobs), threshold)
+    join = likeness.SetJoin(
+        starts, likeness.rank_terms(starts, terms, rank_of, n_jobs=n_jobs), threshold
+    )
     postings = join.build_index(n_terms).astype(np.float64)
     if float(np.sum(postings * (postings - 1) / 2)) <= exact_visits:
         forest = _in_parallel(
@@ -126,16 +128,16 @@ def _in_parallel(
     n: int,
     n_jobs: int,
     tick: Tick,
-    work: Callable[[int, int, text.Forest], None],
+    work: Callable[[int, int, likeness.Forest], None],
     n_members: int,
-) -> text.Forest:
+) -> likeness.Forest:
     """Do `work` on [0, n) in chunks, each thread on a forest of its own; return them merged."""
     chunks = [(lo, min(lo + _CHUNK, n)) for lo in range(0, n, _CHUNK)]
     n_jobs = max(1, min(n_jobs, len(chunks)))
     stop = threading.Event()
 
-    def share(job: int) -> text.Forest:
-        forest = text.Forest(n_members)
+    def share(job: int) -> likeness.Forest:
+        forest = likeness.Forest(n_members)
         for lo, hi in chunks[job::n_jobs]:
             if stop.is_set():
                 break
@@ -157,21 +159,21 @@ def _in_parallel(
 
 
 def _join_bands(
-    join: text.SetJoin,
+    join: likeness.SetJoin,
     offsets: Ints,
     words: NDArray[np.uint64],
     bands: int,
     rows: int,
     n_jobs: int,
     tick: Tick,
-) -> text.Forest:
-    forest = text.Forest(join.n)
+) -> likeness.Forest:
+    forest = likeness.Forest(join.n)
     for band in range(bands):
         numbers = range(band * rows, (band + 1) * rows)
         seeds = np.array(
             [text.hash_bytes(bytes([j & 255, j >> 8])) >> 32 for j in numbers], np.uint32
         )
-        signatures = text.minhash(offsets, words, seeds, n_jobs=n_jobs)
+        signatures = likeness.minhash(offsets, words, seeds, n_jobs=n_jobs)
         bucket = np.zeros(join.n, np.uint64)
         for column in signatures.T:
             bucket = (bucket ^ column) * np.uint64(0x9E3779B97F4A7C15)
@@ -185,7 +187,7 @@ def _join_bands(
 
 
 def _join_buckets(
-    join: text.SetJoin, starts: Ints, members: Ints, forest: text.Forest, n_jobs: int
+    join: likeness.SetJoin, starts: Ints, members: Ints, forest: likeness.Forest, n_jobs: int
 ) -> None:
     sizes = np.diff(starts)
     crowded = np.flatnonzero(sizes > 1)
@@ -220,7 +222,7 @@ def similar_vectors(
     first, inverse = _fold(keys)
     distinct = filled[first]
     base = np.ascontiguousarray(vectors[distinct])
-    forest = text.Forest(len(base))
+    forest = likeness.Forest(len(base))
     active, k = np.arange(len(base)), 16
     while len(active):
         k = min(k, len(base))

@@ -1,9 +1,9 @@
 """The k most similar documents of each, by the cosine of their vectors.
 
 Exact below `EXACT_LIMIT` documents. Above it all pairs would take hours, so that each document is
-compared with those that share its rarest words (`csrc/text/candidates.h`): about as good for near
-documents, blind to pairs that share only frequent words. Vectors of an embedder of one's own have
-no words to go by, and stay exact at every size.
+compared with those that share its rarest words (`csrc/likeness/candidates.h`): about as good for
+near documents, blind to pairs that share only frequent words. Vectors of an embedder of one's own
+have no words to go by, and stay exact at every size.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raudo._core import text
+from raudo._core import likeness
 from raudo.analysis.words import WordCounts
 from raudo.types import Matches
 
@@ -89,9 +89,9 @@ def likely_neighbours(
     by_rarity = np.argsort(frequency, kind="stable")
     rank_of = np.empty(len(frequency), np.uint32)
     rank_of[by_rarity] = np.arange(len(frequency), dtype=np.uint32)
-    ranks = text.rank_terms(words.offsets, terms, rank_of, n_jobs=n_jobs)
+    ranks = likeness.rank_terms(words.offsets, terms, rank_of, n_jobs=n_jobs)
     idf = np.log((1 + len(words)) / (1 + frequency[by_rarity])) + 1
-    ids, similarities = text.likely_neighbours(
+    ids, similarities = likeness.likely_neighbours(
         words.offsets, ranks, idf.astype(np.float32), vectors, k, n_jobs=n_jobs, tick=tick
     )
     return Neighbours(ids, similarities, "among those that share the rarest words")

@@ -1,4 +1,4 @@
-#include "text/candidates.h"
+#include "likeness/candidates.h"
 
 size_t raudo_shortlist(size_t k)
 {

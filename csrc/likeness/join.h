@@ -6,8 +6,8 @@
  * What we changed: the answer is the connected components, so a pair that is already connected is not
  * checked again, and a dense group costs about its size, not its square.
  */
-#ifndef RAUDO_TEXT_JOIN_H
-#define RAUDO_TEXT_JOIN_H
+#ifndef RAUDO_LIKENESS_JOIN_H
+#define RAUDO_LIKENESS_JOIN_H
 
 #include <stddef.h>
 #include <stdint.h>

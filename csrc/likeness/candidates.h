@@ -4,8 +4,8 @@
  * list is read around the document's own place. Those with the largest sum of squared idf are compared
  * by their vectors. Cost a document: RAUDO_VISITS additions and 2 k + 16 inner products, whatever n.
  */
-#ifndef RAUDO_TEXT_CANDIDATES_H
-#define RAUDO_TEXT_CANDIDATES_H
+#ifndef RAUDO_LIKENESS_CANDIDATES_H
+#define RAUDO_LIKENESS_CANDIDATES_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -5,8 +5,8 @@
  * permutation of its own: one-permutation hashing with densification is faster on long documents, but
  * copies components on short ones, and the recall of bands is then no longer what the formula says.
  */
-#ifndef RAUDO_TEXT_MINHASH_H
-#define RAUDO_TEXT_MINHASH_H
+#ifndef RAUDO_LIKENESS_MINHASH_H
+#define RAUDO_LIKENESS_MINHASH_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "text/minhash.h"
+#include "likeness/minhash.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "text/join.h"
+#include "likeness/join.h"
 
 #include <math.h>
 

@@ -1,0 +1,279 @@
+"""One document a line: plain text and JSON lines; and JSON arrays, one document an element.
+
+Lines are read in blocks of about a MiB and decoded a block at a time; a line alone is looked at
+only where its block is not UTF-8.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, BinaryIO
+
+from raudo.analysis.documents import Batch
+from raudo.analysis.sources.decoding import SNIFFED, encoding_by_mark
+from raudo.analysis.sources.tally import Tally
+
+__all__ = [
+    "ID_NAMES",
+    "MAX_DOCUMENT_BYTES",
+    "TEXT_NAMES",
+    "TOO_LARGE",
+    "Fields",
+    "Records",
+    "read_json_array",
+    "read_json_lines",
+    "read_text_lines",
+    "text_blocks",
+]
+
+# A document is one thing to look at: beyond this it is a data file that was named by mistake.
+MAX_DOCUMENT_BYTES = 64 << 20
+TOO_LARGE = f"larger than {MAX_DOCUMENT_BYTES >> 20} MiB"
+TEXT_NAMES = ("text", "content", "body", "document", "message", "summary", "description", "title")
+ID_NAMES = ("id", "_id", "key")
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Which field or column holds the text and which the id, where the caller said so."""
+
+    text: str | None = None
+    id: str | None = None
+
+
+def text_blocks(file: BinaryIO, name: str, tally: Tally) -> Iterator[tuple[int, str]]:
+    """Yield (number of the first line, text of whole lines) for a file that is not binary.
+
+    A line that is not UTF-8 is read as Latin-1 and named; one of more than `MAX_DOCUMENT_BYTES` is
+    left out. UTF-16 and UTF-32 are decoded as a stream: a line feed is not one byte there.
+    """
+    read = getattr(file, "read1", file.read)  # what came before a cut is not lost with it
+    head = read(SNIFFED)
+    encoding = encoding_by_mark(head)
+    if b"\0" in head and encoding is None:
+        tally.skip("binary", name)
+        return
+    if encoding is not None and encoding != "utf-8-sig":
+        yield from _wide_blocks(head, read, encoding)
+        return
+    number, data = 1, head.removeprefix(codecs.BOM_UTF8)
+    carry: list[bytes] = []  # the beginning of a line whose end is yet to come
+    size, is_too_long = 0, False
+    while data:
+        cut = data.rfind(b"\n") + 1
+        if not cut:
+            size += len(data)
+            carry.append(data)
+            if size > MAX_DOCUMENT_BYTES:
+                if not is_too_long:
+                    tally.skip(TOO_LARGE, f"{name}:{number}")
+                carry, is_too_long = [], True
+        else:
+            start = data.find(b"\n") + 1 if is_too_long else 0
+            number += is_too_long
+            if block := b"".join([*carry, data[start:cut]]):
+                yield number, _decoded(block, number, name, tally)
+                number += block.count(b"\n")
+            carry, size, is_too_long = [data[cut:]], len(data) - cut, False
+        data = read(_BLOCK)
+    if not is_too_long and (block := b"".join(carry)):
+        yield number, _decoded(block, number, name, tally)
+
+
+def _decoded(block: bytes, number: int, name: str, tally: Tally) -> str:
+    try:
+        return block.decode()
+    except UnicodeDecodeError:
+        pass
+    lines = []
+    for at, line in enumerate(block.split(b"\n"), number):
+        try:
+            lines.append(line.decode())
+        except UnicodeDecodeError:
+            tally.badly_encoded.append(f"{name}:{at}")
+            lines.append(line.decode("latin-1"))
+    return "\n".join(lines)
+
+
+def _wide_blocks(
+    head: bytes, read: Callable[[int], bytes], encoding: str
+) -> Iterator[tuple[int, str]]:
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    number, carry = 1, decoder.decode(head)
+    while data := read(_BLOCK):
+        carry += decoder.decode(data)
+        cut = carry.rfind("\n") + 1
+        if cut:
+            yield number, carry[:cut]
+            number += carry.count("\n", 0, cut)
+            carry = carry[cut:]
+    carry += decoder.decode(b"", final=True)
+    if carry:
+        yield number, carry
+
+
+def read_text_lines(file: BinaryIO, name: str, tally: Tally) -> Iterator[Batch]:
+    """Yield a document a line; blank lines are left out."""
+    for first, block in text_blocks(file, name, tally):
+        lines = block.removesuffix("\n").split("\n")
+        ids = [f"{name}:{number}" for number in range(first, first + len(lines))]
+        blank = [i for i, line in enumerate(lines) if not line or line.isspace()]
+        if blank:
+            for i in blank:
+                tally.skip("empty", ids[i])
+            left_out = set(blank)
+            kept = [i for i in range(len(lines)) if i not in left_out]
+            ids, lines = [ids[i] for i in kept], [lines[i] for i in kept]
+        if not tally.claim_places(ids):
+            claimed = [(tally.claim(None, id_), line) for id_, line in zip(ids, lines, strict=True)]
+            ids = [id_ for id_, _ in claimed if id_ is not None]
+            lines = [line for id_, line in claimed if id_ is not None]
+        if "\r" in block:
+            lines = [line.rstrip("\r") for line in lines]
+        yield Batch(list(ids), lines, [name] * len(ids))
+
+
+def _loader() -> Callable[[str], Any]:
+    """Return what parses JSON: orjson where it is installed, and json for what that refuses."""
+    try:
+        import orjson
+    except ImportError:
+        return json.loads
+
+    def loads(line: str) -> Any:
+        try:
+            return orjson.loads(line)
+        except ValueError:  # NaN and lone surrogates, which json takes
+            return json.loads(line)
+
+    return loads
+
+
+class Records:
+    """Turns records into documents: finds the text field at the first of them."""
+
+    def __init__(self, name: str, fields: Fields, tally: Tally) -> None:
+        self._name, self._tally, self._id_field = name, tally, fields.id
+        self._field = fields.text
+        self._id_names = (fields.id,) if fields.id else ID_NAMES
+        self._lacks_id = False
+
+    def add(self, record: Any, place: str, batch: Batch) -> None:
+        if isinstance(record, dict):
+            content = record.get(self._field) if self._field is not None else self._first(record)
+            if not isinstance(content, str):
+                lacks = (
+                    "no text field" if self._field is None else f"no text in field {self._field!r}"
+                )
+                self._tally.skip(lacks, place)
+                return
+            id_ = self._id_of(record, place)
+        elif isinstance(record, str):
+            content, id_ = record, None
+        else:
+            self._tally.skip("not a JSON object", place)
+            return
+        if not content or content.isspace():
+            self._tally.skip("empty", place)
+            return
+        key = self._tally.claim(id_, place)
+        if key is not None:
+            batch.ids.append(key)
+            batch.texts.append(content)
+            batch.paths.append(self._name)
+
+    def _first(self, record: dict[str, Any]) -> Any:
+        """Choose the first of the usual names that holds a string, else the field with the
+        longest."""
+        found = next((name for name in TEXT_NAMES if isinstance(record.get(name), str)), None)
+        if found is None:
+            texts = {name: len(value) for name, value in record.items() if isinstance(value, str)}
+            found = max(texts, key=lambda name: texts[name]) if texts else None
+        if found is None:
+            return None
+        self._field = found
+        self._tally.note(f"{self._name}: the text is taken from field {found!r}")
+        return record[found]
+
+    def _id_of(self, record: dict[str, Any], place: str) -> str | None:
+        for name in self._id_names:
+            value = record.get(name)
+            if isinstance(value, str | int) and not isinstance(value, bool):
+                return str(value)
+        if self._id_field is not None and not self._lacks_id:
+            self._lacks_id = True
+            self._tally.note(f"{place}: no field {self._id_field!r}, the id is file and line there")
+        return None
+
+
+def read_json_lines(file: BinaryIO, name: str, fields: Fields, tally: Tally) -> Iterator[Batch]:
+    """Yield a document a line, or an element where the file is one JSON array."""
+    loads, records = _loader(), Records(name, fields, tally)
+    blocks: Iterable[tuple[int, str]] = text_blocks(file, name, tally)
+    blocks, is_array = _looks_like_array(iter(blocks))
+    if is_array:
+        held, rest = _hold(blocks)
+        content = "".join(block for _, block in held)
+        batch = read_json_array(content, name, fields, tally) if rest is None else None
+        if batch is not None:
+            yield batch
+            return
+        blocks = chain(held, rest or ())
+    for first, block in blocks:
+        batch = Batch()
+        for number, line in enumerate(block.removesuffix("\n").split("\n"), first):
+            place = f"{name}:{number}"
+            if not line or line.isspace():
+                tally.skip("empty", place)
+                continue
+            try:
+                record = loads(line)
+            except (ValueError, RecursionError):
+                tally.skip("not JSON", place)
+                continue
+            records.add(record, place, batch)
+        yield batch
+
+
+def _looks_like_array(
+    blocks: Iterator[tuple[int, str]],
+) -> tuple[Iterator[tuple[int, str]], bool]:
+    first = next(blocks, None)
+    if first is None:
+        return blocks, False
+    return chain([first], blocks), first[1].lstrip()[:1] == "["
+
+
+def _hold(
+    blocks: Iterator[tuple[int, str]],
+) -> tuple[list[tuple[int, str]], Iterator[tuple[int, str]] | None]:
+    """Return the blocks, and what is left of them where they are too many to hold."""
+    held, size = [], 0
+    for block in blocks:
+        held.append(block)
+        size += len(block[1])
+        if size > MAX_DOCUMENT_BYTES:
+            return held, blocks
+    return held, None
+
+
+def read_json_array(content: str, name: str, fields: Fields, tally: Tally) -> Batch | None:
+    """Return the documents of a text that is one JSON array of texts or records; None where it is
+    not."""
+    if content.lstrip()[:1] != "[":
+        return None
+    try:
+        array = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if not array or not all(isinstance(each, str | dict) for each in array):
+        return None
+    batch, records = Batch(), Records(name, fields, tally)
+    for number, record in enumerate(array, 1):
+        records.add(record, f"{name}:{number}", batch)
+    return batch
