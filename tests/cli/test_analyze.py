@@ -216,3 +216,27 @@ def test_a_closed_pipe_is_no_traceback(folder: Path, tmp_path: Path) -> None:
     process.stderr.close()
     process.wait(60)
     assert err == b""
+
+
+def test_wrong_options_are_said_by_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["analyze", "--foo", "."])
+    assert "unrecognized arguments: --foo (see raudo analyze --help)" in capsys.readouterr().err
+    assert main(["analyze", ".", "--format", "csv"]) == 2
+    assert "--format: it is the format of --out, which is missing" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["analyze", ".", "--memory", "lots"])
+    assert "'lots', wanted 1MiB or more" in capsys.readouterr().err
+
+
+def test_standard_input_is_a_path(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "raudo", "analyze", "-", "--quiet", "--memory", "100MB"],
+        input="the same line of words\nanother one\nThe same line of WORDS\n",
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=environment(tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 x stdin:1" in done.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from raudo._core import likeness, text
 from raudo.analysis.corpus import Corpus, read_corpus
-from raudo.analysis.documents import Document, Documents, as_documents
+from raudo.analysis.documents import Documents
 from raudo.analysis.duplicates import Components, similar_sets, similar_vectors
 from raudo.analysis.embeddings import Embedder, HashingEmbedding, TextEmbedder
 from raudo.analysis.neighbours import (
@@ -52,6 +52,8 @@ class DocumentAnalyzer:
         keep_texts: Hold the texts after `analyze`, which `find_duplicates` needs for shingles of
             more than one word. Without it memory does not grow with their length.
         exact_limit: Up to so many documents the similar ones are found by comparing all pairs.
+        memory_bytes: Bound on what reading holds: texts in flight, word counts and a model's
+            vectors. Beyond it they are mapped from a file without a name in the temporary folder.
         progress: Show progress on standard error.
 
     An analyzer may be used by many threads; questions are about the analysis that ended last.
@@ -67,6 +69,7 @@ class DocumentAnalyzer:
         embedder_name: str | None = None,
         keep_texts: bool = True,
         exact_limit: int = EXACT_LIMIT,
+        memory_bytes: int | None = None,
         progress: bool = False,
     ) -> None:
         self._embedder = None if embedder == "hashing" else TextEmbedder(embedder, embedder_name)
@@ -75,6 +78,9 @@ class DocumentAnalyzer:
         self._dimensions = _whole("dimensions", dimensions, 1)
         self._exact_limit = _whole("exact_limit", exact_limit, 0)
         self._keep_texts = keep_texts
+        self._memory_bytes = (
+            None if memory_bytes is None else _whole("memory_bytes", memory_bytes, 1 << 20)
+        )
         self._progress = progress
         self._corpus: Corpus | None = None
 
@@ -93,7 +99,7 @@ class DocumentAnalyzer:
         ids must differ. They may be empty, or none. `threshold`, `measure` and `shingle` are those
         of `find_duplicates`.
         """
-        return self._analyze(as_documents(documents), threshold, measure, shingle, k, lambda: None)
+        return self._analyze(documents, threshold, measure, shingle, k, lambda: None)
 
     async def analyze_async(
         self,
@@ -115,7 +121,7 @@ class DocumentAnalyzer:
 
         try:
             return await asyncio.to_thread(
-                self._analyze, as_documents(documents), threshold, measure, shingle, k, check
+                self._analyze, documents, threshold, measure, shingle, k, check
             )
         except asyncio.CancelledError:
             stop.set()
@@ -123,7 +129,7 @@ class DocumentAnalyzer:
 
     def _analyze(
         self,
-        documents: Iterator[Document],
+        documents: Documents,
         threshold: float,
         measure: Measure,
         shingle: int,
@@ -144,6 +150,7 @@ class DocumentAnalyzer:
             n_jobs=self._n_jobs,
             keep_texts=self._keep_texts or shingle > 1,
             check=check,
+            memory_bytes=self._memory_bytes,
         )
         if self._embedder is None:
             with stages.timed("embed", len(corpus)):

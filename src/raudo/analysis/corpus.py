@@ -1,14 +1,15 @@
 """Reads documents in batches, and keeps of them what the later stages need.
 
 A batch is looked up in the store by content; what is not known is computed and, now and then,
-written back. Memory is that of the word counts and vectors, and of one batch of text (of all, with
-`keep_texts`).
+written back. Memory is that of the word counts and vectors, and of a few batches of text (of all,
+with `keep_texts`); with `memory_bytes` it is bounded, and what goes beyond is mapped from a file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,16 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raudo._core import text
-from raudo.analysis.documents import Document
+from raudo.analysis.ahead import read_ahead
+from raudo.analysis.documents import BATCH_CHARS, BATCH_DOCUMENTS, Batch, Documents, as_batches
 from raudo.analysis.embeddings import HashingEmbedding, TextEmbedder
+from raudo.analysis.spool import Spool
 from raudo.analysis.stages import Stages
 from raudo.analysis.store import Keys, Rows, Store
-from raudo.analysis.words import WordCounts
+from raudo.analysis.words import WordColumns, WordCounts
 
 __all__ = ["Corpus", "read_corpus"]
 
-BATCH_CHARS = 32 << 20
-BATCH_DOCUMENTS = 1 << 16
+# Three batches are in flight, each with its bytes, its text (up to four bytes a character) and its
+# words; they may have a quarter of the memory that is given.
+_BATCH_SHARE = 4 * 3 * 16
 # What is learned is written when there is this much of it, so that an interrupted run leaves most
 # behind.
 FLUSH_BYTES = 64 << 20
@@ -79,7 +83,7 @@ class _Pending:
 
 
 def read_corpus(
-    documents: Iterator[Document],
+    documents: Documents,
     embedder: TextEmbedder | None,
     store: Store | None,
     stages: Stages,
@@ -87,74 +91,64 @@ def read_corpus(
     n_jobs: int,
     keep_texts: bool,
     check: Callable[[], None],
+    memory_bytes: int | None = None,
 ) -> Corpus:
     """Read all documents; `embedder` None leaves the vectors to the hashing TF-IDF of the whole.
 
-    `check` is called between batches and may raise to end the analysis.
+    `check` is called between batches and may raise to end the analysis. A source of batches is read
+    by a thread of its own, ahead of the analysis; other iterables by the caller's, which they may
+    be tied to.
     """
     corpus = Corpus(texts=[] if keep_texts else None)
-    seen: set[Hashable] = set()
-    counts: list[WordCounts] = []
-    vectors: list[NDArray[np.float32]] = []
-    chars: list[NDArray[np.int64]] = []
-    new_words = _Pending(store, WORDS_KIND)
-    new_vectors = _Pending(store, embedder.kind if embedder else None)
-    try:
-        with stages.display("read") as progress:
-            for batch in _batches(documents, stages):
-                check()
-                texts = [document.text for document in batch]
-                for document in batch:
-                    if document.id in seen:
-                        raise ValueError(
-                            f"two documents have the id {document.id!r}, wanted distinct ids"
-                        )
-                    seen.add(document.id)
-                    corpus.ids.append(document.id)
-                    corpus.paths.append(document.path)
-                if corpus.texts is not None:
-                    corpus.texts += texts
-                chars.append(np.fromiter(map(len, texts), np.int64, len(texts)))
-                with stages.timed("words", len(texts)) as stage:
-                    keys = text.content_keys(texts) if store is not None else None
-                    counts.append(_count(texts, keys, store, new_words, stage, n_jobs))
-                if embedder is not None:
-                    with stages.timed("embed", len(texts)) as stage:
-                        vectors.append(_embed(texts, keys, embedder, store, new_vectors, stage))
-                progress.update(len(texts))
-    finally:
-        if store is not None:
-            with stages.timed("save"):
-                new_words.flush()
-                new_vectors.flush()
-    if counts:
-        corpus.chars = np.concatenate(chars)
-        corpus.words = WordCounts.concatenate(counts)
-    if vectors:
-        corpus.vectors = np.concatenate(vectors)
+    with contextlib.closing(Spool(memory_bytes and memory_bytes * 3 // 4)) as spool:
+        chars, vectors = spool.column(np.int64), spool.column(np.float32)
+        words = WordColumns(spool)
+        new_words = _Pending(store, WORDS_KIND)
+        new_vectors = _Pending(store, embedder.kind if embedder else None)
+        try:
+            with stages.display("read") as progress:
+                for batch in _timed(_batches(documents, memory_bytes), stages):
+                    check()
+                    texts = batch.texts
+                    corpus.ids += batch.ids
+                    corpus.paths += batch.paths
+                    if corpus.texts is not None:
+                        corpus.texts += texts
+                    chars.append(np.fromiter(map(len, texts), np.int64, len(texts)))
+                    with stages.timed("words", len(texts)) as stage:
+                        keys = text.content_keys(texts) if store is not None else None
+                        words.append(_count(texts, keys, store, new_words, stage, n_jobs))
+                    if embedder is not None:
+                        with stages.timed("embed", len(texts)) as stage:
+                            vectors.append(_embed(texts, keys, embedder, store, new_vectors, stage))
+                    progress.update(len(texts))
+        finally:
+            if store is not None:
+                with stages.timed("save"):
+                    new_words.flush()
+                    new_vectors.flush()
+        corpus.chars, corpus.words = chars.finish(), words.finish()
+        if embedder is not None and len(corpus):
+            corpus.vectors = vectors.finish()
     return corpus
 
 
-def _batches(documents: Iterable[Document], stages: Stages) -> Iterator[list[Document]]:
-    batch: list[Document] = []
-    n_chars = 0
-    start = time.perf_counter()
+def _batches(documents: Documents, memory_bytes: int | None) -> Iterator[Batch]:
+    most = BATCH_CHARS
+    if memory_bytes is not None:
+        most = min(most, max(1 << 16, memory_bytes // _BATCH_SHARE))
+    batches = as_batches(documents, most, BATCH_DOCUMENTS)
+    return read_ahead(batches) if hasattr(documents, "batches") else batches
 
-    def timed() -> None:
-        stage = stages.get("read")
-        stage.seconds += time.perf_counter() - start
-        stage.items += len(batch)
 
-    for document in documents:
-        batch.append(document)
-        n_chars += len(document.text)
-        if n_chars >= BATCH_CHARS or len(batch) >= BATCH_DOCUMENTS:
-            timed()
-            yield batch
-            batch, n_chars = [], 0
-            start = time.perf_counter()
-    timed()
-    if batch:
+def _timed(batches: Iterator[Batch], stages: Stages) -> Iterator[Batch]:
+    """Count as reading what the analysis waits for."""
+    while True:
+        with stages.timed("read") as stage:
+            batch = next(batches, None)
+            stage.items += len(batch) if batch is not None else 0
+        if batch is None:
+            return
         yield batch
 
 

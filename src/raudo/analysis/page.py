@@ -29,34 +29,31 @@ _STYLE = """
 --line:#dfe3e9;--mark:#2563c9;--faint:#dbe7fb;--bar:#3b7ddd;--warn:#9a5b00}
 @media(prefers-color-scheme:dark){:root{--ground:#12161d;--card:#1a202a;--ink:#e6eaf0;--soft:#98a4b5;
 --line:#2c3542;--mark:#7fb0ff;--faint:#22314a;--bar:#5b93e8;--warn:#e5b567}}
-*{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--ink);
-font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-main{max-width:1120px;margin:0 auto;padding:32px 20px 64px}h1{font-size:24px;margin:0 0 4px;
-overflow-wrap:anywhere}h2{font-size:17px;margin:36px 0 12px}
-p.lead{color:var(--soft);margin:0 0 20px}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px}
-.tile,.card{background:var(--card);border:1px solid var(--line);border-radius:10px;
-padding:14px 16px}.tile b{display:block;font-size:26px;font-weight:650;letter-spacing:-.02em;
+*{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--ink); font:15px/1.5
+system-ui,-apple-system,"Segoe UI",Roboto,sans-serif} main{max-width:1120px;margin:0
+auto;padding:32px 20px 64px}h1{font-size:24px;margin:0 0 4px;
+overflow-wrap:anywhere}h2{font-size:17px;margin:36px 0 12px} p.lead{color:var(--soft);margin:0 0
+20px} .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px}
+.tile,.card{background:var(--card);border:1px solid var(--line);border-radius:10px; padding:14px
+16px}.tile b{display:block;font-size:26px;font-weight:650;letter-spacing:-.02em;
 font-variant-numeric:tabular-nums}.tile span{color:var(--soft);font-size:13px}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(440px,1fr));gap:12px}
-@media(max-width:520px){.plots{grid-template-columns:1fr}}
-.card h3{margin:0 0 2px;font-size:14px}.card p{margin:0 0 8px;color:var(--soft);font-size:13px}
+@media(max-width:520px){.plots{grid-template-columns:1fr}} .card h3{margin:0 0
+2px;font-size:14px}.card p{margin:0 0 8px;color:var(--soft);font-size:13px}
 svg{display:block;width:100%;height:auto}svg text{fill:var(--soft);font-size:11px;
-font-variant-numeric:tabular-nums}svg .bar{fill:var(--bar)}svg .bar:hover{fill:var(--mark)}
-svg .axis{stroke:var(--line)}svg .value{fill:var(--ink)}
-details{background:var(--card);border:1px solid var(--line);border-radius:10px;margin:0 0 8px}
-summary{cursor:pointer;padding:10px 14px;display:flex;gap:12px;align-items:baseline}
+font-variant-numeric:tabular-nums}svg .bar{fill:var(--bar)}svg .bar:hover{fill:var(--mark)} svg
+.axis{stroke:var(--line)}svg .value{fill:var(--ink)} details{background:var(--card);border:1px solid
+var(--line);border-radius:10px;margin:0 0 8px} summary{cursor:pointer;padding:10px
+14px;display:flex;gap:12px;align-items:baseline}
 summary::before{content:"\\25b8";color:var(--soft)}details[open]>summary::before{content:"\\25be"}
 summary .size{min-width:3.2em;text-align:center;background:var(--faint);color:var(--mark);
-border-radius:6px;font-weight:600;font-variant-numeric:tabular-nums}
-summary .name{flex:1;overflow-wrap:anywhere}summary .least{color:var(--soft);font-size:13px;
+border-radius:6px;font-weight:600;font-variant-numeric:tabular-nums} summary
+.name{flex:1;overflow-wrap:anywhere}summary .least{color:var(--soft);font-size:13px;
 white-space:nowrap}table{width:100%;border-collapse:collapse;font-size:14px}
 th,td{text-align:left;padding:5px 14px;border-top:1px solid var(--line);vertical-align:top}
 th{color:var(--soft);font-weight:500}td.number,th.number{text-align:right;white-space:nowrap;
-font-variant-numeric:tabular-nums}td.name{overflow-wrap:anywhere}
-.note{color:var(--warn);margin:4px 0}.scroll{overflow-x:auto}
-footer{color:var(--soft);margin-top:40px;
-font-size:13px}
+font-variant-numeric:tabular-nums}td.name{overflow-wrap:anywhere} .note{color:var(--warn);margin:4px
+0}.scroll{overflow-x:auto} footer{color:var(--soft);margin-top:40px; font-size:13px}
 """
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raudo._core import text
+from raudo.analysis.spool import Spool
 
-__all__ = ["WordCounts"]
+__all__ = ["WordColumns", "WordCounts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +58,27 @@ class WordCounts:
         offsets, words = text.take_rows(self.offsets, self.words, rows)
         _, counts = text.take_rows(self.offsets, self.counts, rows)
         return WordCounts(offsets, words, counts, self.lengths[rows])
+
+
+class WordColumns:
+    """Word counts in the making, batch by batch."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._sizes = spool.column(np.int64)
+        self._words = spool.column(np.uint64)
+        self._counts = spool.column(np.uint32)
+        self._lengths = spool.column(np.int64)
+
+    def append(self, part: WordCounts) -> None:
+        self._sizes.append(np.diff(part.offsets))
+        self._words.append(part.words)
+        self._counts.append(part.counts)
+        self._lengths.append(part.lengths)
+
+    def finish(self) -> WordCounts:
+        sizes = self._sizes.finish()
+        offsets = np.zeros(len(sizes) + 1, np.int64)
+        np.cumsum(sizes, out=offsets[1:])
+        return WordCounts(
+            offsets, self._words.finish(), self._counts.finish(), self._lengths.finish()
+        )

@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
-    args = _parser().parse_args(argv)
+    args, unknown = _parser().parse_known_args(argv)
+    if unknown:  # said by the command that does not know them, not by `raudo`
+        _Parser(prog=args.prog).error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         code = int(args.run(args) or 0)
         sys.stdout.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "find near-duplicates and similar documents"
 
+_LEAST_MEMORY = 1 << 20
 FORMATS = ("jsonl", "csv", "parquet", "arrow")
 
 
@@ -26,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         metavar="PATH",
         nargs="+",
-        help="a folder of text files, a .jsonl .csv .tsv .txt of a document a line, or a file",
+        help="a folder of text files, a .zip or .tar.gz of them, a .jsonl .csv .tsv .txt .parquet "
+        ".arrow .feather of a document a row, a file, or - for lines of standard input",
     )
     parser.add_argument(
         "--out", metavar="DIR", help="write documents, groups and summary.json there"
@@ -49,12 +52,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--k", type=_count_or_none, default=10, help="similar documents of each (default 10)"
     )
-    parser.add_argument(
-        "--format", choices=FORMATS, default="jsonl", help="of --out (default jsonl)"
-    )
+    parser.add_argument("--format", choices=FORMATS, help="of --out (default jsonl)")
     parser.add_argument("--jobs", type=_count, metavar="N", help="threads (default: all cores)")
     parser.add_argument("--text-field", metavar="NAME", help="field or column that holds the text")
     parser.add_argument("--id-field", metavar="NAME", help="field or column that holds the id")
+    parser.add_argument(
+        "--keep-markup", action="store_true", help="read HTML and Markdown with their tags"
+    )
+    parser.add_argument(
+        "--memory",
+        type=_size,
+        metavar="SIZE",
+        help="most that reading may hold, such as 500MB or 2GB; beyond it a file is mapped",
+    )
     cache = parser.add_mutually_exclusive_group()
     cache.add_argument(
         "--cache",
@@ -86,6 +96,18 @@ def _count_or_none(given: str) -> int:
     return 0 if given == "0" else _count(given)
 
 
+def _size(given: str) -> int:
+    """Read a number of bytes, with a unit of 1000s (MB) or 1024s (MiB)."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", given.strip().lower())
+    size = 0
+    if found is not None:
+        unit = 1024 if found[3] else 1000
+        size = int(float(found[1]) * unit ** " kmgt".index(found[2] or " "))
+    if size < _LEAST_MEMORY:
+        raise argparse.ArgumentTypeError(f"{given!r}, wanted 1MiB or more, such as 500MB or 2GB")
+    return size
+
+
 def default_cache() -> Path:
     """Return the per-user cache folder."""
     base = os.environ.get("XDG_CACHE_HOME")
@@ -106,13 +128,21 @@ def run(args: argparse.Namespace) -> int:
     written = [path for path in (args.out, args.report) if path]
     try:
         source = FileSource(
-            args.paths, text_field=args.text_field, id_field=args.id_field, exclude=written
+            args.paths,
+            text_field=args.text_field,
+            id_field=args.id_field,
+            exclude=written,
+            markup="keep" if args.keep_markup else "text",
         )
     except (FileNotFoundError, ValueError) as error:
         print(f"{args.prog}: error: {error}", file=sys.stderr)
         return 2
     analyzer = DocumentAnalyzer(
-        cache=cache, n_jobs=args.jobs, keep_texts=False, progress=not args.quiet
+        cache=cache,
+        n_jobs=args.jobs,
+        keep_texts=False,
+        memory_bytes=args.memory,
+        progress=not args.quiet,
     )
     found = analyzer.analyze(
         source, threshold=args.threshold, measure=args.measure, shingle=args.shingle, k=args.k
@@ -128,7 +158,7 @@ def run(args: argparse.Namespace) -> int:
         return 1
     files: list[Path] = []
     if args.out:
-        files += report.save(args.out, format=args.format, n_jobs=args.jobs)
+        files += report.save(args.out, format=args.format or "jsonl", n_jobs=args.jobs)
     if args.report:
         page = Path(args.report)
         write_whole(page, report.to_html(f"raudo analyze {' '.join(args.paths)}"))
@@ -140,6 +170,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _wrong(args: argparse.Namespace) -> str | None:
     """Say what is wrong with the places to write to, before an hour of work is spent."""
+    if args.format and not args.out:
+        return "argument --format: it is the format of --out, which is missing"
     if args.out and Path(args.out).exists() and not Path(args.out).is_dir():
         return f"argument --out: {args.out} is not a folder"
     if args.report:

@@ -27,7 +27,13 @@ __all__ = ["ARCHIVE_SUFFIXES", "COMPRESSED", "BombError", "members", "opened"]
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MAX_RATIO = 200
 _LEAST_BYTES = 256 << 20
-_OPENERS: dict[str, Any] = {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}
+
+
+def _gunzip(file: BinaryIO) -> gzip.GzipFile:
+    return gzip.GzipFile(fileobj=file)
+
+
+_OPENERS: dict[str, Any] = {".gz": _gunzip, ".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}
 COMPRESSED = frozenset(_OPENERS)
 # What the decompressors raise for bytes that are not theirs, or that end too early.
 _DAMAGED = (zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)

@@ -23,9 +23,11 @@ from raudo.analysis.sources.lines import (
     MAX_DOCUMENT_BYTES,
     TOO_LARGE,
     Fields,
+    beginning,
     read_json_array,
     read_json_lines,
     read_text_lines,
+    text_blocks,
 )
 from raudo.analysis.sources.markup import HTML_SUFFIXES, to_text
 from raudo.analysis.sources.tables import read_table
@@ -204,6 +206,9 @@ class FileSource:
         return self._entry(found.path, status, is_named=False)
 
     def _entry(self, name: str, status: os.stat_result, *, is_named: bool) -> Entry | None:
+        suffix = os.path.splitext(name)[1].lower()
+        if is_named and stat.S_ISFIFO(status.st_mode):
+            return Entry(name, suffix, is_named, None)
         if not stat.S_ISREG(status.st_mode):
             self.tally.skip("not a regular file", name)  # a pipe or a device would block
             return None
@@ -213,7 +218,7 @@ class FileSource:
             return None
         self._met.add(met)
         stamp = (*met, status.st_size, status.st_mtime_ns)
-        return Entry(name, os.path.splitext(name)[1].lower(), is_named, stamp)
+        return Entry(name, suffix, is_named, stamp)
 
     def _is_excluded(self, path: str) -> bool:
         return bool(self._excluded) and os.path.realpath(path) in self._excluded
@@ -223,7 +228,9 @@ class FileSource:
     def read(self, entry: Entry) -> Iterator[Batch]:
         """Yield the documents of one file, in batches of any size."""
         if entry.name == _STDIN:
-            yield from self._standard_input()
+            stdin = self._stdin if self._stdin is not None else sys.stdin.buffer
+            # Its raw file has no lock that a thread could hold while the interpreter ends.
+            yield from self._lines(getattr(stdin, "raw", stdin), "", "stdin")
             return
         try:
             with open(entry.name, "rb", buffering=0) as raw:
@@ -242,7 +249,9 @@ class FileSource:
         elif entry.is_named and suffix in COMPRESSED:
             within = os.path.splitext(name[: -len(suffix)])[1].lower()
             with opened(raw, suffix) as plain:
-                yield from self._lines(plain, within or ".txt", name)
+                yield from self._lines(plain, within, name)
+        elif entry.stamp is None:
+            yield from self._lines(raw, suffix if self._is_table(suffix, True) else "", name)
         elif self._is_table(suffix, entry.is_named):
             yield from self._lines(raw, suffix, name)
         elif suffix in _BINARY:
@@ -258,17 +267,24 @@ class FileSource:
         return suffix == ".txt" and is_named
 
     def _lines(self, file: BinaryIO, suffix: str, name: str) -> Iterator[Batch]:
-        """Yield the documents of a file that holds many; a damaged one gives what it can."""
+        """Yield the documents of a file that holds many; a damaged one gives what it can. Without
+        a suffix it is lines of JSON or of text, as it begins.
+        """
         try:
             if suffix in COLUMN_SUFFIXES:
                 yield from read_columns(file, suffix, name, self.fields, self.tally)
-            elif suffix in _JSON_LINES:
-                yield from read_json_lines(file, name, self.fields, self.tally)
+                return
+            blocks = text_blocks(file, name, self.tally)
+            if not suffix:
+                start, blocks = beginning(blocks)
+                suffix = ".jsonl" if start in ("{", "[") else ".txt"
+            if suffix in _JSON_LINES:
+                yield from read_json_lines(blocks, name, self.fields, self.tally)
             elif suffix in _TABLES:
                 tabs = suffix == ".tsv"
-                yield from read_table(file, name, self.fields, self.tally, tabs=tabs)
+                yield from read_table(blocks, name, self.fields, self.tally, tabs=tabs)
             else:
-                yield from read_text_lines(file, name, self.tally)
+                yield from read_text_lines(blocks, name, self.tally)
         except (EOFError, OSError, ValueError) as error:
             # What a decompressor raises; an error of reading itself is told by its name.
             reason = "unreadable" if isinstance(error, PermissionError) else "damaged or cut short"
@@ -309,10 +325,3 @@ class FileSource:
             self.tally.badly_encoded.append(name)
         if self.tally.claim(None, name) is not None:
             yield Batch([name], [content], [name])
-
-    def _standard_input(self) -> Iterator[Batch]:
-        file = self._stdin if self._stdin is not None else sys.stdin.buffer
-        buffered = io.BufferedReader(file) if isinstance(file, io.RawIOBase) else file
-        peek = getattr(buffered, "peek", None)  # a file without it is taken as lines
-        is_json = peek is not None and peek(1)[:64].lstrip()[:1] in (b"{", b"[")
-        yield from self._lines(buffered, ".jsonl" if is_json else ".txt", "stdin")

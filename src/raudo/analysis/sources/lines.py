@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, BinaryIO
@@ -24,6 +24,7 @@ __all__ = [
     "TOO_LARGE",
     "Fields",
     "Records",
+    "beginning",
     "read_json_array",
     "read_json_lines",
     "read_text_lines",
@@ -46,7 +47,10 @@ class Fields:
     id: str | None = None
 
 
-def text_blocks(file: BinaryIO, name: str, tally: Tally) -> Iterator[tuple[int, str]]:
+Blocks = Iterator[tuple[int, str]]
+
+
+def text_blocks(file: BinaryIO, name: str, tally: Tally) -> Blocks:
     """Yield (number of the first line, text of whole lines) for a file that is not binary.
 
     A line that is not UTF-8 is read as Latin-1 and named; one of more than `MAX_DOCUMENT_BYTES` is
@@ -100,9 +104,7 @@ def _decoded(block: bytes, number: int, name: str, tally: Tally) -> str:
     return "\n".join(lines)
 
 
-def _wide_blocks(
-    head: bytes, read: Callable[[int], bytes], encoding: str
-) -> Iterator[tuple[int, str]]:
+def _wide_blocks(head: bytes, read: Callable[[int], bytes], encoding: str) -> Blocks:
     decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
     number, carry = 1, decoder.decode(head)
     while data := read(_BLOCK):
@@ -117,9 +119,9 @@ def _wide_blocks(
         yield number, carry
 
 
-def read_text_lines(file: BinaryIO, name: str, tally: Tally) -> Iterator[Batch]:
+def read_text_lines(blocks: Blocks, name: str, tally: Tally) -> Iterator[Batch]:
     """Yield a document a line; blank lines are left out."""
-    for first, block in text_blocks(file, name, tally):
+    for first, block in blocks:
         lines = block.removesuffix("\n").split("\n")
         ids = [f"{name}:{number}" for number in range(first, first + len(lines))]
         blank = [i for i, line in enumerate(lines) if not line or line.isspace()]
@@ -211,19 +213,18 @@ class Records:
         return None
 
 
-def read_json_lines(file: BinaryIO, name: str, fields: Fields, tally: Tally) -> Iterator[Batch]:
+def read_json_lines(blocks: Blocks, name: str, fields: Fields, tally: Tally) -> Iterator[Batch]:
     """Yield a document a line, or an element where the file is one JSON array."""
     loads, records = _loader(), Records(name, fields, tally)
-    blocks: Iterable[tuple[int, str]] = text_blocks(file, name, tally)
-    blocks, is_array = _looks_like_array(iter(blocks))
-    if is_array:
+    start, blocks = beginning(blocks)
+    if start == "[":
         held, rest = _hold(blocks)
         content = "".join(block for _, block in held)
         batch = read_json_array(content, name, fields, tally) if rest is None else None
         if batch is not None:
             yield batch
             return
-        blocks = chain(held, rest or ())
+        blocks = chain(held, rest or iter(()))
     for first, block in blocks:
         batch = Batch()
         for number, line in enumerate(block.removesuffix("\n").split("\n"), first):
@@ -240,18 +241,15 @@ def read_json_lines(file: BinaryIO, name: str, fields: Fields, tally: Tally) -> 
         yield batch
 
 
-def _looks_like_array(
-    blocks: Iterator[tuple[int, str]],
-) -> tuple[Iterator[tuple[int, str]], bool]:
+def beginning(blocks: Blocks) -> tuple[str, Blocks]:
+    """Return the first character that is no white space, and the blocks as they were."""
     first = next(blocks, None)
     if first is None:
-        return blocks, False
-    return chain([first], blocks), first[1].lstrip()[:1] == "["
+        return "", blocks
+    return first[1].lstrip()[:1], chain([first], blocks)
 
 
-def _hold(
-    blocks: Iterator[tuple[int, str]],
-) -> tuple[list[tuple[int, str]], Iterator[tuple[int, str]] | None]:
+def _hold(blocks: Blocks) -> tuple[list[tuple[int, str]], Blocks | None]:
     """Return the blocks, and what is left of them where they are too many to hold."""
     held, size = [], 0
     for block in blocks:

@@ -9,6 +9,7 @@ screen.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -25,6 +26,28 @@ _INLINE = (
     "a abbr b bdi bdo big cite code data del dfn em font i ins kbd label mark q s samp small span "
     "strike strong sub sup time tt u var wbr"
 ).split()
+
+# Trees of such depth are not pages, and cost the square of it in time: 2 s at 20,000.
+_DEEPEST = 2_000
+_TAG = re.compile(r"<[^<>]*>")
+_NAME = re.compile(r"<(/?)([a-z][a-z0-9]*)", re.I)
+# Tags that nobody needs to close.
+_LONELY = frozenset(
+    "area base br col dd dt embed hr img input li link meta option p source td th tr track "
+    "wbr".split()
+)
+
+
+def _is_deep(page: str) -> bool:
+    """Say whether tags are nested more deeply than those of a page."""
+    if page.count("<") <= _DEEPEST:
+        return False
+    depth = deepest = 0
+    for closes, name in _NAME.findall(page):
+        if name.lower() not in _LONELY:
+            depth = max(0, depth + (-1 if closes else 1))
+            deepest = max(deepest, depth)
+    return deepest > _DEEPEST
 
 
 def to_text(content: str, suffix: str, tally: Tally) -> str:
@@ -55,6 +78,8 @@ def _html() -> Callable[[str], str] | None:
         return None
 
     def convert(page: str) -> str:
+        if _is_deep(page):
+            return _TAG.sub(" ", page).strip()
         # lexbor takes UTF-8, which has no lone surrogates
         tree = lexbor.LexborHTMLParser(page.encode("utf-8", "replace"))
         title = tree.css_first("title")

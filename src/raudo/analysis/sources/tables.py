@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import BinaryIO
 
 from raudo.analysis.documents import Batch
 from raudo.analysis.sources.lines import (
     ID_NAMES,
     MAX_DOCUMENT_BYTES,
     TEXT_NAMES,
+    Blocks,
     Fields,
-    text_blocks,
 )
 from raudo.analysis.sources.tally import Tally
 
@@ -26,16 +26,15 @@ __all__ = ["read_table"]
 
 _SAMPLED = 100
 _ROWS = 4096
-# Each quote that is never closed costs a look at the rest of the file; after so many, quotes mean
-# nothing in this one.
-_MOST_UNCLOSED = 10
+# Lines that were read again behind quotes that are never closed; after so many, quotes mean nothing
+# in this file.
+_MOST_SWALLOWED = 1_000_000
 
 
 def read_table(
-    file: BinaryIO, name: str, fields: Fields, tally: Tally, *, tabs: bool
+    blocks: Blocks, name: str, fields: Fields, tally: Tally, *, tabs: bool
 ) -> Iterator[Batch]:
     """Yield the documents of a table, whose first row may name its columns."""
-    blocks = text_blocks(file, name, tally)
     lines = chain.from_iterable(io.StringIO(block, newline="\n") for _, block in blocks)
     first = next(lines, "")
     rows = _Rows(chain([first], lines), name, tally, "\t" if tabs else _delimiter(first), not tabs)
@@ -100,66 +99,70 @@ class _Rows:
         self._lines, self._name, self._tally = lines, name, tally
         self._delimiter, self._quoted = delimiter, quoted
         self._row: list[str] = []  # the lines of the row at hand
-        self._ended = False
-        self._n_unclosed = 0
+        self._again: deque[str] = deque()  # lines that an unclosed quote had swallowed
+        self._n_swallowed = 0
 
-    def _recorded(self, lines: Iterator[str]) -> Iterator[str]:
-        for line in lines:
+    def _recorded(self) -> Iterator[str]:
+        while (
+            line := self._again.popleft() if self._again else next(self._lines, None)
+        ) is not None:
             self._row.append(line)
             yield line
-        self._ended = True
 
-    def _reader(self, lines: Iterator[str]) -> Iterator[list[str]]:
-        return csv.reader(
-            self._recorded(lines),
-            delimiter=self._delimiter,
-            quoting=csv.QUOTE_MINIMAL if self._quoted else csv.QUOTE_NONE,
-        )
+    def _reader(self) -> Iterator[list[str]]:
+        if not self._quoted:
+            return csv.reader(self._recorded(), delimiter=self._delimiter, quoting=csv.QUOTE_NONE)
+        # Strict, since a row of many lines that is not well-formed is a quote that ends elsewhere.
+        return csv.reader(self._recorded(), delimiter=self._delimiter, strict=True)
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
         number = 0
-        lines = self._lines
-        reader = self._reader(lines)
-        limit = csv.field_size_limit()
+        reader = self._reader()
         while True:
             self._row.clear()
-            # the limit is the whole process's: raised for one row at a time
-            csv.field_size_limit(MAX_DOCUMENT_BYTES)
-            row: list[str] | None = None
+            row: list[str] | None
             try:
-                row = next(reader)
+                row = _next(reader)
             except StopIteration:
                 return
             except csv.Error:
-                pass
-            finally:
-                csv.field_size_limit(limit)
-            if self._is_unclosed(row):
-                number += 1
-                self._tally.skip("a quote that is never closed", f"{self._name}:{number}")
-                self._n_unclosed += 1
-                self._quoted = self._quoted and self._n_unclosed < _MOST_UNCLOSED
-                first, rest = self._row[0], self._row[1:]
-                self._ended = False
-                lines = chain(rest, lines)
-                reader = self._reader(lines)
-                row = next(csv.reader([first], delimiter=self._delimiter, quoting=csv.QUOTE_NONE))
-                yield number, row
-                continue
+                row, is_unclosed = self._repaired()
+                if is_unclosed:
+                    self._tally.skip("a quote that is never closed", f"{self._name}:{number + 1}")
+                    self._n_swallowed += len(self._row) - 1
+                    self._quoted = self._quoted and self._n_swallowed < _MOST_SWALLOWED
+                    self._again.extendleft(reversed(self._row[1:]))
+                    del self._row[1:]
+                    reader = self._reader()
             number += len(self._row)
             if row is None:
                 self._tally.skip("not a table row", f"{self._name}:{number}")
             elif row:
                 yield number, row
 
-    def _is_unclosed(self, row: list[str] | None) -> bool:
-        """Say whether the row took in all that was left, or as much as a cell may hold, and its
-        quotes are odd in number."""
-        if len(self._row) < 2:
-            return False
-        if row is None:
-            return True
-        return self._ended and sum(line.count('"') for line in self._row) % 2 == 1
+    def _repaired(self) -> tuple[list[str] | None, bool]:
+        """Return the cells of the row's first line, and whether its quote is not closed there."""
+        first, is_one_line = self._row[0], len(self._row) == 1
+        try:
+            row = _next(
+                csv.reader(
+                    [first],
+                    delimiter=self._delimiter,
+                    quoting=csv.QUOTE_MINIMAL if is_one_line else csv.QUOTE_NONE,
+                )
+            )
+        except csv.Error:
+            return None, not is_one_line
+        return row, not is_one_line
+
+
+def _next(reader: Iterator[list[str]]) -> list[str]:
+    """Return the next row. The limit of a cell is the whole process's: raised for a row alone."""
+    limit = csv.field_size_limit(MAX_DOCUMENT_BYTES)
+    try:
+        return next(reader)
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _delimiter(line: str) -> str:
