@@ -11,7 +11,7 @@ typedef struct {
     uint32_t term;
 } slot;
 
-enum { EMPTY = -1 };
+enum { EMPTY = -1, TOUCHED = 64 };
 
 struct raudo_vocabulary {
     slot *slots;
@@ -98,32 +98,55 @@ int raudo_vocabulary_add(raudo_vocabulary *vocabulary, const uint64_t *words, si
     return 0;
 }
 
+/* Where a word of the text goes, and with what sign: bits of its hash. */
+static inline uint32_t dimension_of(uint64_t word, uint32_t dimensions)
+{
+    uint32_t bits = (uint32_t)word & 0x7FFFFFFFu;
+    return (dimensions & (dimensions - 1)) == 0 ? bits & (dimensions - 1) : bits % dimensions;
+}
+
 void raudo_embed(const int64_t *offsets, const uint64_t *words, const uint32_t *counts,
                  const uint32_t *terms, const double *idf, size_t lo, size_t hi, size_t dimensions,
                  double *row, float *out)
 {
+    uint32_t width = (uint32_t)dimensions;
     /* ln of a count is asked for once a word: small ones come from a table */
     double damped[64];
     for (unsigned c = 1; c < 64; c++)
         damped[c] = 1.0 + log((double)c);
+    memset(row, 0, dimensions * sizeof *row);
 
     for (size_t doc = lo; doc < hi; doc++, out += dimensions) {
-        size_t begin = (size_t)offsets[doc], end = (size_t)offsets[doc + 1];
+        size_t begin = (size_t)offsets[doc], end = (size_t)offsets[doc + 1], n_touched = 0;
+        /* A short text touches few of the dimensions: these are listed, and the others not looked at. */
+        uint32_t touched[TOUCHED];
+        int is_short = end - begin <= TOUCHED;
         double square = 0.0;
-        if (begin == end)
-            continue;
-        memset(row, 0, dimensions * sizeof *row);
         for (size_t i = begin; i < end; i++) {
             double weight = counts[i] < 64 ? damped[counts[i]] : 1.0 + log((double)counts[i]);
+            uint32_t j = dimension_of(words[i], width);
             weight *= idf[terms[i]];
-            row[(words[i] & 0x7FFFFFFF) % dimensions] += words[i] & 0x80000000u ? -weight : weight;
+            row[j] += words[i] & 0x80000000u ? -weight : weight;
+            if (is_short && out[j] == 0.0f) {
+                out[j] = 1.0f;
+                touched[n_touched++] = j;
+            }
         }
-        for (size_t j = 0; j < dimensions; j++)
-            square += row[j] * row[j];
-        if (square > 0.0) {
-            double scale = 1.0 / sqrt(square);
+        if (is_short) {
+            for (size_t t = 0; t < n_touched; t++)
+                square += row[touched[t]] * row[touched[t]];
+            double scale = square > 0.0 ? 1.0 / sqrt(square) : 0.0;
+            for (size_t t = 0; t < n_touched; t++) {
+                out[touched[t]] = (float)(row[touched[t]] * scale);
+                row[touched[t]] = 0.0;
+            }
+        } else {
+            for (size_t j = 0; j < dimensions; j++)
+                square += row[j] * row[j];
+            double scale = square > 0.0 ? 1.0 / sqrt(square) : 0.0;
             for (size_t j = 0; j < dimensions; j++)
                 out[j] = (float)(row[j] * scale);
+            memset(row, 0, dimensions * sizeof *row);
         }
     }
 }

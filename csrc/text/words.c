@@ -90,26 +90,41 @@ RAUDO_INLINE int ascii_is_word(unsigned char lowered)
     return (lowered >= 'a' && lowered <= 'z') || (lowered >= '0' && lowered <= '9') || lowered == '_';
 }
 
-/* Lower up to 64 bytes into `lowered` and return a bit for each that belongs to a word. */
-RAUDO_INLINE uint64_t ascii_classify(const unsigned char *bytes, size_t n, unsigned char *lowered)
+#if defined(__SSE2__)
+/* Lower 16 bytes and return a bit for each that belongs to a word. */
+RAUDO_INLINE uint32_t ascii_classify16(const unsigned char *bytes, unsigned char *lowered)
+{
+    __m128i c = _mm_loadu_si128((const __m128i *)(const void *)bytes);
+    __m128i upper = _mm_and_si128(_mm_cmpgt_epi8(c, _mm_set1_epi8('A' - 1)),
+                                  _mm_cmplt_epi8(c, _mm_set1_epi8('Z' + 1)));
+    c = _mm_or_si128(c, _mm_and_si128(upper, _mm_set1_epi8(0x20)));
+    _mm_storeu_si128((__m128i *)(void *)lowered, c);
+    __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(c, _mm_set1_epi8('a' - 1)),
+                                   _mm_cmplt_epi8(c, _mm_set1_epi8('z' + 1)));
+    __m128i digit = _mm_and_si128(_mm_cmpgt_epi8(c, _mm_set1_epi8('0' - 1)),
+                                  _mm_cmplt_epi8(c, _mm_set1_epi8('9' + 1)));
+    __m128i word = _mm_or_si128(_mm_or_si128(letter, digit), _mm_cmpeq_epi8(c, _mm_set1_epi8('_')));
+    return (uint32_t)_mm_movemask_epi8(word);
+}
+#endif
+
+/* Lower up to 64 bytes into `lowered` and return a bit for each that belongs to a word. So many bytes
+ * before them (`n_before`) are in both places already. */
+RAUDO_INLINE uint64_t ascii_classify(const unsigned char *bytes, size_t n, size_t n_before,
+                                     unsigned char *lowered)
 {
     uint64_t words = 0;
     size_t i = 0;
 #if defined(__SSE2__)
-    for (; i + 16 <= n; i += 16) {
-        __m128i c = _mm_loadu_si128((const __m128i *)(const void *)(bytes + i));
-        __m128i upper = _mm_and_si128(_mm_cmpgt_epi8(c, _mm_set1_epi8('A' - 1)),
-                                      _mm_cmplt_epi8(c, _mm_set1_epi8('Z' + 1)));
-        c = _mm_or_si128(c, _mm_and_si128(upper, _mm_set1_epi8(0x20)));
-        _mm_storeu_si128((__m128i *)(void *)(lowered + i), c);
-        __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(c, _mm_set1_epi8('a' - 1)),
-                                       _mm_cmplt_epi8(c, _mm_set1_epi8('z' + 1)));
-        __m128i digit = _mm_and_si128(_mm_cmpgt_epi8(c, _mm_set1_epi8('0' - 1)),
-                                      _mm_cmplt_epi8(c, _mm_set1_epi8('9' + 1)));
-        __m128i word = _mm_or_si128(_mm_or_si128(letter, digit),
-                                    _mm_cmpeq_epi8(c, _mm_set1_epi8('_')));
-        words |= (uint64_t)(uint32_t)_mm_movemask_epi8(word) << i;
+    for (; i + 16 <= n; i += 16)
+        words |= (uint64_t)ascii_classify16(bytes + i, lowered + i) << i;
+    /* The rest, together with some that were seen: a short text has much rest. */
+    if (i < n && n + n_before >= 16) {
+        uint64_t last = ascii_classify16(bytes + n - 16, lowered + n - 16);
+        return words | (n >= 16 ? last << (n - 16) : last >> (16 - n));
     }
+#else
+    (void)n_before;
 #endif
     for (; i < n; i++) {
         lowered[i] = ascii_lower(bytes[i]);
@@ -147,7 +162,6 @@ static size_t ascii_words(const unsigned char *bytes, size_t n, uint64_t seed, u
     unsigned char lowered[WINDOW + 64];
     size_t count = 0, at = 0;
 
-    memset(lowered, 0, sizeof lowered);
     while (at < n) {
         size_t take = n - at < WINDOW ? n - at : WINDOW;
         uint64_t before = 0; /* the last bit of the block before */
@@ -156,7 +170,8 @@ static size_t ascii_words(const unsigned char *bytes, size_t n, uint64_t seed, u
 
         for (size_t block = 0; block < take; block += 64) {
             size_t width = take - block < 64 ? take - block : 64;
-            uint64_t words = ascii_classify(bytes + at + block, width, lowered + block);
+            uint64_t words = ascii_classify(bytes + at + block, width, block, lowered + block);
+            memset(lowered + block + width, 0, 16); /* what hash_padded reads beyond the last word */
             uint64_t edges = words ^ (words << 1 | before);
             before = words >> 63;
             while (edges) {
