@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raudo.analysis import AnalysisReport, Document, DocumentAnalyzer
+from raudo.analysis import AnalysisReport, Document, DocumentAnalyzer, models
 from raudo.analysis import corpus as corpus_module
 from raudo.errors import MissingExtra
 
@@ -226,10 +226,12 @@ def test_a_model_by_name_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None
 
     library = SimpleNamespace(SentenceTransformer=SentenceTransformer)
     monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", library)
+    monkeypatch.setattr(models, "_loaded", {})
     analyzer = DocumentAnalyzer("tiny")
     analyzer.analyze(TEXTS)
     analyzer.analyze(TEXTS)
     analyzer.similar("hello", 1)
+    DocumentAnalyzer("tiny").analyze(TEXTS)
     assert loaded == ["tiny"]
 
 

@@ -2,36 +2,32 @@
 
 TF-IDF weighs a word by how many documents of the corpus have it, so its vectors belong to one
 corpus: what is cached of a document are its word counts, from which the vectors follow in
-    microseconds. A model's
-vector depends on the text alone and is cached as it is.
+microseconds. A model's vector depends on the text alone and is cached as it is.
 """
 
 from __future__ import annotations
 
-import importlib
-import threading
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raudo._core import text
+from raudo.analysis.models import Embedder, Encode, load_model, version_of
 from raudo.analysis.words import WordCounts
-from raudo.errors import MissingExtra
+from raudo.concurrency import BatchProcessor
 
 __all__ = ["Embedder", "HashingEmbedding", "TextEmbedder", "unit_rows"]
 
+R = TypeVar("R")
 Vectors = NDArray[np.float32]
 
 
-class Model(Protocol):
-    """What sentence-transformers models look like from here."""
-
-    def encode(self, sentences: list[str]) -> Any: ...
-
-
-Embedder = str | Callable[[list[str]], Any] | Model
+# What a model is given at once: enough to fill its own batches, little beside its weights.
+BATCH_TEXTS = 512
 
 
 class HashingEmbedding:
@@ -88,31 +84,33 @@ class HashingEmbedding:
 
 
 class TextEmbedder:
-    """A function, or a model with `encode`, that makes a vector of each text; loaded once, at first
-    use.
+    """A function, or a model, that makes a vector of each text.
+
+    A model given by name is loaded at first use and once in a process, whoever asks for it. Texts
+    go to it in batches of `BATCH_TEXTS`, never two at once, from a thread.
 
     Args:
-        embedder: Called with a list of texts, returns (n, d); or has `.encode` that does; or the
-            name of a sentence-transformers model.
+        embedder: Called with a list of texts, returns (n, d); or has `.encode` or `.embed` that
+            does; or `"wordllama"`, or the name of a sentence-transformers model.
         name: What its vectors are cached under; without one they are not cached, as nothing else
             tells one model's vectors from another's.
     """
 
     def __init__(self, embedder: Embedder, name: str | None) -> None:
         self._embedder = embedder
-        self._encode: Callable[[list[str]], Any] | None = None
-        self._lock = threading.Lock()
+        self._encode: Encode | None = None
         self._width: int | None = None
         if isinstance(embedder, str):
-            name = name or f"sentence-transformers/{embedder}"
-        elif hasattr(embedder, "encode"):
-            self._encode = embedder.encode
+            name = name or version_of(embedder)
+        elif hasattr(embedder, "encode") or hasattr(embedder, "embed"):
+            own: Encode | None = getattr(embedder, "encode", None)
+            self._encode = own or getattr(embedder, "embed", None)
         elif callable(embedder):
             self._encode = embedder
         else:
             raise TypeError(
                 f"embedder is {type(embedder).__name__}, wanted 'hashing', a model's name, "
-                "a callable, or an object with .encode"
+                "a callable, or an object with .encode or .embed"
             )
         self.name = name
 
@@ -125,7 +123,17 @@ class TextEmbedder:
         """Return (n, d) float32, rows of unit length."""
         if not len(texts):
             return np.empty((0, self._width or 0), np.float32)
-        vectors = np.asarray(self._loaded()(list(texts)), dtype=np.float32)
+        if self._encode is None:
+            self._encode = load_model(str(self._embedder))
+        return unit_rows(np.stack(_run(self._in_batches, list(texts))))
+
+    async def _in_batches(self, texts: list[str]) -> list[Vectors]:
+        async with BatchProcessor(BATCH_TEXTS, max_concurrent=1, name="embed") as batches:
+            return await batches.process(texts, self._encode_batch)
+
+    def _encode_batch(self, texts: list[str]) -> list[Vectors]:
+        assert self._encode is not None
+        vectors = np.asarray(self._encode(texts), dtype=np.float32)
         if vectors.ndim != 2 or len(vectors) != len(texts):
             raise ValueError(
                 f"embedder returned shape {vectors.shape} for {len(texts)} texts, "
@@ -138,19 +146,17 @@ class TextEmbedder:
         if not np.isfinite(vectors).all():
             raise ValueError("embedder returned numbers that are not finite")
         self._width = vectors.shape[1]
-        return unit_rows(vectors)
+        return list(vectors)
 
-    def _loaded(self) -> Callable[[list[str]], Any]:
-        with self._lock:
-            if self._encode is None:
-                try:
-                    sentence_transformers = importlib.import_module("sentence_transformers")
-                except ImportError as error:
-                    raise MissingExtra(
-                        f"embedder={self._embedder!r} (a sentence-transformers model)", "models"
-                    ) from error
-                self._encode = sentence_transformers.SentenceTransformer(self._embedder).encode
-            return self._encode
+
+def _run(work: Callable[[list[str]], Coroutine[Any, Any, R]], texts: list[str]) -> R:
+    """Run a coroutine function to its end, also for a caller that is on an event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work(texts))
+    with ThreadPoolExecutor(1, thread_name_prefix="raudo-embed") as pool:
+        return pool.submit(lambda: asyncio.run(work(texts))).result()
 
 
 def unit_rows(vectors: NDArray[np.float32]) -> Vectors:
