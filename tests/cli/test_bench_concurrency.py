@@ -24,20 +24,22 @@ def row(ours: float, rival: float, **more: object) -> Row:
         (row(40, 10, times_better=4, is_less_better=False), True),
         (row(10, 40, at_most=10), True),
         (row(11, 40, at_most=10), False),
+        (row(11, 40, at_least=11), True),
+        (row(11, 40, at_least=12), False),
+        (row(10, 40, times_better={"rival": 4, "absent": 9}), True),
+        (row(10, 40, times_better={"rival": 5}), False),
         (Row("t", "c", "ns", {"raudo": 10, "a": 50, "b": 20}, 4, rivals=("a",)), True),
         (Row("t", "c", "ns", {"raudo": 10, "a": 50, "b": 20}, 4), False),
     ],
 )
 def test_bars_are_judged_against_the_best_rival(made: Row, is_met: bool) -> None:
-    bar = made.bar()
-    assert bar is not None
-    assert bar[1] is is_met
+    assert [bar.met for bar in made.bars()] == [is_met]
     assert ("MISSED" in "\n".join(render([made]))) is not is_met
 
 
 def test_without_its_rival_a_bar_says_nothing() -> None:
     made = Row("t", "c", "ns", {"raudo": 10}, 4)
-    assert made.bar() is None
+    assert made.bars() == []
     assert made.loss() is None
 
 
@@ -59,8 +61,19 @@ def test_a_subject_that_failed_is_shown() -> None:
     assert "other failed: it hung" in text
 
 
+def test_several_bars_are_judged_each() -> None:
+    made = row(10, 40, times_better={"rival": 4}, at_most=9)
+    assert [bar.met for bar in made.bars()] == [False, True]
+
+
+def test_the_best_pass_is_shown_beside_the_median() -> None:
+    text = "\n".join(render([row(1.5, 3, best={"raudo": 1.25, "rival": 2.5})]))
+    assert "1.5 | 1.25" in text
+    assert "3 | 2.5 (2x)" in text
+
+
 def test_a_row_survives_json() -> None:
-    made = row(1, 2, times_better=2, rivals=["rival"], note="one")
+    made = row(1, 2, times_better=2, rivals=["rival"], note="one", best={"raudo": 0.5})
     assert Row.of_json(json.loads(json.dumps(made.as_json()))) == made
 
 

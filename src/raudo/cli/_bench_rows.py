@@ -10,15 +10,23 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from raudo.cli._bench_timing import interleave, summary
 
-__all__ = ["OURS", "Row", "Section", "is_installed", "race", "render", "run_sections"]
+__all__ = ["OURS", "Bar", "Row", "Section", "is_installed", "race", "render", "run_sections"]
 
 OURS = "raudo"
 """The subject that is judged; others whose names begin with it are ours too, and only shown."""
 _TIE = 1.1  # of two medians on a machine that others use too
+
+
+class Bar(NamedTuple):
+    """What raudo is to reach in a case, in words, and what it got."""
+
+    wanted: str
+    got: str
+    met: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +38,10 @@ class Row:
         case: What was done.
         unit: Of the values: "ns", "us", "ms", "MB", ...
         values: Figure by subject, `"raudo"` among them.
-        times_better: How many times better than the best of `rivals` raudo is to be; None: no bar.
+        times_better: How many times better than the best of `rivals` raudo is to be, or than each
+            subject that a mapping names; None: no bar.
         at_most: What raudo's own figure is not to exceed; None: no such bar.
+        at_least: What it is not to fall below.
         rivals: The subjects that the bar is about; empty for all that are not ours.
         is_less_better: Whether small figures are the good ones.
         note: What a reader has to know of this row.
@@ -41,13 +51,16 @@ class Row:
     case: str
     unit: str
     values: Mapping[str, float]
-    times_better: float | None = None
+    times_better: float | Mapping[str, float] | None = None
     at_most: float | None = None
     rivals: Sequence[str] = ()
     is_less_better: bool = True
     note: str = ""
     failed: Mapping[str, str] = field(default_factory=dict)
     """Subjects that could not do it, and what they said."""
+    at_least: float | None = None
+    best: Mapping[str, float] = field(default_factory=dict)
+    """The best single pass of each subject, where that is known too."""
 
     @property
     def best_rival(self) -> str | None:
@@ -67,15 +80,27 @@ class Row:
         above, below = (theirs, ours) if self.is_less_better else (ours, theirs)
         return above / below if below else float("inf")
 
-    def bar(self) -> tuple[str, bool] | None:
-        """Return the bar in words and whether it is met; None where there is none to judge."""
+    def bars(self) -> list[Bar]:
+        """Return the bars that can be judged here."""
+        ours = self.values[OURS]
+        own = f"{_figure(ours)} {self.unit}"
+        found = []
         if self.at_most is not None:
-            return f"<= {self.at_most:g} {self.unit}", self.values[OURS] <= self.at_most
-        best = self.best_rival
-        if self.times_better is None or best is None:
-            return None
-        is_met = self.ratio_to(best) >= self.times_better
-        return f">= {self.times_better:g}x the best of {len(self.rivals) or 'all'}", is_met
+            found.append(Bar(f"<= {self.at_most:g} {self.unit}", own, ours <= self.at_most))
+        if self.at_least is not None:
+            found.append(Bar(f">= {self.at_least:g} {self.unit}", own, ours >= self.at_least))
+        if isinstance(self.times_better, Mapping):
+            for name, times in self.times_better.items():
+                if name in self.values:
+                    found.append(self._bar_against(name, times, name))
+        elif self.times_better is not None and (best := self.best_rival) is not None:
+            rivals = f"the best of {len(self.rivals) or 'all'}"
+            found.append(self._bar_against(best, self.times_better, rivals))
+        return found
+
+    def _bar_against(self, name: str, times: float, called: str) -> Bar:
+        ratio = self.ratio_to(name)
+        return Bar(f">= {times:g}x {called}", f"{ratio:.2f}x {name}", ratio >= times)
 
     def loss(self) -> str | None:
         """Name the peer that is better than raudo here, if one is by more than a tie."""
@@ -89,16 +114,13 @@ class Row:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return the row as plain data, with the bar judged."""
-        bar = self.bar()
-        plain = asdict(self)
-        plain["bar"] = None if bar is None else {"wanted": bar[0], "met": bar[1]}
-        return plain
+        """Return the row as plain data, with the bars judged."""
+        return asdict(self) | {"bars": [bar._asdict() for bar in self.bars()]}
 
     @classmethod
     def of_json(cls, plain: Mapping[str, Any]) -> Row:
         """Return the row that `as_json` gave."""
-        return cls(**{name: value for name, value in plain.items() if name != "bar"})
+        return cls(**{name: value for name, value in plain.items() if name != "bars"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +178,10 @@ def _figure(value: float) -> str:
 def _cell(row: Row, name: str) -> str:
     if name not in row.values:
         return "failed" if name in row.failed else "-"
-    if name == OURS:
-        return _figure(row.values[name])
-    return f"{_figure(row.values[name])} ({_figure(row.ratio_to(name))}x)"
+    cell = _figure(row.values[name])
+    if name in row.best:
+        cell += f" | {_figure(row.best[name])}"
+    return cell if name == OURS else f"{cell} ({_figure(row.ratio_to(name))}x)"
 
 
 def _aligned(header: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -174,7 +197,8 @@ def _table(title: str, rows: Sequence[Row]) -> Iterator[str]:
     names = list(dict.fromkeys(name for row in rows for name in (*row.values, *row.failed)))
     names.sort(key=lambda name: name != OURS)
     yield ""
-    yield f"{title} ({rows[0].unit}; in brackets: times worse than raudo)"
+    best = "median | best; " if any(row.best for row in rows) else ""
+    yield f"{title} ({rows[0].unit}; {best}in brackets: times worse than raudo)"
     yield from _aligned(
         ["", *(row.case for row in rows)],
         [[name, *(_cell(row, name) for row in rows)] for name in names],
@@ -185,23 +209,17 @@ def _table(title: str, rows: Sequence[Row]) -> Iterator[str]:
         yield from (f"({row.case}: {name} failed: {why})" for name, why in row.failed.items())
 
 
-def _bar_line(row: Row) -> str | None:
-    bar = row.bar()
-    if bar is None:
-        return None
-    wanted, is_met = bar
-    best = row.best_rival
-    got = f"{_figure(row.values[OURS])} {row.unit}"
-    if row.at_most is None and best is not None:
-        got = f"{row.ratio_to(best):.2f}x {best}"
-    return f"  {'met   ' if is_met else 'MISSED'}  {row.table}, {row.case}: {wanted}; got {got}"
+def _bar_lines(row: Row) -> Iterator[str]:
+    for bar in row.bars():
+        verdict = "met   " if bar.met else "MISSED"
+        yield f"  {verdict}  {row.table}, {row.case}: {bar.wanted}; got {bar.got}"
 
 
 def render(rows: Sequence[Row]) -> Iterator[str]:
     """Yield tables, bars and losses, line by line."""
     for title in dict.fromkeys(row.table for row in rows):
         yield from _table(title, [row for row in rows if row.table == title])
-    bars = [line for row in rows if (line := _bar_line(row)) is not None]
+    bars = [line for row in rows for line in _bar_lines(row)]
     if bars:
         yield from ("", "Bars:", *bars)
     lost = [line for row in rows if (line := row.loss()) is not None]

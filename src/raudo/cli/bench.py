@@ -23,6 +23,7 @@ _MODULES = {
     "concurrency": "_bench_concurrency",
     "export": "_bench_export",
     "memory": "_bench_memory_room",
+    "similarity": "_bench_similarity",
 }
 
 
@@ -90,10 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only",
         metavar="SECTION,...",
         type=_section_names,
-        help="of a cache's hot, large, huge, keys, order, ttl, await, many, zipf, memory, pauses, "
-        "threads (otherwise: hot, large, memory); of concurrency's coroutines, threads, http, "
-        "processes, retry, batching, routing (otherwise: all); of memory's pools, buffers, gc, "
-        "compact, watch; of export's text, columns (otherwise: all)",
+        help="parts of the comparison, in place of its usual ones; an unknown name lists them",
     )
     parser.add_argument(
         "--quick", action="store_true", help="small and short: shows that it runs, not figures"
