@@ -103,7 +103,7 @@ def embeddings(n: int, n_queries: int) -> tuple[NDArray[np.float32], NDArray[np.
         return found[:-n_queries], found[-n_queries:], f"{n:,} real embeddings"
     centres = normal(max(1, n // 50), 256)
     made = centres[rng.integers(len(centres), size=n + n_queries)]
-    made += np.float32(0.7) * normal(*made.shape, 1)
+    made += np.float32(0.7) * normal(len(made), 256, 1)
     made /= np.linalg.norm(made, axis=1)[:, None]
     return made[:-n_queries], made[-n_queries:], f"{n:,} made-up embeddings"
 
