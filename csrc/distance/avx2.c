@@ -1,5 +1,4 @@
-/* AVX2 + FMA. Row kernels keep four accumulators (FMA has a latency of four cycles and two ports);
- * tiles fill 12 of the 16 registers with accumulators. */
+/* AVX2 + FMA. Strips of three queries keep twelve accumulators, and tiles fill 12 of the 16 registers with accumulators. */
 #include "distance/distance.h"
 
 #include <string.h>
@@ -10,6 +9,7 @@
 #if RAUDO_COMPILES_AVX2
 RAUDO_TARGET_AVX2
 #include "distance/plain.h"
+#include "distance/strip.h"
 
 /* --- rows --------------------------------------------------------------------------------- */
 
@@ -31,11 +31,17 @@ RAUDO_INLINE double sum_f64(__m256d v)
     return _mm_cvtsd_f64(_mm_add_sd(half, _mm_unpackhi_pd(half, half)));
 }
 
-RAUDO_INLINE float sum_f32(__m256 v)
+RAUDO_INLINE __m256 zero_f32(void) { return _mm256_setzero_ps(); }
+RAUDO_INLINE __m256d zero_f64(void) { return _mm256_setzero_pd(); }
+RAUDO_INLINE __m256 load_f32(const float *p) { return _mm256_loadu_ps(p); }
+RAUDO_INLINE __m256d load_f64(const double *p) { return _mm256_loadu_pd(p); }
+RAUDO_INLINE __m256 load_first_f32(const float *p, size_t n)
 {
-    __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
-    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+    return _mm256_maskload_ps(p, first_f32(n));
+}
+RAUDO_INLINE __m256d load_first_f64(const double *p, size_t n)
+{
+    return _mm256_maskload_pd(p, first_f64(n));
 }
 
 #define ABS_PS(x) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x)
@@ -50,9 +56,10 @@ RAUDO_INLINE __m256 sqeuclidean_step_f32(__m256 s, __m256 a, __m256 b)
     const __m256 difference = _mm256_sub_ps(a, b);
     return _mm256_fmadd_ps(difference, difference, s);
 }
+/* Added by a multiply-add: Zen has two units for those beside the two that subtract. */
 RAUDO_INLINE __m256 cityblock_step_f32(__m256 s, __m256 a, __m256 b)
 {
-    return _mm256_add_ps(s, ABS_PS(_mm256_sub_ps(a, b)));
+    return _mm256_fmadd_ps(ABS_PS(_mm256_sub_ps(a, b)), _mm256_set1_ps(1), s);
 }
 RAUDO_INLINE __m256d inner_step_f64(__m256d s, __m256d a, __m256d b)
 {
@@ -65,52 +72,36 @@ RAUDO_INLINE __m256d sqeuclidean_step_f64(__m256d s, __m256d a, __m256d b)
 }
 RAUDO_INLINE __m256d cityblock_step_f64(__m256d s, __m256d a, __m256d b)
 {
-    return _mm256_add_pd(s, ABS_PD(_mm256_sub_pd(a, b)));
+    return _mm256_fmadd_pd(ABS_PD(_mm256_sub_pd(a, b)), _mm256_set1_pd(1), s);
 }
 
-#define DEFINE_SUM(name, real, type, vector, suffix, lanes)                                       \
-    RAUDO_INLINE real name##_##type(const real *a, const real *b, size_t d)                       \
-    {                                                                                             \
-        vector s0 = _mm256_setzero_##suffix(), s1 = s0, s2 = s0, s3 = s0;                         \
-        size_t k = 0;                                                                             \
-        for (; k + 4 * lanes <= d; k += 4 * lanes) {                                              \
-            s0 = name##_step_##type(s0, _mm256_loadu_##suffix(a + k),                             \
-                                    _mm256_loadu_##suffix(b + k));                                \
-            s1 = name##_step_##type(s1, _mm256_loadu_##suffix(a + k + lanes),                     \
-                                    _mm256_loadu_##suffix(b + k + lanes));                        \
-            s2 = name##_step_##type(s2, _mm256_loadu_##suffix(a + k + 2 * lanes),                 \
-                                    _mm256_loadu_##suffix(b + k + 2 * lanes));                    \
-            s3 = name##_step_##type(s3, _mm256_loadu_##suffix(a + k + 3 * lanes),                 \
-                                    _mm256_loadu_##suffix(b + k + 3 * lanes));                    \
-        }                                                                                         \
-        for (; k + lanes <= d; k += lanes)                                                        \
-            s0 = name##_step_##type(s0, _mm256_loadu_##suffix(a + k),                             \
-                                    _mm256_loadu_##suffix(b + k));                                \
-        if (k < d) {                                                                              \
-            const __m256i mask = first_##type(d - k);                                             \
-            s1 = name##_step_##type(s1, _mm256_maskload_##suffix(a + k, mask),                    \
-                                    _mm256_maskload_##suffix(b + k, mask));                       \
-        }                                                                                         \
-        return sum_##type(_mm256_add_##suffix(_mm256_add_##suffix(s0, s1),                        \
-                                              _mm256_add_##suffix(s2, s3)));                      \
-    }
-DEFINE_SUM(inner, float, f32, __m256, ps, 8)
-DEFINE_SUM(sqeuclidean, float, f32, __m256, ps, 8)
-DEFINE_SUM(cityblock, float, f32, __m256, ps, 8)
-DEFINE_SUM(inner, double, f64, __m256d, pd, 4)
-DEFINE_SUM(sqeuclidean, double, f64, __m256d, pd, 4)
-DEFINE_SUM(cityblock, double, f64, __m256d, pd, 4)
+/* The sums of four vectors: pairs of vectors are folded into one until all four lie side by side. */
+RAUDO_INLINE void reduce_f32(const __m256 v[4], float *sums)
+{
+    const __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(v[0], v[1]), _mm256_unpackhi_ps(v[0], v[1]));
+    const __m256 cd = _mm256_add_ps(_mm256_unpacklo_ps(v[2], v[3]), _mm256_unpackhi_ps(v[2], v[3]));
+    const __m256 all =
+        _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+    _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
+}
+RAUDO_INLINE void reduce_f64(const __m256d v[4], double *sums)
+{
+    const __m256d x = _mm256_add_pd(_mm256_unpacklo_pd(v[0], v[1]), _mm256_unpackhi_pd(v[0], v[1]));
+    const __m256d y = _mm256_add_pd(_mm256_unpacklo_pd(v[2], v[3]), _mm256_unpackhi_pd(v[2], v[3]));
+    _mm256_storeu_pd(sums, _mm256_add_pd(_mm256_permute2f128_pd(x, y, 0x20),
+                                         _mm256_permute2f128_pd(x, y, 0x31)));
+}
+
+RAUDO_DEFINE_STRIPS(float, f32, avx2, __m256, 8, 3)
+RAUDO_DEFINE_STRIPS(double, f64, avx2, __m256d, 4, 3)
 
 RAUDO_INLINE __m256d load_wide_f32(const float *p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
 RAUDO_INLINE __m256d load_wide_f64(const double *p) { return _mm256_loadu_pd(p); }
-RAUDO_INLINE __m256d load_first_f32(const float *p, size_t n)
+RAUDO_INLINE __m256d load_wide_first_f32(const float *p, size_t n)
 {
     return _mm256_cvtps_pd(_mm_maskload_ps(p, _mm256_castsi256_si128(first_f32(n))));
 }
-RAUDO_INLINE __m256d load_first_f64(const double *p, size_t n)
-{
-    return _mm256_maskload_pd(p, first_f64(n));
-}
+RAUDO_INLINE __m256d load_wide_first_f64(const double *p, size_t n) { return load_first_f64(p, n); }
 
 /* The three sums in double, for float32 too: 1 - cos of near rows would otherwise be all rounding. */
 #define DEFINE_COSINE(real, type)                                                                 \
@@ -130,8 +121,8 @@ RAUDO_INLINE __m256d load_first_f64(const double *p, size_t n)
         }                                                                                         \
         for (; k < d; k += 4) {                                                                   \
             const size_t left = d - k;                                                            \
-            const __m256d x = left < 4 ? load_first_##type(a + k, left) : load_wide_##type(a + k); \
-            const __m256d y = left < 4 ? load_first_##type(b + k, left) : load_wide_##type(b + k); \
+            const __m256d x = left < 4 ? load_wide_first_##type(a + k, left) : load_wide_##type(a + k); \
+            const __m256d y = left < 4 ? load_wide_first_##type(b + k, left) : load_wide_##type(b + k); \
             ab = _mm256_fmadd_pd(x, y, ab);                                                       \
             aa = _mm256_fmadd_pd(x, x, aa);                                                       \
             bb = _mm256_fmadd_pd(y, y, bb);                                                       \
@@ -221,6 +212,7 @@ RAUDO_INLINE double jaccard_bits(const uint8_t *a, const uint8_t *b, size_t d)
 }
 
 #define RAUDO_SCALAR_METRIC(...)
+#define RAUDO_STRIP_METRIC(...)
 #define RAUDO_METRIC(name, type, input, output) RAUDO_DEFINE_ROWS(name##_##type, avx2, input, output)
 #include "distance/metrics.def"
 
@@ -393,6 +385,14 @@ const raudo_kernels raudo_kernels_avx2 = {
 #define RAUDO_SCALAR_METRIC(...)
 #define RAUDO_METRIC(name, type, input, output)                                                   \
     [RAUDO_##name##_##type] = raudo_##name##_##type##_avx2,
+#include "distance/metrics.def"
+        },
+    .strips =
+        {
+#define RAUDO_SCALAR_METRIC(...)
+#define RAUDO_METRIC(...)
+#define RAUDO_STRIP_METRIC(name, type, input, output)                                             \
+    [RAUDO_##name##_##type] = raudo_strip_##name##_##type##_avx2,
 #include "distance/metrics.def"
         },
 };

@@ -1,9 +1,10 @@
 /* The distance kernels and the table that dispatches them.
  *
- * Two shapes of kernel serve every metric:
+ * Three shapes of kernel serve every metric:
  *
  *   rows   one query against n rows in place. The exact, reproducible value: it does not depend on
  *          alignment, on n or on the row's position.
+ *   strip  the row kernel of several queries at once: the same digits, and the rows are read once.
  *   tile   a register tile: `tile_rows` queries by `panel_rows` base rows, both packed so that the
  *          k-th elements of all rows lie together. It gives inner products (or cityblock sums);
  *          what a metric adds (norms, signs, roots) is applied to the finished tile.
@@ -20,6 +21,10 @@
 /* out[i] = metric(query, rows + i * stride) for i in [0, n); stride and d count input elements. */
 typedef void (*raudo_rows)(const void *query, const void *rows, size_t n, size_t stride, size_t d,
                            void *out);
+
+/* out[i * out_stride + j] = what the row kernel gives for query i < m and row j < n, digit for digit. */
+typedef void (*raudo_strip)(const void *queries, size_t m, size_t q_stride, const void *rows, size_t n,
+                            size_t stride, size_t d, void *out, size_t out_stride);
 
 /* c[i * c_stride + j] = (add ? c : 0) + sum over k < d of op(a[k * tile_rows + i], b[k * panel_rows + j]) */
 typedef void (*raudo_tile_f32)(size_t d, const float *a, const float *b, float *c, size_t c_stride,
@@ -86,6 +91,7 @@ typedef struct {
     raudo_block_f32 f32;
     raudo_block_f64 f64;
     raudo_rows rows[RAUDO_METRIC_COUNT]; /* NULL: as scalar */
+    raudo_strip strips[RAUDO_METRIC_COUNT]; /* NULL: one query at a time */
 } raudo_kernels;
 
 extern const raudo_kernels raudo_kernels_scalar, raudo_kernels_avx2, raudo_kernels_avx512,
@@ -99,6 +105,9 @@ const raudo_kernels *raudo_kernels_find(const char *isa);
 
 /* Never NULL for metric in [0, RAUDO_METRIC_COUNT). */
 raudo_rows raudo_rows_of(const raudo_kernels *kernels, size_t metric);
+
+/* NULL where there is none. */
+raudo_strip raudo_strip_of(const raudo_kernels *kernels, size_t metric);
 
 /* "inner_f32" and the like, NULL past the last. */
 const char *raudo_metric_name(size_t metric);

@@ -9,9 +9,14 @@
 
 #if RAUDO_COMPILES_NEON
 #include "distance/plain.h"
+#include "distance/strip.h"
 
 /* --- rows --------------------------------------------------------------------------------- */
 
+RAUDO_INLINE float32x4_t zero_f32(void) { return vdupq_n_f32(0); }
+RAUDO_INLINE float64x2_t zero_f64(void) { return vdupq_n_f64(0); }
+RAUDO_INLINE float32x4_t load_f32(const float *p) { return vld1q_f32(p); }
+RAUDO_INLINE float64x2_t load_f64(const double *p) { return vld1q_f64(p); }
 RAUDO_INLINE float32x4_t load_first_f32(const float *p, size_t n) /* the others are zeros */
 {
     float lanes[4] = {0};
@@ -53,32 +58,18 @@ RAUDO_INLINE float64x2_t cityblock_step_f64(float64x2_t s, float64x2_t a, float6
     return vaddq_f64(s, vabdq_f64(a, b));
 }
 
-#define DEFINE_SUM(name, real, type, vector, lanes)                                               \
-    RAUDO_INLINE real name##_##type(const real *a, const real *b, size_t d)                       \
-    {                                                                                             \
-        vector s0 = vdupq_n_##type(0), s1 = s0, s2 = s0, s3 = s0;                                 \
-        size_t k = 0;                                                                             \
-        for (; k + 4 * lanes <= d; k += 4 * lanes) {                                              \
-            s0 = name##_step_##type(s0, vld1q_##type(a + k), vld1q_##type(b + k));                \
-            s1 = name##_step_##type(s1, vld1q_##type(a + k + lanes), vld1q_##type(b + k + lanes)); \
-            s2 = name##_step_##type(s2, vld1q_##type(a + k + 2 * lanes),                          \
-                                    vld1q_##type(b + k + 2 * lanes));                             \
-            s3 = name##_step_##type(s3, vld1q_##type(a + k + 3 * lanes),                          \
-                                    vld1q_##type(b + k + 3 * lanes));                             \
-        }                                                                                         \
-        for (; k + lanes <= d; k += lanes)                                                        \
-            s0 = name##_step_##type(s0, vld1q_##type(a + k), vld1q_##type(b + k));                \
-        if (k < d)                                                                                \
-            s1 = name##_step_##type(s1, load_first_##type(a + k, d - k),                          \
-                                    load_first_##type(b + k, d - k));                             \
-        return vaddvq_##type(vaddq_##type(vaddq_##type(s0, s1), vaddq_##type(s2, s3)));           \
-    }
-DEFINE_SUM(inner, float, f32, float32x4_t, 4)
-DEFINE_SUM(sqeuclidean, float, f32, float32x4_t, 4)
-DEFINE_SUM(cityblock, float, f32, float32x4_t, 4)
-DEFINE_SUM(inner, double, f64, float64x2_t, 2)
-DEFINE_SUM(sqeuclidean, double, f64, float64x2_t, 2)
-DEFINE_SUM(cityblock, double, f64, float64x2_t, 2)
+RAUDO_INLINE void reduce_f32(const float32x4_t v[4], float *sums)
+{
+    vst1q_f32(sums, vpaddq_f32(vpaddq_f32(v[0], v[1]), vpaddq_f32(v[2], v[3])));
+}
+RAUDO_INLINE void reduce_f64(const float64x2_t v[4], double *sums)
+{
+    vst1q_f64(sums, vpaddq_f64(v[0], v[1]));
+    vst1q_f64(sums + 2, vpaddq_f64(v[2], v[3]));
+}
+
+RAUDO_DEFINE_STRIPS(float, f32, neon, float32x4_t, 4, 4)
+RAUDO_DEFINE_STRIPS(double, f64, neon, float64x2_t, 2, 4)
 
 RAUDO_INLINE float64x2_t load_wide_f32(const float *p, size_t n)
 {
@@ -176,6 +167,7 @@ RAUDO_INLINE double jaccard_bits(const uint8_t *a, const uint8_t *b, size_t d)
 }
 
 #define RAUDO_SCALAR_METRIC(...)
+#define RAUDO_STRIP_METRIC(...)
 #define RAUDO_METRIC(name, type, input, output) RAUDO_DEFINE_ROWS(name##_##type, neon, input, output)
 #include "distance/metrics.def"
 
@@ -287,6 +279,14 @@ const raudo_kernels raudo_kernels_neon = {
 #define RAUDO_SCALAR_METRIC(...)
 #define RAUDO_METRIC(name, type, input, output)                                                   \
     [RAUDO_##name##_##type] = raudo_##name##_##type##_neon,
+#include "distance/metrics.def"
+        },
+    .strips =
+        {
+#define RAUDO_SCALAR_METRIC(...)
+#define RAUDO_METRIC(...)
+#define RAUDO_STRIP_METRIC(name, type, input, output)                                             \
+    [RAUDO_##name##_##type] = raudo_strip_##name##_##type##_neon,
 #include "distance/metrics.def"
         },
 };

@@ -48,6 +48,11 @@ raudo_rows raudo_rows_of(const raudo_kernels *kernels, size_t metric)
     return own ? own : raudo_kernels_scalar.rows[metric];
 }
 
+raudo_strip raudo_strip_of(const raudo_kernels *kernels, size_t metric)
+{
+    return kernels->strips[metric];
+}
+
 const char *raudo_metric_name(size_t metric)
 {
     return metric < RAUDO_METRIC_COUNT ? METRIC_NAMES[metric] : NULL;

@@ -12,7 +12,9 @@ typedef uint8_t __mmask8;
 typedef uint16_t __mmask16;
 typedef uint64_t __mmask64;
 
+typedef struct { float lane[4]; } __m128;
 typedef struct { float lane[8]; } __m256;
+typedef struct { double lane[4]; } __m256d;
 typedef struct { float lane[16]; } __m512;
 typedef struct { double lane[8]; } __m512d;
 typedef union { int8_t i8[32]; int32_t i32[8]; } __m256i;
@@ -45,8 +47,33 @@ typedef union { uint8_t u8[64]; int16_t i16[32]; int32_t i32[16]; int64_t i64[8]
     FN mask _mm512_cmp_##suffix##_mask(vector a, vector b, int predicate)                         \
     { unsigned r = 0; EACH(lanes) r |= (unsigned)!(a.lane[i] > b.lane[i]) << i;                   \
       return (mask)(predicate == _CMP_NGT_UQ ? r : 0); }
+#define EMULATE_SHUFFLES(vector, suffix, lanes, pairs)                                            \
+    FN vector _mm512_unpacklo_##suffix(vector a, vector b)                                        \
+    { vector r; EACH(lanes) r.lane[i] = (i % 2 ? b : a).lane[i / (2 * pairs) * 2 * pairs + i % (2 * pairs) / 2]; \
+      return r; }                                                                                 \
+    FN vector _mm512_unpackhi_##suffix(vector a, vector b)                                        \
+    { vector r; EACH(lanes) r.lane[i] = (i % 2 ? b : a).lane[i / (2 * pairs) * 2 * pairs + i % (2 * pairs) / 2 + pairs]; \
+      return r; }
 EMULATE_REAL(float, __m512, ps, 16, __mmask16)
 EMULATE_REAL(double, __m512d, pd, 8, __mmask8)
+
+EMULATE_SHUFFLES(__m512, ps, 16, 2)
+EMULATE_SHUFFLES(__m512d, pd, 8, 1)
+FN __m512 _mm512_shuffle_ps(__m512 a, __m512 b, int control)
+{ __m512 r; EACH(16) r.lane[i] = (i % 4 < 2 ? a : b).lane[i / 4 * 4 + (control >> 2 * (i % 4) & 3)]; return r; }
+FN __m256 _mm512_castps512_ps256(__m512 a) { __m256 r; memcpy(&r, &a, sizeof r); return r; }
+FN __m256 _mm512_extractf32x8_ps(__m512 a, int half) { __m256 r; memcpy(&r, a.lane + 8 * half, sizeof r); return r; }
+FN __m128 _mm256_castps256_ps128(__m256 a) { __m128 r; memcpy(&r, &a, sizeof r); return r; }
+FN __m128 _mm256_extractf128_ps(__m256 a, int half) { __m128 r; memcpy(&r, a.lane + 4 * half, sizeof r); return r; }
+FN __m256 _mm256_add_ps(__m256 a, __m256 b) { EACH(8) a.lane[i] += b.lane[i]; return a; }
+FN __m128 _mm_add_ps(__m128 a, __m128 b) { EACH(4) a.lane[i] += b.lane[i]; return a; }
+FN void _mm_storeu_ps(float *p, __m128 a) { memcpy(p, &a, sizeof a); }
+FN __m256d _mm512_castpd512_pd256(__m512d a) { __m256d r; memcpy(&r, &a, sizeof r); return r; }
+FN __m256d _mm512_extractf64x4_pd(__m512d a, int half) { __m256d r; memcpy(&r, a.lane + 4 * half, sizeof r); return r; }
+FN __m256d _mm256_permute2f128_pd(__m256d a, __m256d b, int control) /* 0x20 and 0x31 alone */
+{ __m256d r; EACH(4) r.lane[i] = (i < 2 ? a : b).lane[i % 2 + 2 * (control & 1)]; return r; }
+FN __m256d _mm256_add_pd(__m256d a, __m256d b) { EACH(4) a.lane[i] += b.lane[i]; return a; }
+FN void _mm256_storeu_pd(double *p, __m256d a) { memcpy(p, &a, sizeof a); }
 
 FN __m256 _mm256_loadu_ps(const float *p) { __m256 r; memcpy(&r, p, sizeof r); return r; }
 FN __m256 _mm256_maskz_loadu_ps(__mmask8 m, const float *p)

@@ -95,6 +95,39 @@ static void test_rows(const raudo_kernels *kernels, size_t metric, enum type typ
     }
 }
 
+/* A strip has the digits of the row kernel, however many queries and rows it has. */
+static void test_strip(const raudo_kernels *kernels, size_t metric, enum type type)
+{
+    const raudo_strip strip = raudo_strip_of(kernels, metric);
+    const size_t size = SIZE_OF[type];
+    if (!strip)
+        return;
+    for (size_t d = 0; d <= 100; d = d < 40 ? d + 1 : d + 19)
+        for (size_t m = 0; m < 14; m++) {
+            const size_t n = (m + d) % 11, stride = d + d % 3, q_stride = d + 1, out_stride = n + 2;
+            void *blocks[4];
+            const size_t n_queries = m && d ? (m - 1) * q_stride + d : 0, n_rows = n && d ? (n - 1) * stride + d : 0;
+            const size_t n_out = m && n ? (m - 1) * out_stride + n : 0;
+            char *queries = off_alignment(n_queries, size, &blocks[0]);
+            char *rows = off_alignment(n_rows, size, &blocks[1]);
+            char *got = off_alignment(n_out, size, &blocks[2]);
+            char *want = off_alignment(n, size, &blocks[3]);
+            fill(queries, n_queries, type);
+            fill(rows, n_rows, type);
+            strip(queries, m, q_stride, rows, n, stride, d, got, out_stride);
+            for (size_t i = 0; i < m && n; i++) {
+                raudo_rows_of(kernels, metric)(queries + i * q_stride * size, rows, n, stride, d, want);
+                check(memcmp(got + i * out_stride * size, want, n * size) == 0, kernels->isa, "strip", d, 0, 0);
+                raudo_rows_of(kernels, metric)(queries + i * q_stride * size, rows + (n - 1) * stride * size, 1,
+                                               stride, d, want);
+                check(memcmp(got + (i * out_stride + n - 1) * size, want, size) == 0, kernels->isa,
+                      "strip, one row", d, 0, 0);
+            }
+            for (size_t i = 0; i < 4; i++)
+                free(blocks[i]);
+        }
+}
+
 /* Sums that would overflow 32 bits. */
 static void test_long_i8(const raudo_kernels *kernels)
 {
@@ -223,8 +256,10 @@ static void test_kernels(const raudo_kernels *kernels)
         {"_f32", F32}, {"_f64", F64}, {"_i8", I8}, {"_bits", BITS}};
     for (size_t metric = 0; metric < RAUDO_METRIC_COUNT; metric++)
         for (size_t s = 0; s < 4; s++)
-            if (strstr(raudo_metric_name(metric), SUFFIXES[s].suffix))
+            if (strstr(raudo_metric_name(metric), SUFFIXES[s].suffix)) {
                 test_rows(kernels, metric, SUFFIXES[s].type);
+                test_strip(kernels, metric, SUFFIXES[s].type);
+            }
     test_long_i8(kernels);
     for (size_t d = 0; d < 40; d += d < 10 ? 1 : 7)
         for (int flag = 0; flag < 2; flag++) {

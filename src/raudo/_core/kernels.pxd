@@ -10,6 +10,10 @@ cdef extern from "distance/distance.h" nogil:
     ctypedef void (*raudo_rows)(
         const void *query, const void *rows, size_t n, size_t stride, size_t d, void *out) noexcept nogil
 
+    ctypedef void (*raudo_strip)(
+        const void *queries, size_t m, size_t q_stride, const void *rows, size_t n, size_t stride, size_t d,
+        void *out, size_t out_stride) noexcept nogil
+
     ctypedef struct raudo_block_f32:
         size_t tile_rows, panel_rows
         void (*inner)(size_t d, const float *a, const float *b, float *c, size_t stride, int add) noexcept nogil
@@ -43,6 +47,8 @@ cdef extern from "distance/distance.h" nogil:
     enum:
         RAUDO_sqeuclidean_f32
         RAUDO_sqeuclidean_f64
+        RAUDO_inner_f32
+        RAUDO_inner_f64
 
 
 cdef extern from "panel/panel.h" nogil:
@@ -81,9 +87,16 @@ cdef enum:
     QUERY_BLOCK = 96
     BASE_BLOCK = 192
 
+# Queries whose strips over a block of the base are computed at a time.
+cdef enum:
+    STRIP_QUERIES = 24
+
 cdef const raudo_kernels *active() noexcept nogil
 cdef const raudo_panel_kernels *active_panels() noexcept nogil
 cdef raudo_rows rows_of(const raudo_kernels *kernels, size_t row_kernel) noexcept nogil
+cdef void strip(const raudo_kernels *kernels, size_t row_kernel, const char *queries, size_t m, size_t q_stride,
+                size_t item_bytes, const void *rows, size_t n, size_t stride, size_t d, char *out,
+                size_t out_stride, size_t out_bytes) noexcept nogil
 
 cdef size_t tile_rows(const raudo_kernels *kernels, real unused) noexcept nogil
 cdef size_t panel_rows(const raudo_kernels *kernels, real unused) noexcept nogil

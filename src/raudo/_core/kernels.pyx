@@ -25,6 +25,7 @@ cdef extern from "distance/distance.h" nogil:
     const raudo_kernels *raudo_kernels_compiled(size_t i)
     const raudo_kernels *raudo_kernels_find(const char *isa)
     raudo_rows raudo_rows_of(const raudo_kernels *kernels, size_t metric)
+    raudo_strip raudo_strip_of(const raudo_kernels *kernels, size_t metric)
     const char *raudo_metric_name(size_t metric)
 
 
@@ -46,6 +47,20 @@ cdef const raudo_panel_kernels *active_panels() noexcept nogil:
 
 cdef raudo_rows rows_of(const raudo_kernels *kernels, size_t row_kernel) noexcept nogil:
     return raudo_rows_of(kernels, row_kernel)
+
+
+cdef void strip(const raudo_kernels *kernels, size_t row_kernel, const char *queries, size_t m, size_t q_stride,
+                size_t item_bytes, const void *rows, size_t n, size_t stride, size_t d, char *out,
+                size_t out_stride, size_t out_bytes) noexcept nogil:
+    """Write what the row kernel gives for m queries and n rows; strides count elements."""
+    cdef raudo_strip together = raudo_strip_of(kernels, row_kernel)
+    cdef raudo_rows alone = raudo_rows_of(kernels, row_kernel)
+    cdef size_t i
+    if together != NULL:
+        together(queries, m, q_stride, rows, n, stride, d, out, out_stride)
+        return
+    for i in range(m):
+        alone(queries + i * q_stride * item_bytes, rows, n, stride, d, out + i * out_stride * out_bytes)
 
 
 def isa():
@@ -307,10 +322,10 @@ ctypedef fused element:
     unsigned char
 
 
-cdef int _rows(const element[:, :] x, const element[:, :] y, char *out, Py_ssize_t out_stride,
-               size_t row_kernel) except -1:
-    cdef raudo_rows kernel = rows_of(active(), row_kernel)
-    cdef size_t q = x.shape[0], n = y.shape[0], d = x.shape[1], i
+cdef int _rows(const element[:, :] x, const element[:, :] y, char *out, size_t out_stride,
+               size_t out_bytes, size_t row_kernel) except -1:
+    cdef const raudo_kernels *kernels = active()
+    cdef size_t q = x.shape[0], n = y.shape[0], d = x.shape[1], i = 0, j, few, some
     cdef size_t x_stride = x.strides[0] // sizeof(element), y_stride = y.strides[0] // sizeof(element)
     # Rows of no elements have no address to take; every kernel gives its value of d = 0 all the same.
     cdef element nothing = 0
@@ -319,8 +334,16 @@ cdef int _rows(const element[:, :] x, const element[:, :] y, char *out, Py_ssize
     if d == 0:
         x_stride = y_stride = 0
     with nogil:
-        for i in range(q):
-            kernel(first_x + i * x_stride, first_y, n, y_stride, d, out + i * out_stride)
+        while i < q:
+            few = min(<size_t> STRIP_QUERIES, q - i)
+            j = 0
+            while j < n:
+                some = min(<size_t> BASE_BLOCK, n - j)
+                strip(kernels, row_kernel, <const char *> (first_x + i * x_stride), few, x_stride, sizeof(element),
+                      first_y + j * y_stride, some, y_stride, d, out + (i * out_stride + j) * out_bytes,
+                      out_stride, out_bytes)
+                j += some
+            i += few
     return 0
 
 
@@ -328,25 +351,25 @@ def rows_f32(const float[:, :] x not None, const float[:, :] y not None, float[:
              size_t row_kernel):
     """Fill out[i, j] by a row kernel."""
     if out.shape[0] and out.shape[1]:
-        _rows(x, y, <char *> &out[0, 0], out.strides[0], row_kernel)
+        _rows(x, y, <char *> &out[0, 0], out.strides[0] // sizeof(float), sizeof(float), row_kernel)
 
 
 def rows_f64(const double[:, :] x not None, const double[:, :] y not None, double[:, :] out not None,
              size_t row_kernel):
     """Fill out[i, j] by a row kernel."""
     if out.shape[0] and out.shape[1]:
-        _rows(x, y, <char *> &out[0, 0], out.strides[0], row_kernel)
+        _rows(x, y, <char *> &out[0, 0], out.strides[0] // sizeof(double), sizeof(double), row_kernel)
 
 
 def rows_i8(const signed char[:, :] x not None, const signed char[:, :] y not None,
             double[:, :] out not None, size_t row_kernel):
     """Fill out[i, j] by a row kernel, exactly."""
     if out.shape[0] and out.shape[1]:
-        _rows(x, y, <char *> &out[0, 0], out.strides[0], row_kernel)
+        _rows(x, y, <char *> &out[0, 0], out.strides[0] // sizeof(double), sizeof(double), row_kernel)
 
 
 def rows_bits(const unsigned char[:, :] x not None, const unsigned char[:, :] y not None,
               double[:, :] out not None, size_t row_kernel):
     """Fill out[i, j] by a row kernel over packed bits."""
     if out.shape[0] and out.shape[1]:
-        _rows(x, y, <char *> &out[0, 0], out.strides[0], row_kernel)
+        _rows(x, y, <char *> &out[0, 0], out.strides[0] // sizeof(double), sizeof(double), row_kernel)

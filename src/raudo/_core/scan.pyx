@@ -16,9 +16,9 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free
 
 from raudo._core.kernels cimport (
-    BASE_BLOCK, FORM_CITYBLOCK, FORM_COSINE, FORM_INNER, FORM_SQEUCLIDEAN, QUERY_BLOCK, active,
-    aligned, base_block, depth_block, multiply, norms, pack, panel_rows, raudo_kernels, raudo_rows,
-    real, rows_of, tile_rows,
+    BASE_BLOCK, FORM_CITYBLOCK, FORM_COSINE, FORM_INNER, FORM_SQEUCLIDEAN, QUERY_BLOCK, RAUDO_inner_f32,
+    RAUDO_inner_f64, STRIP_QUERIES, active, aligned, base_block, depth_block, multiply, norms, pack,
+    panel_rows, raudo_kernels, raudo_rows, real, rows_of, strip, tile_rows,
 )
 from raudo._core.panels cimport raudo_topk, raudo_topk_finish, raudo_topk_limit, raudo_topk_push
 
@@ -49,31 +49,44 @@ cdef size_t select(const raudo_kernels *kernels, const real *value, const real *
 
 # --- by row kernels: few queries, or metrics that have no tile ------------------------------------
 
-cdef int _scan_rows(const raudo_kernels *kernels, raudo_rows kernel, real sign, const char *queries,
-                    size_t q, size_t query_bytes, size_t item_bytes, const Base *base,
-                    raudo_topk *tops, real unused) except -1 nogil:
+cdef int _scan_rows(const raudo_kernels *kernels, size_t row_kernel, real sign, const char *queries,
+                    size_t q, size_t q_stride, size_t item_bytes, const Base *base, raudo_topk *tops,
+                    real unused) except -1 nogil:
     cdef void *block
-    cdef real *values = <real *> aligned(BASE_BLOCK * (2 * sizeof(real) + sizeof(uint32_t)), &block)
+    cdef size_t few = min(<size_t> STRIP_QUERIES, q)
+    cdef real *values = <real *> aligned(
+        BASE_BLOCK * ((few + 1) * sizeof(real) + sizeof(uint32_t)), &block)
     if values == NULL:
         raise MemoryError()
-    cdef real *zeros = values + BASE_BLOCK
+    cdef real *zeros = values + few * BASE_BLOCK
     cdef uint32_t *found = <uint32_t *> (zeros + BASE_BLOCK)
     cdef const char *rows = <const char *> base.rows
-    cdef size_t first = 0, n, i, f, n_found
-    for i in range(<size_t> BASE_BLOCK):
-        zeros[i] = 0
+    cdef size_t first = 0, n, m, i, j
+    for j in range(<size_t> BASE_BLOCK):
+        zeros[j] = 0
     while first < base.n:
         n = min(<size_t> BASE_BLOCK, base.n - first)
-        for i in range(q):
-            kernel(queries + i * query_bytes, rows + first * base.stride * item_bytes, n, base.stride,
-                   base.d, values)
-            n_found = select(kernels, values, zeros, sign, raudo_topk_limit(&tops[i]), n, found)
-            for f in range(n_found):
-                if base.allowed == NULL or base.allowed[first + found[f]]:
-                    raudo_topk_push(&tops[i], sign * values[found[f]], id_of(base, first + found[f]))
+        i = 0
+        while i < q:
+            m = min(few, q - i)
+            strip(kernels, row_kernel, queries + i * q_stride * item_bytes, m, q_stride, item_bytes,
+                  rows + first * base.stride * item_bytes, n, base.stride, base.d, <char *> values,
+                  BASE_BLOCK, sizeof(real))
+            for j in range(m):
+                _keep(kernels, values + j * BASE_BLOCK, zeros, sign, base, first, n, found, &tops[i + j])
+            i += m
         first += n
     free(block)
     return 0
+
+
+cdef void _keep(const raudo_kernels *kernels, const real *values, const real *zeros, real sign, const Base *base,
+                size_t first, size_t n, uint32_t *found, raudo_topk *top) noexcept nogil:
+    """Keep what is among the best of the values of a block."""
+    cdef size_t n_found = select(kernels, values, zeros, sign, raudo_topk_limit(top), n, found), f
+    for f in range(n_found):
+        if base.allowed == NULL or base.allowed[first + found[f]]:
+            raudo_topk_push(top, sign * values[found[f]], id_of(base, first + found[f]))
 
 
 # --- by tiles -------------------------------------------------------------------------------------
@@ -95,9 +108,11 @@ cdef double key_limit(const Sieve *sieve, double limit) noexcept nogil:
     return limit + sieve.error * sieve.a * sieve.b  # key -ab
 
 
-cdef int _scan_tiles(const raudo_kernels *kernels, int form, raudo_rows exact, const real *queries,
-                     size_t q, size_t q_stride, const Base *base, const real *shift,
+cdef int _scan_tiles(const raudo_kernels *kernels, int form, bint by_strips, raudo_rows exact,
+                     const real *queries, size_t q, size_t q_stride, const Base *base, const real *shift,
                      raudo_topk *tops) except -1 nogil:
+    """Sift blocks of products, made of packed rows or, of inner products alone, by strips."""
+    cdef size_t inner = RAUDO_inner_f32 if real is float else RAUDO_inner_f64
     cdef size_t d = base.d, height = tile_rows(kernels, <real> 0), width = panel_rows(kernels, <real> 0)
     cdef size_t step = base_block(kernels, d, <real> 0), depth = depth_block(kernels, d, <real> 0)
     cdef size_t q_packed = (q + height - 1) // height * height
@@ -118,23 +133,27 @@ cdef int _scan_tiles(const raudo_kernels *kernels, int form, raudo_rows exact, c
     cdef size_t first = 0, n, i, j, row, n_rows
     cdef Sieve sieve
     sieve.form = form
+    if by_strips:
+        depth = d
     sieve.error = ((FLT_EPSILON if real is float else DBL_EPSILON)
                    * <double> (min(depth, d) + d // depth + 8) * 2)
-    pack(kernels, queries, q, q_stride, d, moved, height, a)
+    if not by_strips:
+        pack(kernels, queries, q, q_stride, d, moved, height, a)
     norms(kernels, FORM_SQEUCLIDEAN, queries, q, q_stride, d, shift, a_norms)
     for j in range(step):
         bias[j] = 0
     while first < base.n:
         n = min(step, base.n - first)
-        pack(kernels, rows + first * base.stride, n, base.stride, d, moved, width, b)
+        if not by_strips:
+            pack(kernels, rows + first * base.stride, n, base.stride, d, moved, width, b)
         if form != FORM_CITYBLOCK:
             norms(kernels, form, rows + first * base.stride, n, base.stride, d, shift, b_norms)
         sieve.b = 0
-        if form == FORM_COSINE:
+        if form == FORM_COSINE and not by_strips:
             for j in range(n):
                 for i in range(d):
                     b[(j - j % width) * d + i * width + j % width] *= b_norms[j]
-        elif form != FORM_CITYBLOCK:
+        elif form == FORM_INNER or form == FORM_SQEUCLIDEAN:
             for j in range(n):
                 if not b_norms[j] <= sieve.b:  # NaN stays: then all rows of this block are measured
                     sieve.b = b_norms[j]
@@ -145,7 +164,14 @@ cdef int _scan_tiles(const raudo_kernels *kernels, int form, raudo_rows exact, c
         row = 0
         while row < q:
             n_rows = min(<size_t> QUERY_BLOCK // height * height, q - row)
-            multiply(kernels, form, d, a + row * d, n_rows, b, n, c, step)
+            if by_strips:
+                strip(kernels, inner, <const char *> (queries + row * q_stride), n_rows, q_stride, sizeof(real),
+                      rows + first * base.stride, n, base.stride, d, <char *> c, step, sizeof(real))
+                for i in range(n_rows):
+                    for j in range(n):
+                        c[i * step + j] *= b_norms[j]
+            else:
+                multiply(kernels, form, d, a + row * d, n_rows, b, n, c, step)
             for i in range(n_rows):
                 sieve.a = a_norms[row + i] if form == FORM_SQEUCLIDEAN else sqrt(<double> a_norms[row + i])
                 if form == FORM_COSINE and not <real> 1e-30 <= a_norms[row + i] <= <real> 1e37:
@@ -182,9 +208,9 @@ cdef void _measure(const raudo_kernels *kernels, Sieve *sieve, raudo_rows exact,
 
 # --- entry ----------------------------------------------------------------------------------------
 
-# Up to here a row kernel beats packing the base for so few queries.
+# Up to so many queries strips beat packing the base (`raudo bench similarity --only knn`).
 cdef enum:
-    FEW_QUERIES = 4
+    FEW_QUERIES = 48
 
 ctypedef fused element:
     float
@@ -221,19 +247,21 @@ cdef int _nearest(const element[:, :] queries, const element[:, :] base, const i
     rows.allowed = &allowed[0] if allowed is not None and rows.n else NULL
     cdef const element *first = &queries[0, 0] if rows.d else &nothing
     cdef size_t stride = queries.strides[0] // sizeof(element) if rows.d else 0
-    cdef bint by_tiles = form >= 0 and q > FEW_QUERIES and rows.d > 0
+    cdef bint few = q <= FEW_QUERIES
+    # A row kernel of cosine sums in double: the strips of inner products sift, and they are float32.
+    cdef bint by_tiles = rows.d > 0 and (form == FORM_COSINE or (form >= 0 and not few))
     cdef int sign = -1 if form == FORM_INNER else 1
     try:
         with nogil:
             if element is float or element is double:
                 if by_tiles:
-                    _scan_tiles(kernels, form, kernel, first, q, stride, &rows, &shift[0], tops)
+                    _scan_tiles(kernels, form, few, kernel, first, q, stride, &rows, &shift[0], tops)
                 else:
-                    _scan_rows(kernels, kernel, <element> sign, <const char *> first, q,
-                               stride * sizeof(element), sizeof(element), &rows, tops, nothing)
+                    _scan_rows(kernels, row_kernel, <element> sign, <const char *> first, q, stride,
+                               sizeof(element), &rows, tops, nothing)
             else:
-                _scan_rows(kernels, kernel, <double> sign, <const char *> first, q,
-                           stride * sizeof(element), sizeof(element), &rows, tops, <double> 0)
+                _scan_rows(kernels, row_kernel, <double> sign, <const char *> first, q, stride,
+                           sizeof(element), &rows, tops, <double> 0)
             for i in range(q):
                 raudo_topk_finish(&tops[i])
     finally:

@@ -16,10 +16,11 @@ from raudo.similarity._arrays import Pair, pair
 from raudo.similarity._threads import jobs_for, run
 from raudo.similarity.metrics import Form, Metric, metric_of
 
-__all__ = ["FEW_QUERIES", "Matrix", "centre", "pairwise_distances", "query_rows", "row_kernel"]
+__all__ = ["Matrix", "centre", "pairwise_distances", "query_rows", "row_kernel"]
 
-# Up to here packing the base costs more than it saves (bench_similarity_knn).
-FEW_QUERIES = 4
+# Up to here packing the base costs more than it saves (bench_similarity_knn); of cosine half as many,
+# whose row kernel sums in double.
+_FEW_QUERIES = 8
 _COLUMNS = 4096
 _CHUNK_BYTES = 64 << 20
 _CENTRE_SAMPLE = 256
@@ -211,8 +212,9 @@ class Matrix:
     def __init__(self, metric: Metric, rows: Pair) -> None:
         self.metric = metric
         self.rows = rows
+        few = _FEW_QUERIES // 2 if metric.form == Form.COSINE else _FEW_QUERIES
         self._by_tiles = (
-            metric.form != Form.NONE and rows.type in ("f32", "f64") and len(rows.x) > FEW_QUERIES
+            metric.form != Form.NONE and rows.type in ("f32", "f64") and len(rows.x) > few
         )
         self._shift = centre(metric, rows) if self._by_tiles else None
         self._number = -1 if metric.function is not None else row_kernel(metric, rows.type)

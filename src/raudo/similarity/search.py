@@ -20,7 +20,7 @@ from raudo.types import Matches
 __all__ = ["MOST_COLUMNS", "best", "check_k", "nearest", "search_rows"]
 
 # From here on making int8 copies of the base as the search goes repays (bench_similarity_knn).
-REPAYS_COPYING = 64
+REPAYS_COPYING = 32
 # Sums of products of int8 stay within 32 bits up to here (csrc/panel/panel.h).
 MOST_COLUMNS = 65_536
 
