@@ -18,8 +18,8 @@ from raudo.similarity.metrics import Form, Metric, metric_of
 
 __all__ = ["Matrix", "centre", "pairwise_distances", "query_rows", "row_kernel"]
 
-# Up to here packing the base costs more than it saves (bench_similarity_knn); of cosine half as many,
-# whose row kernel sums in double.
+# Up to here packing the base costs more than it saves (bench_similarity_knn); half as many of
+# cosine, whose row kernel sums in double.
 _FEW_QUERIES = 8
 _COLUMNS = 4096
 _CHUNK_BYTES = 64 << 20
