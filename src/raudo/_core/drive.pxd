@@ -1,6 +1,8 @@
 cimport cython
 from cpython.object cimport PyObject
 
+from raudo._core.histogram cimport Histogram
+
 
 cdef class Timed:
     cdef public double started
@@ -9,6 +11,11 @@ cdef class Timed:
 cdef class Counts:
     cdef public Py_ssize_t succeeded
     cdef public double busy_s
+    cdef readonly Histogram ran
+
+    cdef inline void note(self, double seconds) noexcept:
+        self.busy_s += seconds
+        self.ran.note_s(seconds)
 
 
 @cython.final

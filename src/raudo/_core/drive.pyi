@@ -3,6 +3,8 @@ from typing import Any, Self, final
 
 from typing_extensions import disjoint_base
 
+from raudo._core.histogram import Histogram
+
 SLICE_SECONDS: float
 
 @disjoint_base
@@ -14,6 +16,11 @@ class Timed:
 class Counts:
     succeeded: int
     busy_s: float
+    def __new__(cls, *args: object, **kwargs: object) -> Self: ...
+    @property
+    def ran(self) -> Histogram: ...
+    def note_run(self, seconds: float) -> None:
+        """Enter how long the attempts of one task ran, however it ended."""
 
 @final
 class Items:

@@ -74,6 +74,13 @@ cdef class Timed:
 cdef class Counts:
     """What every item that ends well adds to."""
 
+    def __cinit__(self, *args, **kwargs):
+        self.ran = Histogram()
+
+    def note_run(self, double seconds):
+        """Enter how long the attempts of one task ran, however it ended."""
+        self.note(seconds)
+
 
 @cython.final
 cdef class Items:
@@ -272,7 +279,7 @@ cdef class Drive:
         self.run.started = NOT_TIMED
         self.items.results[self.index] = value
         self.counts.succeeded += 1
-        self.counts.busy_s += now - self.begun
+        self.counts.note(now - self.begun)
         self.begun = now
         if raudo_says(self.cancelling):
             return True

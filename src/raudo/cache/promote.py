@@ -78,7 +78,7 @@ class Promoter:
             value = self._take_up(key, data)
             if value is not MISSING and counts:
                 levels.counters.l2_hits += 1
-                levels.counters.latency["l2"].add(time.perf_counter_ns() - started_ns)
+                levels.counters.latency["l2"].record_ns(time.perf_counter_ns() - started_ns)
             return value
 
     def _take_up(self, key: Hashable, data: bytes) -> Any:
@@ -138,7 +138,7 @@ class Promoter:
                 levels.down.begin_call()
                 self._put_up(key, data, blob, value)
                 levels.counters.l2_hits += 1
-                levels.counters.latency["l2"].add(time.perf_counter_ns() - started_ns)
+                levels.counters.latency["l2"].record_ns(time.perf_counter_ns() - started_ns)
                 return value
         finally:
             self.end_read(data, token)
@@ -152,7 +152,7 @@ class Promoter:
             levels.sampler.note(key)
             started_ns = time.perf_counter_ns()
             levels.l1.peek(key)
-            levels.counters.latency["l1"].add(time.perf_counter_ns() - started_ns)
+            levels.counters.latency["l1"].record_ns(time.perf_counter_ns() - started_ns)
         if entry.tags and not levels.tags.is_current(entry.tags):
             with levels.lock:
                 levels.counters.false_hits += counts
@@ -274,7 +274,7 @@ class Promoter:
                 del self.reads[data]  # others who read it find it above
                 levels.down.begin_call()
                 self._put_up(key, data, blob, value)
-            levels.counters.latency[level].add(time.perf_counter_ns() - started_ns)
+            levels.counters.latency[level].record_ns(time.perf_counter_ns() - started_ns)
             return value
 
     def finish_touch(

@@ -35,10 +35,10 @@ from raudo.cache.memoize import FunctionNames, memoized
 from raudo.cache.namespace import Namespace
 from raudo.cache.promote import RETRY
 from raudo.cache.reading import Reader
-from raudo.cache.stats import report, samples_of
+from raudo.cache.stats import histograms_of, report, samples_of
 from raudo.cache.strategies import CacheStrategy
 from raudo.cache.tags import Stamps
-from raudo.types import Codec, Sample, Serializer, Tier
+from raudo.types import Codec, Distribution, Sample, Serializer, Tier
 
 __all__ = ["SmartCache"]
 
@@ -592,6 +592,10 @@ class SmartCache(Front):
     def samples(self) -> Iterable[Sample]:
         """Return the statistics as samples for a monitor."""
         return list(samples_of(self.get_stats(), self.name))
+
+    def histograms(self) -> Iterable[Distribution]:
+        """Return how long hits took, by level, for a monitor."""
+        return list(histograms_of(self._levels.counters, self.name))
 
     def advise(
         self, *, cost_per_gb_hour: float | None = None, cost_per_miss: float | None = None

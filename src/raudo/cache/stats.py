@@ -9,51 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from raudo.types import Sample
+from raudo._core.histogram import Histogram
+from raudo.types import Distribution, Sample
 
 if TYPE_CHECKING:
     from raudo.cache.levels import Levels
     from raudo.cache.prefetch import Prefetcher
 
-__all__ = ["Counters", "Latency", "report", "samples_of"]
+__all__ = ["Counters", "histograms_of", "report", "samples_of"]
 
 LEVELS = ("l1", "l2", "l3")
 # What a hit in each level should take at most.
 TARGETS_S = {"l1": 0.0001, "l2": 0.001, "l3": 0.01}
-
-
-class Latency:
-    """Nanoseconds, counted in buckets an eighth of a power of two wide."""
-
-    __slots__ = ("_buckets", "n", "total_ns")
-
-    def __init__(self) -> None:
-        self.n = 0
-        self.total_ns = 0
-        self._buckets: dict[int, int] = {}
-
-    def add(self, ns: int) -> None:
-        self.n += 1
-        self.total_ns += ns
-        exponent = max(0, ns.bit_length() - 4)  # the top four bits make the bucket
-        bucket = (exponent << 4) + (ns >> exponent)
-        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
-
-    @property
-    def mean_s(self) -> float:
-        return self.total_ns / self.n / 1e9 if self.n else 0.0
-
-    def quantile_s(self, share: float) -> float:
-        """Return the time that `share` of the calls stayed within, up to an eighth too long."""
-        if not self.n:
-            return 0.0
-        left = share * self.n
-        for bucket in sorted(self._buckets):
-            left -= self._buckets[bucket]
-            if left <= 0:
-                break
-        exponent, top = divmod(bucket, 16)
-        return float((top + 1) << exponent) / 1e9
 
 
 class Counters:
@@ -88,7 +55,7 @@ class Counters:
     def __init__(self) -> None:
         for name in self.__slots__:
             setattr(self, name, 0)
-        self.latency: dict[str, Latency] = {level: Latency() for level in (*LEVELS, "shared")}
+        self.latency = {level: Histogram() for level in (*LEVELS, "shared")}
 
     sets: int
     replaced: int
@@ -129,9 +96,9 @@ def report(levels: Levels, prefetcher: Prefetcher | None) -> dict[str, Any]:
                 "max_size": levels.sizes[n],
                 "hits": (l1_hits, counts.l2_hits, counts.l3_hits)[n],
                 "bytes": used[n],
-                "mean_latency_s": counts.latency[level].mean_s,
-                "p50_latency_s": counts.latency[level].quantile_s(0.5),
-                "p99_latency_s": counts.latency[level].quantile_s(0.99),
+                "mean_latency_s": counts.latency[level].mean,
+                "p50_latency_s": counts.latency[level].quantile(0.5),
+                "p99_latency_s": counts.latency[level].quantile(0.99),
                 "target_latency_s": TARGETS_S[level],
             }
             for n, level in enumerate(LEVELS)
@@ -242,3 +209,14 @@ def samples_of(stats: dict[str, Any], name: str) -> Iterator[Sample]:
         for share, name_of in (("0.5", "p50_latency_s"), ("0.99", "p99_latency_s")):
             which = (*where, ("quantile", share))
             yield Sample(quantiles, "gauge", of_level[name_of], which, _HELP[quantiles])
+
+
+def histograms_of(counts: Counters, name: str) -> Iterator[Distribution]:
+    """Yield how long hits took, by level; those of L1 from a sample of its keys."""
+    for level in LEVELS:
+        yield Distribution(
+            "raudo_cache_hit_duration_seconds",
+            counts.latency[level],
+            (("cache", name), ("level", level)),
+            "Time of a hit in a level; of l1 a sample.",
+        )

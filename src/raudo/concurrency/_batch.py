@@ -176,7 +176,7 @@ class Batch:
                 else:
                     self._items.results[index] = value
                     ledger.succeeded += 1
-                    ledger.busy_s += run.ran_s
+                    ledger.note_run(run.ran_s)
                     ledger.count_kind(run.kind)
         finally:
             error = None  # its traceback holds this frame
@@ -214,10 +214,10 @@ class Batch:
                     final = raised
                 else:
                     ledger.succeeded += 1
-                    ledger.busy_s += run.ran_s
+                    ledger.note_run(run.ran_s)
                     ledger.count_kind(run.kind)
                     return True
-            ledger.busy_s += run.ran_s
+            ledger.note_run(run.ran_s)
             if isinstance(final, asyncio.CancelledError):
                 ledger.cancelled += 1
                 if self._items.is_closing:

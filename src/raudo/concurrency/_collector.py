@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
+from raudo._core.histogram import Histogram
 from raudo.concurrency._deadlines import clock_of
 from raudo.concurrency._permits import Permits
 from raudo.errors import QueueFull
@@ -30,10 +31,12 @@ class Counts:
     __slots__ = (
         "answered",
         "batches",
+        "calls",
         "cancelled",
         "failed",
         "handled",
         "handler_s",
+        "served_s",
         "submitted",
         "waited_s",
     )
@@ -43,12 +46,16 @@ class Counts:
         self.batches = 0
         self.handled = 0  # items given to handlers
         self.handler_s = 0.0
+        self.calls = Histogram()  # of handlers
         self.waited_s = 0.0  # of submitted items, until their batch began
+        self.served_s = 0.0  # of submitted items, from there to their result
 
     def add(self, other: Counts) -> None:
         """Add the counts of another to these."""
         for name in self.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+            if name != "calls":
+                setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.calls.merge(other.calls)
 
 
 class Batch:
@@ -249,7 +256,7 @@ class Collector:
         return task
 
     async def _serve(self, batch: dict[asyncio.Future[Any], Any]) -> None:
-        counts, n_failed = self.counts, 0
+        counts, n_failed, begun = self.counts, 0, self.clock()
         try:
             results = await self._run_batch(list(batch.values()))
         except Exception as error:
@@ -257,6 +264,8 @@ class Collector:
                 self._fail(future, error)
             counts.failed += len(batch)
             return
+        finally:
+            counts.served_s += len(batch) * (self.clock() - begun)
         for future, result in zip(batch, results, strict=True):
             if isinstance(result, BaseException):
                 n_failed += 1

@@ -13,7 +13,8 @@ __all__ = ["Ledger"]
 class Ledger(Counts):
     """Counts of one processor on one event loop, touched by that loop's thread only.
 
-    The compiled base has `succeeded` and `busy_s`, the seconds of all attempts of finished tasks.
+    The compiled base has `succeeded` and `busy_s`, the seconds of all attempts of ended tasks, and
+    `ran`, how many of them took how long.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Ledger(Counts):
         for name in ("succeeded", "busy_s", *self.__slots__):
             if name != "not_async":
                 setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.ran.merge(other.ran)
         for kind, n in list(other.not_async.items()):
             self.not_async[kind] = self.not_async.get(kind, 0) + n
 

@@ -181,7 +181,7 @@ class SubmitQueue:
             if not future.done():
                 future.set_result(value)
         finally:
-            ledger.busy_s += run.ran_s
+            ledger.note_run(run.ran_s)
             if sweep is not None:
                 sweep.unwatch(run)
             del future, submission  # an error in the future holds this frame

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from raudo._core.histogram import Histogram
 from raudo.concurrency._ledger import Ledger
 from raudo.concurrency._pools import Pools
-from raudo.types import Sample
+from raudo.types import Distribution, Sample
 
-__all__ = ["Figures", "as_dict", "as_samples", "shared_samples"]
+__all__ = ["Figures", "as_dict", "as_samples", "ran_of", "shared_samples"]
 
 
 class Figures(NamedTuple):
@@ -46,11 +47,11 @@ def as_dict(figures: Figures, pools: Pools) -> dict[str, Any]:
 
 
 def shared_samples(
-    n_processed: int, n_failed: int, mean_s: float | None, label: tuple[str, str]
+    n_processed: int, n_failed: int, total_s: float | None, label: tuple[str, str]
 ) -> list[Sample]:
     """Return what `raudo.monitoring.default_rules` judge: the same names whatever runs the tasks.
 
-    `mean_s` is None where tasks are not timed.
+    `total_s` is how long the tasks took together; None where they are not timed.
     """
     labels = (label,)
     ratio = n_failed / n_processed if n_processed else 0.0
@@ -59,11 +60,18 @@ def shared_samples(
         Sample("raudo_tasks_failed_total", "counter", n_failed, labels, "Of them, those in error"),
         Sample("raudo_tasks_error_ratio", "gauge", ratio, labels, "Failed tasks of those ended"),
     ]
-    if mean_s is not None:
-        found.append(
-            Sample("raudo_task_mean_seconds", "gauge", mean_s, labels, "Mean time of a task")
-        )
+    if total_s is not None:
+        mean_s = total_s / n_processed if n_processed else 0.0
+        found += [
+            Sample("raudo_task_mean_seconds", "gauge", mean_s, labels, "Mean time of a task"),
+            Sample("raudo_tasks_seconds_total", "counter", total_s, labels, "Time of all tasks"),
+        ]
     return found
+
+
+def ran_of(histogram: Histogram, label: tuple[str, str]) -> Distribution:
+    """Return how long tasks took, under the same name whatever runs them."""
+    return Distribution("raudo_task_duration_seconds", histogram, (label,), "Time of a task")
 
 
 def as_samples(figures: Figures, pools: Pools, name: str) -> list[Sample]:
@@ -82,10 +90,8 @@ def as_samples(figures: Figures, pools: Pools, name: str) -> list[Sample]:
         "running": (figures.running, "Tasks in flight"),
         "open_circuits": (figures.open_circuits, "Functions that are not called for now"),
     }
-    finished = ledger.finished
-    mean_s = ledger.busy_s / finished if finished else 0.0
     return [
-        *shared_samples(finished, ledger.failed, mean_s, label),
+        *shared_samples(ledger.finished, ledger.failed, ledger.busy_s, label),
         *(
             Sample(
                 "raudo_processor_tasks_total",

@@ -233,7 +233,7 @@ class Stream:
     def _count(self, run: Run, error: BaseException | None) -> bool:
         """Enter how a task ended; say whether the worker goes on."""
         ledger = self._engine.ledger
-        ledger.busy_s += run.ran_s
+        ledger.note_run(run.ran_s)
         if error is None:
             ledger.succeeded += 1
             ledger.count_kind(run.kind)

@@ -21,14 +21,14 @@ from raudo.concurrency._ledger import Ledger
 from raudo.concurrency._loops import PerLoop
 from raudo.concurrency._pools import Pools
 from raudo.concurrency._queue import OnFull, SubmitQueue
-from raudo.concurrency._stats import Figures, as_dict, as_samples
+from raudo.concurrency._stats import Figures, as_dict, as_samples, ran_of
 from raudo.concurrency._stream import Stream
 from raudo.concurrency._workers.crew import positive_count
 from raudo.concurrency.limits import CircuitBreaker, Circuits, RateLimit, RetryBudget
 from raudo.concurrency.retrying import Backoff, RetryOn, RetryRule
 from raudo.concurrency.timeouts import SmartTimeout, SmartTimeouts
 from raudo.errors import Closed
-from raudo.types import Outcome, Sample
+from raudo.types import Distribution, Outcome, Sample
 
 __all__ = ["AsyncProcessor", "Ended"]
 
@@ -247,7 +247,7 @@ class AsyncProcessor:
             ledger.count_kind(run.kind)
             return value
         finally:
-            ledger.busy_s += run.ran_s
+            ledger.note_run(run.ran_s)
             if sweep is not None:
                 sweep.unwatch(run)
             engine.leave(run)
@@ -531,3 +531,8 @@ class AsyncProcessor:
     def samples(self) -> list[Sample]:
         """Return the same figures for a `Monitor`. Thread-safe."""
         return as_samples(self._figures(), self._pools, self._name)
+
+    def histograms(self) -> list[Distribution]:
+        """Return how long tasks ran, for a `Monitor`. Thread-safe."""
+        ran = self._figures().ledger.ran
+        return [ran_of(ran, ("processor", self._name))]

@@ -22,7 +22,7 @@ from raudo.concurrency._loops import PerLoop
 from raudo.concurrency._stats import shared_samples
 from raudo.concurrency._workers.crew import positive_count
 from raudo.errors import Closed
-from raudo.types import Sample
+from raudo.types import Distribution, Sample
 
 __all__ = ["BatchProcessor", "Drained"]
 
@@ -175,6 +175,7 @@ class BatchProcessor:
         finally:
             seconds = collector.clock() - begun
             counts.handler_s += seconds
+            counts.calls.record(seconds)
         if self._cost is not None:
             self._cost.observe(n, seconds)
         return results
@@ -366,15 +367,23 @@ class BatchProcessor:
             "wait_seconds_total": (total.waited_s, "Seconds that items waited for their batch"),
         }
         n_processed = total.answered + total.failed
-        mean_s = (
-            total.waited_s / n_processed + total.handler_s / total.batches
-            if n_processed and total.batches
-            else 0.0
-        )
-        found = shared_samples(n_processed, total.failed, mean_s, label)
+        total_s = total.waited_s + total.served_s
+        found = shared_samples(n_processed, total.failed, total_s, label)
         found += [
             Sample(f"raudo_batch_{name}", "counter", value, (label,), text)
             for name, (value, text) in counters.items()
         ]
         found.append(Sample("raudo_batch_queue_size", "gauge", waiting, (label,), "Items waiting"))
         return found
+
+    def histograms(self) -> list[Distribution]:
+        """Return how long the calls of handlers took, for a `Monitor`."""
+        calls = self._total()[0].calls
+        return [
+            Distribution(
+                "raudo_batch_handler_duration_seconds",
+                calls,
+                (("processor", self._name),),
+                "Time of a call of a handler",
+            )
+        ]
