@@ -314,9 +314,9 @@ class Sink(Protocol):
 class Sample(NamedTuple):
     """One measurement, named as Prometheus would (`raudo_cache_hits_total`).
 
-    A `"histogram"` is a part of one, spelled as there: `_bucket` with a label `le` (how many were at
-    most that), `_sum` and `_count`; all of them only grow. Components give `Distribution`s instead,
-    of which the monitor makes these.
+    A `"histogram"` is a part of one, spelled as there: `_bucket` with a label `le` (how many were
+    at most that), `_sum` and `_count`; all of them only grow. Components give `Distribution`s
+    instead, of which the monitor makes these.
     """
 
     name: str

@@ -3,8 +3,9 @@
 It imports no room: a component is anything that offers `samples()` or a dict of statistics.
 """
 
-from raudo.monitoring.alerts import Alert, AlertRule, default_rules
+from raudo.monitoring.alerts import Alert
 from raudo.monitoring.exporters import create_exporter
 from raudo.monitoring.monitor import Monitor
+from raudo.monitoring.rules import AlertRule, default_rules
 
 __all__ = ["Alert", "AlertRule", "Monitor", "create_exporter", "default_rules"]

@@ -1,92 +1,45 @@
-"""Rules over metrics, and the alerts that they raise: one for each series that breaks one."""
+"""Keeps the state of each rule for each series: which alerts are on, and whom that was told."""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from raudo._clock import Clock
+from raudo.monitoring.rules import AlertRule
+from raudo.monitoring.series import Key, Labels, key_of
 from raudo.types import Sample
 
-__all__ = ["Alert", "AlertRule", "Alerts", "default_rules"]
+__all__ = ["Alert", "Alerts"]
 
-_Labels = tuple[tuple[str, str], ...]
+_MOST_REMEMBERED = 200
 
-
-@dataclass(frozen=True, slots=True)
-class AlertRule:
-    """What a metric must not do.
-
-    A series is a metric with its labels (the hit ratio of one cache); each is judged by itself.
-
-    Args:
-        name: What people call it; unique in a `Monitor`.
-        metric: The name of the samples that it judges.
-        above: The alert is on while a value is greater than this.
-        below: The alert is on while a value is less than this. With both, outside of the range.
-        for_: Seconds that it must be so without a break before the alert begins.
-        minimum: How much the metrics of `of` must add up to before the rule judges at all.
-        of: Counters that say how much there was to judge from: of each, the series with the labels
-            of the judged one, or those that have these and more. Without any the rule judges at
-            once.
-
-    >>> rule = AlertRule("slow", "raudo_task_mean_seconds", above=0.5, for_=10.0)
-    """
-
-    name: str
-    metric: str
-    above: float | None = None
-    below: float | None = None
-    for_: float = 0.0
-    _: KW_ONLY
-    minimum: float = 0.0
-    of: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for field in ("name", "metric"):
-            value = getattr(self, field)
-            if not isinstance(value, str) or not value:
-                raise TypeError(f"{field} is {value!r}, wanted a str that is not empty")
-        if self.above is None and self.below is None:
-            raise ValueError(f"above and below are None in rule {self.name!r}, wanted one at least")
-        for field in ("above", "below", "for_", "minimum"):
-            value = getattr(self, field)
-            if value is None and field in ("above", "below"):
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise TypeError(f"{field} is {value!r}, wanted a number")
-            if math.isnan(value) or (field in ("for_", "minimum") and value < 0):
-                raise ValueError(f"{field} is {value!r}, wanted a number >= 0")
-        of: object = self.of
-        if isinstance(of, str):
-            raise TypeError(f"of is {of!r}, wanted a tuple of names")
-
-    def bound_broken_by(self, value: float) -> float | None:
-        """Return the bound that the value breaks, or None. NaN breaks none."""
-        if self.above is not None and value > self.above:
-            return self.above
-        if self.below is not None and value < self.below:
-            return self.below
-        return None
+Increase = Callable[[Key, float, float], float]
+"""Of a series that has this value: how much it grew in the last so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
     """A rule that a series breaks, or (`active` false) has ceased to break.
 
-    `value` and `bound` are those of the latest look; `since_ns` is when it began, in wall-clock
-    nanoseconds since 1970.
+    `value` and `bound` are those of the latest look; `since_ns` is when it began and `ended_ns`
+    when it ended (0 until then), in wall-clock nanoseconds since 1970.
     """
 
     rule: str
     metric: str
-    labels: _Labels
+    labels: Labels
     value: float
     bound: float
     since_ns: int
     active: bool = True
+    silenced: bool = False
+    severity: str = "warning"
+    summary: str = ""
+    ended_ns: int = 0
 
     def __str__(self) -> str:
         labels = ", ".join(f"{key}={value}" for key, value in self.labels)
@@ -96,48 +49,80 @@ class Alert:
         )
 
 
-def default_rules() -> tuple[AlertRule, ...]:
-    """Return the four rules that every service wants.
-
-    Memory over 90 %, cache hit rate under 70 %, error rate over 5 %, mean response over 500 ms.
-    Rates are judged from the hundredth request and the twentieth task on.
-    """
-    tasks = ("raudo_tasks_processed_total",)
-    return (
-        AlertRule("high memory", "raudo_memory_percent", above=90.0),
-        AlertRule(
-            "low hit rate",
-            "raudo_cache_hit_ratio",
-            below=0.7,
-            minimum=100,
-            of=("raudo_cache_hits_total", "raudo_cache_misses_total"),
-        ),
-        AlertRule("high error rate", "raudo_tasks_error_ratio", above=0.05, minimum=20, of=tasks),
-        AlertRule("slow response", "raudo_task_mean_seconds", above=0.5, minimum=20, of=tasks),
-    )
-
-
 class Alerts:
-    """Keeps the state of each rule for each series. Not thread-safe: the monitor takes care."""
+    """Judges samples by rules. Not thread-safe: the monitor takes care."""
 
     def __init__(self, rules: Iterable[AlertRule], clock: Clock) -> None:
-        self._rules = tuple(rules)
-        for rule in self._rules:
+        self._clock = clock
+        self._broken_since: dict[tuple[str, Labels], float] = {}  # monotonic seconds
+        self._active: dict[tuple[str, Labels], Alert] = {}
+        self._told: set[tuple[str, Labels]] = set()  # active ones whose beginning was told
+        self._silences: list[tuple[str, frozenset[tuple[str, str]], float]] = []
+        self._history: deque[Alert] = deque(maxlen=_MOST_REMEMBERED)
+        self.rules: tuple[AlertRule, ...] = ()
+        self.set_rules(rules)
+
+    def set_rules(self, rules: Iterable[AlertRule]) -> None:
+        """Judge by these from now on; what is known of a rule that stays the same is kept.
+
+        Alerts of a rule that is no more end at the next judgement; for one of the same name that is
+        another now, time begins anew.
+        """
+        new = tuple(rules)
+        for rule in new:
             if not isinstance(rule, AlertRule):
                 raise TypeError(f"rules holds {rule!r}, wanted AlertRule objects only")
-        names = [rule.name for rule in self._rules]
+        names = [rule.name for rule in new]
         if len(set(names)) < len(names):
             raise ValueError(f"rules are named {names}, wanted each name once")
-        self._clock = clock
-        self._broken_since: dict[tuple[str, _Labels], float] = {}  # monotonic seconds
-        self._active: dict[tuple[str, _Labels], Alert] = {}
+        changed = {rule.name for rule in self.rules} - {
+            rule.name for rule in self.rules if rule in new
+        }
+        for key in [key for key in self._broken_since if key[0] in changed]:
+            del self._broken_since[key]
+        self.rules = new
+
+    # --- looking ------------------------------------------------------------------------------
 
     def active(self) -> list[Alert]:
         """Return the alerts that are on, the oldest first."""
-        return sorted(self._active.values(), key=lambda alert: alert.since_ns)
+        found = [
+            replace(alert, silenced=self._is_silenced(key)) for key, alert in self._active.items()
+        ]
+        return sorted(found, key=lambda alert: alert.since_ns)
 
-    def judge(self, samples: Sequence[Sample], *, complete: bool) -> list[Alert]:
-        """Return the alerts that began or ended.
+    def history(self) -> list[Alert]:
+        """Return the last ones that began or ended, the newest first."""
+        return list(reversed(self._history))
+
+    # --- silence ------------------------------------------------------------------------------
+
+    def silence(self, rule: str, seconds: float, labels: Mapping[str, str]) -> None:
+        until = self._clock.monotonic() + seconds
+        self._silences.append((rule, frozenset(labels.items()), until))
+
+    def unsilence(self, rule: str) -> None:
+        self._silences = [each for each in self._silences if each[0] != rule]
+
+    def _is_silenced(self, key: tuple[str, Labels]) -> bool:
+        now = self._clock.monotonic()
+        self._silences = [each for each in self._silences if each[2] > now]
+        return any(
+            rule in (key[0], "*") and labels.issubset(key[1]) for rule, labels, _ in self._silences
+        )
+
+    # --- judging ------------------------------------------------------------------------------
+
+    def judge(
+        self,
+        samples: Sequence[Sample],
+        increase: Increase = lambda key, value, seconds: value,
+        *,
+        complete: bool,
+    ) -> list[Alert]:
+        """Return the alerts to be told of: those that began, and the ends of those told before.
+
+        The beginning of a silenced one is told when the silence is over, if it still is on.
 
         A series that is gone ends its alert, unless the samples are not `complete` because a
         component failed: then its alert stays as it was.
@@ -145,51 +130,115 @@ class Alerts:
         by_name: defaultdict[str, list[Sample]] = defaultdict(list)
         for sample in samples:
             by_name[sample.name].append(sample)
-        changes: list[Alert] = []
-        seen: set[tuple[str, _Labels]] = set()
-        for rule in self._rules:
-            for sample in by_name.get(rule.metric, ()):
-                key = (rule.name, sample.labels)
+        notices: list[Alert] = []
+        seen: set[tuple[str, Labels]] = set()
+        for rule in self.rules:
+            for labels, value in _judged(rule, by_name, increase):
+                key = (rule.name, labels)
                 seen.add(key)
-                bound = rule.bound_broken_by(sample.value)
-                if bound is not None and _has_enough(rule, sample, by_name):
-                    changes += self._broken(rule, sample, bound)
+                bound = None if value is None else rule.bound_broken_by(value, self._bound_of(key))
+                if value is not None and bound is not None:
+                    self._broken(rule, labels, value, bound)
                 else:
-                    changes += self._kept(key, sample.value)
-        if complete:
-            for key in (self._broken_since.keys() | self._active.keys()) - seen:
-                changes += self._kept(key, math.nan)
-        return changes
+                    notices += self._kept(key, math.nan if value is None else value)
+        names = {rule.name for rule in self.rules}
+        for key in (self._broken_since.keys() | self._active.keys()) - seen:
+            if complete or key[0] not in names:
+                notices += self._kept(key, math.nan)
+        for key, alert in self._active.items():
+            if key not in self._told and not self._is_silenced(key):
+                self._told.add(key)
+                notices.append(alert)
+        return notices
 
-    def _broken(self, rule: AlertRule, sample: Sample, bound: float) -> list[Alert]:
-        key = (rule.name, sample.labels)
-        now = self._clock.monotonic()
-        if now - self._broken_since.setdefault(key, now) < rule.for_:
-            return []
+    def _bound_of(self, key: tuple[str, Labels]) -> float | None:
+        alert = self._active.get(key)
+        return None if alert is None else alert.bound
+
+    def _broken(self, rule: AlertRule, labels: Labels, value: float, bound: float) -> None:
+        key = (rule.name, labels)
         known = self._active.get(key)
         if known is not None:
-            self._active[key] = replace(known, value=sample.value, bound=bound)
-            return []
+            self._active[key] = replace(known, value=value, bound=bound)
+            return
+        now = self._clock.monotonic()
+        if now - self._broken_since.setdefault(key, now) < rule.for_:
+            return
         alert = Alert(
-            rule.name, rule.metric, sample.labels, sample.value, bound, self._clock.time_ns()
+            rule.name,
+            rule.metric,
+            labels,
+            value,
+            bound,
+            self._clock.time_ns(),
+            severity=rule.severity,
+            summary=rule.summary,
         )
         self._active[key] = alert
-        return [alert]
+        self._history.append(alert)
 
-    def _kept(self, key: tuple[str, _Labels], value: float) -> list[Alert]:
+    def _kept(self, key: tuple[str, Labels], value: float) -> list[Alert]:
         self._broken_since.pop(key, None)
         alert = self._active.pop(key, None)
-        return [] if alert is None else [replace(alert, value=value, active=False)]
+        if alert is None:
+            return []
+        ended = replace(alert, value=value, active=False, ended_ns=self._clock.time_ns())
+        self._history.append(ended)
+        if key not in self._told:
+            return []
+        self._told.discard(key)
+        return [ended]
 
 
-def _has_enough(rule: AlertRule, sample: Sample, by_name: dict[str, list[Sample]]) -> bool:
-    if not rule.of:
-        return True
-    counts: list[float] = []
-    for name in rule.of:
-        family = by_name.get(name, [])
-        # A series of exactly these labels is the one; else those that split it up further.
-        same = [each.value for each in family if each.labels == sample.labels]
-        labels = set(sample.labels)
-        counts += same or [each.value for each in family if labels.issubset(each.labels)]
-    return not counts or sum(counts) >= rule.minimum
+def _judged(
+    rule: AlertRule, by_name: Mapping[str, Sequence[Sample]], increase: Increase
+) -> Iterator[tuple[Labels, float | None]]:
+    """Yield the series that a rule is about with the value to judge; None: too little traffic."""
+    counted = set()
+    for sample in by_name.get(rule.part[0], ()) if rule.part else ():
+        part = _sum(rule.part, sample.labels, rule.window, by_name, increase)
+        whole = _sum(rule.of, sample.labels, rule.window, by_name, increase)
+        if part.is_whole and whole.is_whole:
+            counted.add(sample.labels)
+            has_enough = whole.value > 0 and whole.value >= rule.minimum
+            yield sample.labels, part.value / whole.value if has_enough else None
+    for sample in by_name.get(rule.metric, ()):
+        if sample.labels in counted:
+            continue
+        whole = _sum(rule.of, sample.labels, rule.window, by_name, increase)
+        value = sample.value
+        if sample.kind != "gauge" and rule.window:
+            value = increase(key_of(sample), value, rule.window) / rule.window
+        has_enough = not whole.is_known or whole.value >= rule.minimum
+        yield sample.labels, value if has_enough else None
+
+
+class _Sum(NamedTuple):
+    value: float
+    is_known: bool
+    """Whether there is one of the counters at least."""
+    is_whole: bool
+    """Whether there are all."""
+
+
+def _sum(
+    names: Iterable[str],
+    labels: Labels,
+    window: float,
+    by_name: Mapping[str, Sequence[Sample]],
+    increase: Increase,
+) -> _Sum:
+    """Add up counters: of each the series with these labels, else those that split it up further.
+
+    Their increase in the window, if there is one.
+    """
+    total, known, is_whole = 0.0, False, True
+    wanted = set(labels)
+    for name in names:
+        family = by_name.get(name, ())
+        found = [each for each in family if each.labels == labels]
+        found = found or [each for each in family if wanted.issubset(each.labels)]
+        known, is_whole = known or bool(found), is_whole and bool(found)
+        for each in found:
+            total += increase(key_of(each), each.value, window) if window else each.value
+    return _Sum(total, known, is_whole)

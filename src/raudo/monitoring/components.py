@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any, Literal, NamedTuple
 
-from raudo.types import Sample
+from raudo._core.histogram import Histogram
+from raudo.types import Distribution, Sample
 
-__all__ = ["Component"]
+__all__ = ["Component", "Reading"]
 
 _log = logging.getLogger("raudo.monitoring")
 
@@ -78,6 +79,16 @@ _SHAPES = (_CACHE, _TASKS, _POOL)
 _READERS = ("get_stats", "stats", "cache_info")
 
 
+class Reading(NamedTuple):
+    """What a component said."""
+
+    samples: list[Sample]
+    distributions: list[Distribution]
+
+
+_NOTHING = Reading([], [])
+
+
 class Component:
     """A watched object, held weakly where its type allows."""
 
@@ -87,11 +98,13 @@ class Component:
         ):
             raise TypeError(
                 f"a component is {target!r}, wanted an object with samples(), get_stats(), "
-                "stats() or cache_info()"
+                "stats() or cache_info(), or an event loop"
             )
         self.number = number
         self.kind = type(target).__name__
+        self.reading = _NOTHING
         self.is_failing = False
+        self.is_stuck = False
         self.n_errors = 0
         self.get: Callable[[], Any]
         try:
@@ -99,27 +112,49 @@ class Component:
         except TypeError:
             self.get = lambda: target
 
-    def read(self) -> list[Sample]:
-        """Return its samples; none when it is gone or fails (the first failure is logged)."""
+    def call(self) -> None:
+        """Read it: `reading` is what it says; nothing when it is gone or fails."""
         try:
-            samples = self._read()
+            reading = self._read()
         except Exception as error:
-            self.n_errors += 1
-            if not self.is_failing:
-                _log.warning("a %s cannot be read: %r", self.kind, error)
-            self.is_failing = True
-            return []
-        self.is_failing = False
-        return samples
+            self._fail(f"cannot be read: {error!r}")
+        else:
+            self.is_failing = False
+            self.reading = reading
+        self.is_stuck = False
 
-    def _read(self) -> list[Sample]:
+    def hang(self) -> None:
+        """Note that reading it does not come back; it is not read again until it does."""
+        self.is_stuck = True
+        self._fail("hangs while it is read")
+
+    def _fail(self, what: str) -> None:
+        """Count a failure; the first is logged."""
+        self.reading = _NOTHING
+        self.n_errors += 1
+        if not self.is_failing:
+            _log.warning("a %s %s", self.kind, what)
+        self.is_failing = True
+
+    def _read(self) -> Reading:
         target = self.get()
         if target is None:
-            return []
-        if callable(getattr(target, "samples", None)):
-            return list(_checked(target.samples()))
-        reader = next(name for name in _READERS if callable(getattr(target, name, None)))
-        return list(_adapted(target, getattr(target, reader)()))
+            return _NOTHING
+        if not callable(getattr(target, "samples", None)):
+            reader = next(name for name in _READERS if callable(getattr(target, name, None)))
+            return Reading(list(_adapted(target, getattr(target, reader)())), [])
+        samples = list(_checked(target.samples()))
+        histograms = getattr(target, "histograms", None)
+        return Reading(samples, [] if histograms is None else list(_copied(histograms())))
+
+
+def _copied(found: Iterable[Distribution]) -> Iterator[Distribution]:
+    for each in found:
+        if not isinstance(each, Distribution) or not isinstance(each.histogram, Histogram):
+            raise TypeError(f"histograms() gave {each!r}, wanted Distribution objects only")
+        if not isinstance(each.name, str) or not _are_labels(each.labels):
+            raise TypeError(f"histograms() gave {each!r}, wanted a name and labels of str")
+        yield each._replace(histogram=each.histogram.copy())
 
 
 def _checked(samples: Iterable[Sample]) -> Iterator[Sample]:

@@ -1,10 +1,12 @@
-"""The monitor: reads components at an interval, judges the rules, feeds the exporters."""
+"""The monitor: reads components at an interval, judges the rules, feeds exporters and faces."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
@@ -12,16 +14,24 @@ from typing import Any, Self
 from raudo._clock import SYSTEM_CLOCK, Clock
 from raudo._ticker import Ticker
 from raudo.events import AlertChanged, emit
-from raudo.monitoring.alerts import Alert, AlertRule, Alerts, default_rules
-from raudo.monitoring.components import Component
+from raudo.monitoring.alerts import Alert, Alerts
+from raudo.monitoring.collector import Collected, Collector
+from raudo.monitoring.durations import RECENT_S, Recent, as_dict, parts_of, quantiles_of
 from raudo.monitoring.exporters import create_exporter
-from raudo.monitoring.process import ProcessSampler
-from raudo.monitoring.series import series_name
+from raudo.monitoring.history import History
+from raudo.monitoring.key_metrics import judge_key_metrics
+from raudo.monitoring.rules import AlertRule, default_rules
+from raudo.monitoring.sending import Sender
+from raudo.monitoring.series import Key, series_name, spelled
 from raudo.types import Exporter, Sample
 
 __all__ = ["Monitor"]
 
 _log = logging.getLogger("raudo.monitoring")
+_EXPORT_TIMEOUT_S = 5.0
+
+Listener = Callable[[dict[str, Any]], object]
+OnAlert = Callable[[Alert], object]
 
 
 class Monitor:
@@ -29,20 +39,27 @@ class Monitor:
 
     Args:
         components: Objects with `samples()` (every room's have it), or with `get_stats()`,
-            `stats()` or `cache_info()`. They are held weakly: watching keeps nothing alive, so
-            `Monitor(SmartCache())` watches nothing for long.
+            `stats()` or `cache_info()`; or event loops, whose lag is measured. They are held
+            weakly: watching keeps nothing alive, so `Monitor(SmartCache())` watches nothing for
+            long.
         interval: Seconds between two checks of a started monitor.
         rules: What raises alerts; `default_rules()` when None.
-        on_alert: Called with an `Alert` when one begins and, `active` false, when it ends. An
-            `events.AlertChanged` is emitted as well.
+        on_alert: Called with an `Alert` when one begins and, `active` false, when it ends; or
+            several such. In the thread that checks, so it must not block: `notify.Webhook` and
+            `notify.Background` do not. An `events.AlertChanged` is emitted as well.
         exporters: Get the samples of each check; the monitor closes them with itself. Objects that
             follow `raudo.types.Exporter`, or names that `create_exporter` knows.
         process: Add samples of the process itself; a component's own win over them.
+        hot_keys: Have the caches that can do it note which keys are asked for most.
+        read_timeout: Seconds after which a component that is being read is left alone until it
+            comes back.
+        max_series: How many series are kept for an hour, 5.3 KB each.
         clock: Where time comes from.
 
-    A component or exporter that raises is logged when it begins to, counted, and asked again at the
-    next check; the others go on. Two components that give the same series are told apart by a label
-    `instance`. Thread-safe; the thread of `start` is a daemon and ends with the monitor.
+    A component or exporter that raises or hangs is logged when it begins to, counted, and asked
+    again at the next check; the others go on. Two components that give the same series are told
+    apart by a label `instance`. Thread-safe; its threads are daemons and end with the monitor. In a
+    forked child it is not running until it is started.
 
     >>> monitor = Monitor(rules=[AlertRule("any memory", "raudo_memory_used_bytes", above=0)])
     >>> [alert.rule for alert in monitor.check()]
@@ -54,29 +71,27 @@ class Monitor:
         *components: object,
         interval: float = 1.0,
         rules: Iterable[AlertRule] | None = None,
-        on_alert: Callable[[Alert], object] | None = None,
+        on_alert: OnAlert | Sequence[OnAlert] | None = None,
         exporters: Iterable[Exporter | str] = (),
         process: bool = True,
+        hot_keys: bool = False,
+        read_timeout: float = 1.0,
+        max_series: int = 1000,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        if isinstance(interval, bool) or not isinstance(interval, (int, float)):
-            raise TypeError(f"interval is {interval!r}, wanted a number")
-        if not interval > 0:
-            raise ValueError(f"interval is {interval!r}, wanted a number > 0")
-        if on_alert is not None and not callable(on_alert):
-            raise TypeError(f"on_alert is {on_alert!r}, wanted None or a callable of one alert")
+        self.interval = _positive("interval", interval)
+        self._on_alert = _callables(on_alert)
         self._clock = clock
-        self._on_alert = on_alert
-        self._alerts = Alerts(default_rules() if rules is None else rules, clock)
-        self._sampler = ProcessSampler()
-        self._process = Component(self._sampler, 0) if process else None
+        self._collector = Collector(process, _positive("read_timeout", read_timeout))
+        self._sender = Sender(_EXPORT_TIMEOUT_S)
+        self._has_hot_keys = hot_keys
         self._check_lock = threading.RLock()  # one check at a time; taken before the other
-        self._lock = threading.RLock()  # guards the state; never held while exporting
-        self._components: list[Component] = []
-        self._exporters: list[_Export] = []
-        self._n_watched = 0
+        self._lock = threading.RLock()  # guards the state below; never held while others are called
+        self._alerts = Alerts(default_rules() if rules is None else rules, clock)
+        self._history = History(max_series)
+        self._recent = Recent()
+        self._listeners: tuple[Listener, ...] = ()
         self._check_seconds = 0.0
-        self._n_past_errors = 0  # of components that are gone
         for component in components:
             self.watch(component)
         for exporter in exporters:
@@ -87,15 +102,14 @@ class Monitor:
 
     def watch(self, component: object) -> None:
         """Watch one more component; again is once."""
-        with self._lock:
-            if all(each.get() is not component for each in self._components):
-                self._components.append(Component(component, self._n_watched + 1))
-                self._n_watched += 1
+        self._collector.watch(component)
+        follow = getattr(component, "follow_hot_keys", None)
+        if self._has_hot_keys and follow is not None:
+            follow()
 
     def unwatch(self, component: object) -> None:
         """Watch it no longer; its alerts end at the next check."""
-        with self._lock:
-            self._components = [each for each in self._components if each.get() is not component]
+        self._collector.unwatch(component)
 
     def export_to(self, exporter: Exporter | str, **options: Any) -> Exporter:
         """Send the samples of each check there too; return the exporter.
@@ -108,39 +122,88 @@ class Monitor:
             raise TypeError(f"options are {options!r}, wanted none with an exporter object")
         elif not callable(getattr(exporter, "export", None)):
             raise TypeError(f"exporter is {exporter!r}, wanted a name or an object with export()")
-        with self._lock:
-            self._exporters.append(_Export(exporter))
+        self._sender.add(exporter)
         return exporter
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with the snapshot of each check, in the thread that checks.
+
+        Return a function that ends it. What the listener raises is logged. It must not block.
+        """
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._listeners = tuple(each for each in self._listeners if each is not listener)
+
+        return unsubscribe
+
+    # --- rules --------------------------------------------------------------------------------
+
+    @property
+    def rules(self) -> tuple[AlertRule, ...]:
+        """What raises alerts. Rules that stay the same keep their alerts when it is set."""
+        return self._alerts.rules
+
+    @rules.setter
+    def rules(self, rules: Iterable[AlertRule]) -> None:
+        with self._lock:
+            self._alerts.set_rules(rules)
+
+    def silence(self, rule: str, seconds: float, **labels: str) -> None:
+        """Tell nobody of this rule's alerts for a while; `"*"` are all rules.
+
+        Of those that have these labels. They are still shown, as silenced; the beginning of one
+        that lasts longer than the silence is told after it. The end of one that was told before is
+        told.
+        """
+        with self._lock:
+            self._alerts.silence(rule, _positive("seconds", seconds), labels)
+
+    def unsilence(self, rule: str) -> None:
+        """End the silences of this rule."""
+        with self._lock:
+            self._alerts.unsilence(rule)
 
     # --- looking ------------------------------------------------------------------------------
 
     def collect(self) -> tuple[Sample, ...]:
-        """Read every component now; each series appears once."""
-        return self._collect()[0]
+        """Read every component now; each series appears once, those of histograms too."""
+        return self._with_durations(self._read(), has_parts=True)
 
     def check(self) -> list[Alert]:
         """Read, judge and export once; return the alerts that are on.
 
-        What a started monitor does at each interval; by hand it needs no thread.
+        What a started monitor does at each interval.
         """
         began = perf_counter()
         with self._check_lock:
-            samples, complete = self._collect()
+            collected = self._read()
+            now = self._clock.monotonic()
             with self._lock:
-                changes = self._alerts.judge(samples, complete=complete)
+                self._recent.note(now, collected.distributions)
+                samples = self._with_durations(collected)
+                self._history.add(now, samples)
+                notices = self._alerts.judge(
+                    samples,
+                    lambda key, value, seconds: self._history.increase(key, value, now, seconds),
+                    complete=collected.is_complete,
+                )
                 active = self._alerts.active()
-                exporters = list(self._exporters)
-            for export in exporters:
-                export.send(samples)
+                listeners = self._listeners
+            if len(self._sender):
+                self._sender.send(self._with_durations(collected, has_parts=True))
             self._check_seconds = perf_counter() - began
         # Outside the locks: listeners may call back, from other threads too.
-        for alert in changes:
+        for alert in notices:
             emit(AlertChanged(alert.rule, alert.metric, alert.value, alert.active, alert.labels))
-            if self._on_alert is not None:
-                try:
-                    self._on_alert(alert)
-                except Exception:
-                    _log.exception("on_alert failed for %s", alert)
+            for call in self._on_alert:
+                _safely("on_alert", call, alert)
+        if listeners:
+            snapshot = self._snapshot(collected)
+            for listener in listeners:
+                _safely("a listener", listener, snapshot)
         return active
 
     def active_alerts(self) -> list[Alert]:
@@ -148,83 +211,107 @@ class Monitor:
         with self._lock:
             return self._alerts.active()
 
+    def alert_history(self) -> list[Alert]:
+        """Return the last 200 beginnings and ends of alerts, the newest first."""
+        with self._lock:
+            return self._alerts.history()
+
     def snapshot(self) -> dict[str, Any]:
         """Read everything now; return plain data for a page, a log or a test.
 
         `time` is seconds since 1970, `metrics` the values by series (spelled as Prometheus does:
-        `raudo_cache_hits_total{cache="users"}`), `alerts` those on at the last check.
+        `raudo_cache_hits_total{cache="users"}`), `alerts` those on at the last check, `key_metrics`
+        the five figures beside their targets, `histograms` quantiles in seconds by series.
         """
-        samples = self.collect()
-        return {
-            "time": self._clock.time_ns() / 1e9,
-            "metrics": {series_name(sample): sample.value for sample in samples},
-            "alerts": [
-                {
-                    "rule": alert.rule,
-                    "metric": alert.metric,
-                    "labels": dict(alert.labels),
-                    "value": alert.value,
-                    "bound": alert.bound,
-                    "since": alert.since_ns / 1e9,
-                }
-                for alert in self.active_alerts()
-            ],
-        }
+        return self._snapshot(self._read())
 
-    def _collect(self) -> tuple[tuple[Sample, ...], bool]:
-        """Return the samples, and whether every component gave its own."""
-        series: dict[tuple[str, tuple[tuple[str, str], ...]], Sample] = {}
-        complete = True
+    def series(self, *names: str, seconds: float = 3600.0, points: int = 360) -> dict[str, Any]:
+        """Return what checks found in the last `seconds`, an hour at most, the oldest first.
+
+        `{"times": [...], "values": {series: [value or None, ...]}}`, of at most `points` each;
+        times are seconds since 1970. `names` are metrics or whole series; all when there are none.
+        """
+        return self._read_history(names, seconds, points, as_rates=False)
+
+    def rates(self, *names: str, seconds: float = 3600.0, points: int = 360) -> dict[str, Any]:
+        """Return the same as `series`, counters as their increase per second."""
+        return self._read_history(names, seconds, points, as_rates=True)
+
+    def hot_keys(self, n: int = 10) -> list[dict[str, Any]]:
+        """Return the keys that are asked for most, with about their share of a cache's lookups.
+
+        `{"cache", "key", "share"}` each; `key` is its `repr`. Of a monitor made with `hot_keys`.
+        """
+        found = []
+        for target in self._collector.targets() if self._has_hot_keys else ():
+            if callable(getattr(target, "hot_keys", None)):
+                name = str(getattr(target, "name", ""))
+                for key, share in target.hot_keys(n):
+                    found.append({"cache": name, "key": repr(key), "share": share})
+        return sorted(found, key=lambda each: -each["share"])[:n]
+
+    def _read(self) -> Collected:
+        seconds = Sample(
+            "raudo_monitor_check_seconds",
+            "gauge",
+            self._check_seconds,
+            help="What the last check took.",
+        )
+        return self._collector.collect((seconds, *self._sender.samples()))
+
+    def _with_durations(
+        self, collected: Collected, *, has_parts: bool = False
+    ) -> tuple[Sample, ...]:
+        """Add the quantiles, and the histograms' sums and counts or all of their parts."""
+        now = self._clock.monotonic()
+        found = list(collected.samples)
         with self._lock:
-            # What is gone is forgotten here, its count of errors kept: a counter never goes back.
-            gone = [each for each in self._components if each.get() is None]
-            self._n_past_errors += sum(each.n_errors for each in gone)
-            self._components = [each for each in self._components if each not in gone]
-            for component in self._components:
-                samples = component.read()
-                complete &= not component.is_failing
-                for sample in samples:
-                    if (sample.name, sample.labels) in series:
-                        labels = (*sample.labels, ("instance", str(component.number)))
-                        sample = sample._replace(labels=labels)
-                    series.setdefault((sample.name, sample.labels), sample)
-            for sample in (*self._read_process(), *self._own_samples()):
-                series.setdefault((sample.name, sample.labels), sample)
-        return tuple(series.values()), complete
-
-    def _read_process(self) -> list[Sample]:
-        return [] if self._process is None else self._process.read()
-
-    def _own_samples(self) -> list[Sample]:
-        read = self._components if self._process is None else [*self._components, self._process]
-        errors = self._n_past_errors + sum(each.n_errors for each in read)
-        return [
-            Sample(
-                "raudo_monitor_components", "gauge", len(self._components), help="Objects watched."
-            ),
-            Sample(
-                "raudo_monitor_component_errors_total",
-                "counter",
-                errors,
-                help="Times that a component could not be read.",
-            ),
-            Sample(
-                "raudo_monitor_check_seconds",
-                "gauge",
-                self._check_seconds,
-                help="What the last check took.",
-            ),
-            *(
-                Sample(
-                    "raudo_monitor_exporter_errors_total",
-                    "counter",
-                    export.n_errors,
-                    (("exporter", export.name), ("number", str(number))),
-                    "Times that samples could not be exported.",
+            for each in collected.distributions:
+                found += quantiles_of(each, self._recent.of(each, now))
+                parts = parts_of(each)
+                found += (
+                    parts if has_parts else (p for p in parts if not p.name.endswith("_bucket"))
                 )
-                for number, export in enumerate(self._exporters)
-            ),
-        ]
+        return tuple(found)
+
+    def _snapshot(self, collected: Collected) -> dict[str, Any]:
+        now = self._clock.monotonic()
+        samples = self._with_durations(collected)
+        with self._lock:
+            history = self._history
+
+            def increase(key: Key, value: float) -> float:
+                return history.increase(key, value, now, RECENT_S)
+
+            watched_s = min(RECENT_S, history.age(now)) or self.interval
+            return {
+                "time": self._clock.time_ns() / 1e9,
+                "metrics": {series_name(sample): sample.value for sample in samples},
+                "alerts": [_plain(alert) for alert in self._alerts.active()],
+                "key_metrics": judge_key_metrics(samples, increase, watched_s),
+                "histograms": dict(
+                    as_dict(each, self._recent.of(each, now)) for each in collected.distributions
+                ),
+            }
+
+    def _read_history(
+        self, names: Sequence[str], seconds: float, points: int, *, as_rates: bool
+    ) -> dict[str, Any]:
+        if points < 1:
+            raise ValueError(f"points is {points!r}, wanted a number >= 1")
+        wanted = set(names)
+
+        def is_wanted(key: Key) -> bool:
+            return not wanted or key[0] in wanted or spelled(*key) in wanted
+
+        with self._lock:
+            now = self._clock.monotonic()
+            times, values = self._history.read(now, seconds, points, is_wanted, as_rates=as_rates)
+        offset = self._clock.time_ns() / 1e9 - now  # times are of the wall clock as it is now
+        return {
+            "times": [time + offset for time in times],
+            "values": {spelled(*key): each for key, each in values.items()},
+        }
 
     # --- running ------------------------------------------------------------------------------
 
@@ -234,7 +321,12 @@ class Monitor:
         return self._ticker.is_running
 
     def start(self) -> Self:
-        """Check at the interval, from a thread of its own; return itself."""
+        """Check at the interval, from a thread of its own; return itself.
+
+        Called where an event loop runs, its lag is watched too.
+        """
+        with contextlib.suppress(RuntimeError):
+            self.watch(asyncio.get_running_loop())
         self._ticker.start()
         return self
 
@@ -245,12 +337,9 @@ class Monitor:
     def close(self) -> None:
         """Stop, export a last time so that the final counts arrive, and close the exporters."""
         self.stop()
-        if self._exporters:
+        if len(self._sender):
             self.check()
-        with self._lock:
-            exporters, self._exporters = self._exporters, []
-        for export in exporters:
-            export.close()
+        self._sender.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -268,34 +357,49 @@ class Monitor:
 
     def _after_fork_in_child(self) -> None:
         self._check_lock, self._lock = threading.RLock(), threading.RLock()
+        self._collector.after_fork()
+        self._sender.after_fork()
 
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"
-        return f"<Monitor {state}, {len(self._components)} components>"
+        return f"<Monitor {state}, {len(self._collector)} components>"
 
 
-class _Export:
-    """An exporter, and how often it failed."""
+def _positive(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is {value!r}, wanted a number")
+    if not value > 0:
+        raise ValueError(f"{name} is {value!r}, wanted a number > 0")
+    return value
 
-    def __init__(self, exporter: Exporter) -> None:
-        self.exporter = exporter
-        self.name = str(getattr(exporter, "name", type(exporter).__name__))
-        self.n_errors = 0
-        self._is_failing = False
 
-    def send(self, samples: tuple[Sample, ...]) -> None:
-        try:
-            self.exporter.export(samples)
-        except Exception as error:
-            self.n_errors += 1
-            if not self._is_failing:
-                _log.warning("the exporter %s failed: %r", self.name, error)
-            self._is_failing = True
-        else:
-            self._is_failing = False
+def _callables(on_alert: OnAlert | Sequence[OnAlert] | None) -> tuple[OnAlert, ...]:
+    if on_alert is None:
+        return ()
+    calls = tuple(on_alert) if isinstance(on_alert, (list, tuple)) else (on_alert,)
+    for call in calls:
+        if not callable(call):
+            raise TypeError(f"on_alert is {on_alert!r}, wanted None or callables of one alert")
+    return calls
 
-    def close(self) -> None:
-        try:
-            self.exporter.close()
-        except Exception:
-            _log.exception("the exporter %s could not be closed", self.name)
+
+def _safely(what: str, call: Callable[[Any], object], argument: Any) -> None:
+    try:
+        call(argument)
+    except Exception:
+        _log.exception("%s failed: %r", what, call)
+
+
+def _plain(alert: Alert) -> dict[str, Any]:
+    return {
+        "rule": alert.rule,
+        "metric": alert.metric,
+        "labels": dict(alert.labels),
+        "value": alert.value,
+        "bound": alert.bound,
+        "since": alert.since_ns / 1e9,
+        "active": alert.active,
+        "silenced": alert.silenced,
+        "severity": alert.severity,
+        "summary": alert.summary,
+    }

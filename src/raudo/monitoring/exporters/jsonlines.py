@@ -18,6 +18,7 @@ from typing import TextIO
 
 from raudo._clock import SYSTEM_CLOCK, Clock
 from raudo.errors import Closed
+from raudo.monitoring.series import is_bucket
 from raudo.types import Sample
 
 __all__ = ["JsonLinesExporter"]
@@ -67,7 +68,7 @@ class JsonLinesExporter:
         if self._is_closed:
             raise Closed("the jsonlines exporter is closed")
         time = self._clock.time_ns() / 1e9
-        text = "".join(_line(time, sample) for sample in samples)
+        text = "".join(_line(time, each) for each in samples if not is_bucket(each))
         if self._stream is not None:
             self._stream.write(text)
             self._stream.flush()

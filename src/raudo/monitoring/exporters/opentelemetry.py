@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from raudo._version import __version__
 from raudo.errors import Closed, MissingExtra
+from raudo.monitoring.series import is_bucket
 from raudo.types import Sample
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenTelemetryExporter"]
 
 # From the suffix of a name to the unit, in the UCUM notation that OpenTelemetry uses.
-_UNITS = {"_seconds": "s", "_bytes": "By", "_ratio": "1", "_percent": "%"}
+_UNITS = {"_seconds": "s", "_seconds_sum": "s", "_bytes": "By", "_ratio": "1", "_percent": "%"}
 
 
 class OpenTelemetryExporter:
@@ -55,6 +56,8 @@ class OpenTelemetryExporter:
             raise Closed("the opentelemetry exporter is closed")
         latest: dict[str, list[Sample]] = {}
         for sample in samples:
+            if is_bucket(sample):  # there is no observable histogram
+                continue
             family = latest.setdefault(sample.name, [])
             if not family or family[0].kind == sample.kind:
                 family.append(sample)
@@ -70,11 +73,11 @@ class OpenTelemetryExporter:
         self._latest = {}
 
     def _make_instrument(self, name: str, sample: Sample) -> None:
-        public = name.removesuffix("_total") if sample.kind == "counter" else name
+        public = name.removesuffix("_total") if sample.kind != "gauge" else name
         unit = next((unit for suffix, unit in _UNITS.items() if public.endswith(suffix)), "")
         make = (
             self._meter.create_observable_counter
-            if sample.kind == "counter"
+            if sample.kind != "gauge"
             else self._meter.create_observable_gauge
         )
         make(public, callbacks=[self._reader(name)], unit=unit, description=sample.help)

@@ -81,7 +81,8 @@ class PrometheusExporter:
             base = name.removesuffix("_total") if kind == "counter" else name
             metric = Metric(base, _help(family), kind)
             for sample in family:
-                metric.add_sample(name, dict(_labels(sample)), float(sample.value))
+                whole = name if kind != "histogram" else _valid_name(sample.name)
+                metric.add_sample(whole, dict(_labels(sample)), float(sample.value))
             yield metric
 
 
@@ -93,22 +94,32 @@ def exposition(samples: Iterable[Sample]) -> str:
             lines.append(f"# HELP {name} {_one_line(text)}")
         lines.append(f"# TYPE {name} {family[0].kind}")
         for sample in family:
-            valid = sample._replace(name=name, labels=tuple(_labels(sample)))
+            whole = name if sample.kind != "histogram" else _valid_name(sample.name)
+            valid = sample._replace(name=whole, labels=tuple(_labels(sample)))
             lines.append(f"{series_name(valid)} {_number(sample.value)}")
     return "".join(f"{line}\n" for line in lines)
 
 
 def _families(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
-    """Group by name, valid and of one kind: a name that comes as both keeps the first one's."""
+    """Group by name, valid and of one kind: a name that comes as both keeps the first one's.
+
+    The parts of a histogram are one family, under the name that they share.
+    """
     families: dict[str, list[Sample]] = {}
     for sample in samples:
-        name = re.sub(r"[^a-zA-Z0-9_:]|^(?=\d)", "_", sample.name)
+        name = _valid_name(sample.name)
+        if sample.kind == "histogram":
+            name = re.sub("_(bucket|sum|count)$", "", name)
         if sample.kind == "counter" and not name.endswith("_total"):
             name += "_total"
         family = families.setdefault(name, [])
         if not family or family[0].kind == sample.kind:
             family.append(sample)
     return families
+
+
+def _valid_name(name: str) -> str:
+    return re.sub(r"[^a-zA-Z0-9_:]|^(?=\d)", "_", name)
 
 
 def _help(family: list[Sample]) -> str:

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Mapping, Sequence
 
 from raudo.errors import Closed
+from raudo.monitoring.series import is_bucket
 from raudo.types import Sample
 
 __all__ = ["StatsdExporter"]
@@ -75,10 +76,10 @@ class StatsdExporter:
             self._socket = None
 
     def _line(self, sample: Sample) -> bytes | None:
-        if not math.isfinite(sample.value):
+        if not math.isfinite(sample.value) or is_bucket(sample):
             return None
         value, kind = +sample.value, "g"  # +: True is 1
-        if sample.kind == "counter":
+        if sample.kind != "gauge":
             series = sample.name, sample.labels
             value, kind = sample.value - self._last.get(series, 0), "c"
             self._last[series] = sample.value
