@@ -18,13 +18,14 @@ _BUILT_IN = {
     "jsonlines": "JsonLinesExporter",
     "opentelemetry": "OpenTelemetryExporter",
     "prometheus": "PrometheusExporter",
+    "shared": "SharedSamples",
     "statsd": "StatsdExporter",
 }
 
 
 def create_exporter(name: str, **options: Any) -> Exporter:
-    """Make an exporter of this name: `jsonlines`, `opentelemetry`, `prometheus`, `statsd`, or one
-    that an installed package brings.
+    """Make an exporter of this name: `jsonlines`, `opentelemetry`, `prometheus`, `shared`,
+    `statsd`, or one that an installed package brings.
 
     Raises:
         ValueError: There is none of this name.
