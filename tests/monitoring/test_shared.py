@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 
@@ -121,7 +122,7 @@ async def test_monitors_of_several_processes_make_one_page(tmp_path):
         if pid == 0:  # counts on from where it began
             monitor.check()
             os._exit(0)
-        os.waitpid(pid, 0)
+        await asyncio.to_thread(os.waitpid, pid, 0)
         text = exposition(shared.collect())
     assert 'raudo_cache_hits_total{cache="users"} 2.0' in text
     assert f'raudo_memory_used_bytes{{pid="{os.getpid()}"}}' in text

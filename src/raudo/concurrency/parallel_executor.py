@@ -261,8 +261,16 @@ class ParallelExecutor(Submitter, Executor):
             )
         for name, workers in self._backend.stats().items():
             labels = (("kind", name),)
-            for what in ("workers", "busy", "limit", "queue_size"):
-                yield Sample(f"raudo_executor_{what}", "gauge", float(workers[what]), labels)
+            for what, text in _GAUGES.items():
+                yield Sample(f"raudo_executor_{what}", "gauge", float(workers[what]), labels, text)
+
+
+_GAUGES = {
+    "workers": "Workers alive.",
+    "busy": "Workers that run a task.",
+    "limit": "Most workers there may be for now.",
+    "queue_size": "Tasks that wait for a worker.",
+}
 
 
 def _read_ahead(buffersize: int | None, n_workers: int) -> int:

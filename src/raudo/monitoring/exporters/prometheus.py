@@ -79,7 +79,7 @@ class PrometheusExporter:
         for name, family in _families(samples).items():
             kind = family[0].kind
             base = name.removesuffix("_total") if kind == "counter" else name
-            metric = Metric(base, _help(family), kind)
+            metric = Metric(base, _help(family), _type(family))
             for sample in family:
                 whole = name if kind != "histogram" else _valid_name(sample.name)
                 metric.add_sample(whole, dict(_labels(sample)), float(sample.value))
@@ -92,7 +92,7 @@ def exposition(samples: Iterable[Sample]) -> str:
     for name, family in _families(samples).items():
         if text := _help(family):
             lines.append(f"# HELP {name} {_one_line(text)}")
-        lines.append(f"# TYPE {name} {family[0].kind}")
+        lines.append(f"# TYPE {name} {_type(family)}")
         for sample in family:
             whole = name if sample.kind != "histogram" else _valid_name(sample.name)
             valid = sample._replace(name=whole, labels=tuple(_labels(sample)))
@@ -120,6 +120,12 @@ def _families(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
 
 def _valid_name(name: str) -> str:
     return re.sub(r"[^a-zA-Z0-9_:]|^(?=\d)", "_", name)
+
+
+def _type(family: list[Sample]) -> str:
+    """Return the type to tell; quantiles are a summary's, though they are gauges to us."""
+    is_summary = all(dict(sample.labels).keys() >= {"quantile"} for sample in family)
+    return "summary" if is_summary else family[0].kind
 
 
 def _help(family: list[Sample]) -> str:
