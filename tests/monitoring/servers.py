@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import importlib.util
 import json
 import os
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -50,8 +50,9 @@ def free_port() -> int:
 
 def program(name: str) -> str:
     """Return where a program is; without it skip the test, or fail it under RAUDO_E2E."""
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
+    found = shutil.which(name)
+    if name == "rotel-agent" and (rotel := importlib.util.find_spec("rotel")) is not None:
+        found = str(Path(str(rotel.origin)).with_name(name))
     if found is None:
         if os.environ.get("RAUDO_E2E"):
             pytest.fail(f"{name} is not installed")

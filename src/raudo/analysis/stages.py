@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from raudo import _trace
 from raudo._progress import Progress, open_progress
 
 __all__ = ["Stage", "Stages"]
@@ -46,7 +47,8 @@ class Stages:
         stage = self.get(name)
         start = time.perf_counter()
         try:
-            yield stage
+            with _trace.span(f"raudo.analysis.{name}", {"raudo.documents": items}):
+                yield stage
         finally:
             stage.seconds += time.perf_counter() - start
             stage.items += items

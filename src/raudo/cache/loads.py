@@ -15,8 +15,10 @@ import math
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
+from raudo import _trace
 from raudo.cache.background import Background
 from raudo.cache.keys import decode_key
 from raudo.cache.levels import Levels
@@ -47,8 +49,14 @@ class Loads:
     """The loads of one cache. Thread-safe, bound to no event loop."""
 
     def __init__(
-        self, levels: Levels, reader: Reader, background: Background, max_loads: int | None
+        self,
+        name: str,
+        levels: Levels,
+        reader: Reader,
+        background: Background,
+        max_loads: int | None,
     ) -> None:
+        self._name = name  # of the cache
         self.flights = Flights()
         self.limit = LoadLimit(max_loads) if max_loads is not None else None
         self._levels = levels
@@ -134,7 +142,8 @@ class Loads:
             self._levels.counters.loads += 1
             started = self._levels.clock.monotonic()
             try:
-                return await self.call(loader, key)
+                with self._span():
+                    return await self.call(loader, key)
             except Exception as error:
                 self._note_failure(key, error, plan)
                 raise
@@ -153,6 +162,9 @@ class Loads:
             self._levels.put(key, value, kept_s, stamps, stale_s, load_s)
 
         return await self.flights.run_async(key, load, store, look, self.limit)
+
+    def _span(self) -> AbstractContextManager[object]:
+        return _trace.span("raudo.cache.load", {"raudo.cache": self._name})
 
     def _note_failure(self, key: Hashable, error: Exception, plan: Plan) -> None:
         self._levels.counters.load_failures += 1
@@ -192,7 +204,8 @@ class Loads:
         def load() -> Any:
             self._levels.counters.loads += 1
             try:
-                return call()
+                with self._span():
+                    return call()
             except Exception:
                 self._levels.counters.load_failures += 1
                 raise

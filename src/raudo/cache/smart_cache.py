@@ -156,7 +156,7 @@ class SmartCache(Front):
             prices=self._prices,
         )
         self._reader = Reader(self._levels)
-        self._loads = Loads(self._levels, self._reader, self._background, max_loads)
+        self._loads = Loads(self.name, self._levels, self._reader, self._background, max_loads)
         self._ahead: Ahead | None = None
         if prefetch and loader is not None:
             plan = Plan(default_ttl)

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from raudo import _trace
 from raudo._core.drive import Drive, Items
 from raudo.concurrency._calls import Call, is_coroutine_function, unpack
 from raudo.concurrency._deadlines import Run, compiled_clock
@@ -135,7 +136,10 @@ class Batch:
             task.cancelling,
             compiled_clock(engine.clock),
             is_coroutine_function,
-            plan.kind in ("auto", "async") and not plan.isolate and not engine.limits.any,
+            plan.kind in ("auto", "async")
+            and not plan.isolate
+            and not engine.limits.any
+            and _trace.begin is None,
         )
         try:
             while True:

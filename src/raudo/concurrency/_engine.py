@@ -16,6 +16,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from raudo import _trace
 from raudo._core.futures import Wakeups
 from raudo.concurrency._calls import Call, Kind, is_coroutine_function
 from raudo.concurrency._deadlines import NOT_TIMED, DeadlineSweep, Run, clock_of
@@ -193,6 +194,21 @@ class Engine:
 
     def attempt(self, run: Run, call: Call, plan: Plan) -> Coroutine[Any, Any, Any]:
         """Make one attempt: pass the limits, run the task where it belongs, within its time."""
+        if _trace.begin is not None:
+            return self._traced(run, call, plan)
+        return self._untraced(run, call, plan)
+
+    async def _traced(self, run: Run, call: Call, plan: Plan) -> Any:
+        fn = call[0]
+        name = getattr(fn, "__qualname__", type(fn).__qualname__)
+        attributes = {"code.function.name": name, "raudo.attempt": run.attempts + 1}
+        with _trace.span("raudo.task", attributes) as note:
+            try:
+                return await self._untraced(run, call, plan)
+            finally:
+                note("raudo.kind", run.kind)
+
+    def _untraced(self, run: Run, call: Call, plan: Plan) -> Coroutine[Any, Any, Any]:
         if self.limits.any:
             return self._limited(run, call, plan)
         fn, args, kwargs = call
