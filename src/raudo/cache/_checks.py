@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = ["check_arguments", "check_bounds", "check_function", "check_loading", "check_ttl"]
@@ -107,6 +108,10 @@ def check_bounds(bounds: Any, max_size: int, levels: Any) -> tuple[int, int] | N
             f"auto_resize must have lowest <= max_size <= highest, got {low}, {max_size}, {high}"
         )
     return low, high
+
+
+def check_resize(max_size: int, shares: Sequence[float]) -> None:
+    _check_size("max_size", max_size, sum(share > 0 for share in shares))  # one for each level
 
 
 def _check_size(name: str, value: Any, least: int) -> None:

@@ -17,6 +17,7 @@ from raudo._core.cache import Cache
 from raudo._core.resizer import Resizer
 from raudo._core.sizes import estimate_bytes
 from raudo._core.transit import Parcel
+from raudo.cache._checks import check_resize
 from raudo.cache._forks import reset_after_fork
 from raudo.cache.advise import Prices, ReuseSampler
 from raudo.cache.codecs import BlobCodec
@@ -201,6 +202,17 @@ class Levels:
         if self._resizer.is_due(now_s):
             lookups, bytes_per_entry = self.lookups(), self.bytes_per_entry()
             self._resize(self._resizer.wanted(self.max_size, lookups, bytes_per_entry, now_s))
+
+    def resize(self, max_size: int) -> None:
+        """Change the size of every level; what is over it moves down, the coldest goes."""
+        with self.lock:
+            self.check()
+            if self._resizer is not None:
+                raise ValueError("a cache made with auto_resize chooses its size by itself")
+            check_resize(max_size, self._shares)
+            self.down.begin_call()
+            self._resize(max_size)
+            self._keep_bound()
 
     def _resize(self, max_size: int) -> None:
         if max_size == self.max_size:

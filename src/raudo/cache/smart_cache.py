@@ -566,6 +566,15 @@ class SmartCache(Front):
         """Most entries, over all levels."""
         return self._levels.max_size
 
+    def resize(self, max_size: int) -> None:
+        """Change how many entries there may be, over all levels in their shares.
+
+        What is over it moves down, and the coldest goes; that takes about as long as evicting it
+        one by one. Thread-safe. ValueError where `auto_resize` chooses the size.
+        """
+        self._levels.resize(max_size)
+        self._levels.deliver()
+
     def __len__(self) -> int:
         return sum(self._levels.level_sizes())
 

@@ -404,6 +404,8 @@ class Engine:
         """Return a worker's permit, and let the search for the best number of them learn of it."""
         if not self.pools.scales(kind):
             permits.give()
+            if permits.size != (most := self.pools.limit(kind)):
+                permits.resize(most)
             return
         now = self.clock() if permits.n_waiting else None
         last, self._last_end[kind] = self._last_end.get(kind), now

@@ -120,6 +120,16 @@ class Pools:
             return climb.limit
         return self.max_threads if kind == "thread" else self.max_processes
 
+    def set_most(self, n: int) -> None:
+        """Change how many threads there may be at most; the search goes on below."""
+        with self._lock:
+            self.max_threads = n
+            climb = self._climbs.get("thread")
+            if climb is not None:
+                climb.maximum = max(n, climb.minimum)
+            if self._threads is not None:
+                self._threads.resize(self.limit("thread"))
+
     def scales(self, kind: Pooled) -> bool:
         """Say whether the number of these workers follows what throughput they bring."""
         return kind in self._climbs

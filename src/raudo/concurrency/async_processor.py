@@ -528,6 +528,19 @@ class AsyncProcessor:
         stats["smart_timeouts"] = timeouts.explain() if timeouts is not None else {}
         return stats
 
+    @property
+    def max_workers(self) -> int:
+        """Most threads; to be set while it works, too.
+
+        Fewer leave as they become idle; more are used from the next task that ends on. The numbers
+        of processes and of submitted tasks that run at once stay.
+        """
+        return self._pools.max_threads
+
+    @max_workers.setter
+    def max_workers(self, n: int) -> None:
+        self._pools.set_most(positive_count("max_workers", n))
+
     def samples(self) -> list[Sample]:
         """Return the same figures for a `Monitor`. Thread-safe."""
         return as_samples(self._figures(), self._pools, self._name)

@@ -14,7 +14,7 @@ from raudo._core.histogram import Histogram
 from raudo._process import available_memory_bytes, resident_bytes
 from raudo.types import Distribution, Sample
 
-__all__ = ["ProcessSampler"]
+__all__ = ["GcPauses", "ProcessSampler", "watch_collector"]
 
 
 class ProcessSampler:
@@ -23,9 +23,7 @@ class ProcessSampler:
     def __init__(self) -> None:
         self._pid = 0
         self._process: Any = None
-        self._pauses = _GcPauses()
-        gc.callbacks.append(self._pauses)
-        weakref.finalize(self, _stop_timing, self._pauses).atexit = False
+        self._pauses = watch_collector(self)
 
     def samples(self) -> Iterator[Sample]:
         used, limit = resident_bytes(), available_memory_bytes()
@@ -73,7 +71,7 @@ class ProcessSampler:
         return self._process
 
 
-class _GcPauses:
+class GcPauses:
     """Times the collector's runs, by generation; less than a microsecond each.
 
     Called by the collector, with the GIL held throughout a run; runs do not overlap.
@@ -83,6 +81,11 @@ class _GcPauses:
         self.times = (Histogram(), Histogram(), Histogram())
         self._began_ns = 0
 
+    @property
+    def total(self) -> float:
+        """Seconds spent in all runs."""
+        return sum(times.total for times in self.times)
+
     def __call__(self, phase: str, info: dict[str, int]) -> None:
         if phase == "start":
             self._began_ns = perf_counter_ns()
@@ -91,7 +94,15 @@ class _GcPauses:
             self._began_ns = 0
 
 
-def _stop_timing(pauses: _GcPauses) -> None:
+def watch_collector(owner: object) -> GcPauses:
+    """Time the collector's runs for as long as `owner` lives."""
+    pauses = GcPauses()
+    gc.callbacks.append(pauses)
+    weakref.finalize(owner, _stop_timing, pauses).atexit = False
+    return pauses
+
+
+def _stop_timing(pauses: GcPauses) -> None:
     with contextlib.suppress(ValueError):  # somebody cleared the list
         gc.callbacks.remove(pauses)
 
