@@ -133,6 +133,13 @@ class Cache(Table, MutableMapping[_K, _V]):
     def recorder(self) -> Recorder | None:
         """What writes the lookups down where `record` was given: its `flush` and `close`, how it is
         doing; else None."""
+    def follow_hot_keys(self) -> None:
+        """Sample the lookups from now on, for `hot_keys`; a lookup costs some ns more then."""
+    def hot_keys(self, n: int = 10) -> list[tuple[_K, float]]:
+        """Return the `n` keys most asked for of late, with about their share of the lookups.
+
+        From the last 4,096 sampled, one lookup in eight. None before `follow_hot_keys`. 0.3 ms.
+        """
     def stats(self) -> dict[str, Any]:
         """Return hits, misses, hit_rate, size, maxsize, weight, inserts, evictions, expirations, ..."""
     def reset_stats(self) -> None: ...

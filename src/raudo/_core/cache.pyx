@@ -30,6 +30,7 @@ from raudo._core.policy cimport (
     NO_SLOT,
     slot_t,
 )
+from raudo._core.hot cimport HotKeys
 from raudo._core.recorder cimport Recorder
 from raudo._core.sizes cimport entry_bytes
 from raudo._core.table cimport (
@@ -516,6 +517,19 @@ record_keys=False)
         """What writes the lookups down where `record` was given: its `flush` and `close`, how it is
         doing; else None."""
         return self.writer
+
+    def follow_hot_keys(self):
+        """Sample the lookups from now on, for `hot_keys`; a lookup costs some ns more then."""
+        if self.hot is None:
+            self.hot = HotKeys()
+            self.watch(self.curve, self.writer)
+
+    def hot_keys(self, n=10):
+        """Return the `n` keys most asked for of late, with about their share of the lookups.
+
+        From the last 4,096 sampled, one lookup in eight. None before `follow_hot_keys`. 0.3 ms.
+        """
+        return [] if self.hot is None else self.hot.top(n)
 
     def __len__(self):
         return self.t.n_live

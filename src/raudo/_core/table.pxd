@@ -5,6 +5,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from raudo._core.curve cimport Curve, raudo_curve_event
+from raudo._core.hot cimport HotKeys
 from raudo._core.entry cimport raudo_grave
 from raudo._core.policy cimport Policy, raudo_table, slot_t
 from raudo._core.recorder cimport Recorder
@@ -55,8 +56,9 @@ cdef class Table:
     cdef object _weigher, _listener, _timer
     cdef object guard  # a lock where the policy is Python code, else None
     cdef uint64_t n_inserts, n_evictions, n_expirations, n_removals, n_refused
-    cdef Curve curve  # these two watch, where they are not None
+    cdef Curve curve  # these three watch, where they are not None
     cdef Recorder writer
+    cdef HotKeys hot
     cdef object resizer  # goes by the curve, where it is not None
     cdef object __weakref__
 

@@ -153,6 +153,8 @@ cdef class Table:
             self.settle(&gone)
         if self.writer is not None:
             self.writer.note(key, hash)
+        if self.hot is not None:
+            self.hot.note(key)
         if self.resizer is not None and self.curve.c.n_lookups >= self.curve.c.due:
             self.follow_cheapest()
         return value
@@ -611,17 +613,18 @@ cdef class Table:
         cdef uint64_t below = 0
         self.curve = curve
         self.writer = writer
-        if writer is not None:
+        cdef bint sees_all = writer is not None or self.hot is not None
+        if sees_all:
             below = EVERY_KEY
         elif curve is not None:
             below = curve.c.below
-        self.t.curve = &curve.c if curve is not None and writer is None else NULL
+        self.t.curve = &curve.c if curve is not None and not sees_all else NULL
         raudo_watch(&self.t, below)
 
     cdef void observe(self, uint32_t hash, raudo_curve_event what, uint32_t weight) noexcept:
         if self.curve is not None:
             raudo_curve_tell(&self.curve.c, what, hash, weight)
-            if self.writer is None:  # fewer may be followed now
+            if self.writer is None and self.hot is None:  # fewer may be followed now
                 self.t.watched_below = self.curve.c.below
 
     cdef void follow_cheapest(self) noexcept:

@@ -602,6 +602,19 @@ class SmartCache(Front):
         """Return the statistics as samples for a monitor."""
         return list(samples_of(self.get_stats(), self.name))
 
+    def follow_hot_keys(self) -> None:
+        """Sample the lookups from now on, for `hot_keys`; a hit costs some ns more then."""
+        if isinstance(self._levels.l1, Cache):
+            self._levels.l1.follow_hot_keys()
+
+    def hot_keys(self, n: int = 10) -> list[tuple[Hashable, float]]:
+        """Return the `n` keys most asked for of late, with about their share of the lookups.
+
+        Nothing before `follow_hot_keys`, nor with the first level off.
+        """
+        l1 = self._levels.l1
+        return l1.hot_keys(n) if isinstance(l1, Cache) else []
+
     def histograms(self) -> Iterable[Distribution]:
         """Return how long hits took, by level, for a monitor."""
         return list(histograms_of(self._levels.counters, self.name))

@@ -84,6 +84,7 @@ class Collector:
             self._n_past_errors += sum(each.n_errors for each in gone)
             self._components = [each for each in self._components if each not in gone]
             components = list(self._components)
+            self._lags = [lag for lag in self._lags if lag.is_open]
         all_read = components if self._process is None else [*components, self._process]
         self._watchdog.run([each for each in all_read if not each.is_stuck])
         series: dict[Key, Sample] = {}

@@ -19,7 +19,7 @@ from raudo.types import Sample
 __all__ = ["History"]
 
 _HOUR_S = 3600.0
-_EARLY = 0.9  # of a step: a tick that comes a little early is not left out
+_EARLY_S = 0.1  # a tick that comes a little early is not left out
 _FIRST_COLUMNS = 64
 
 
@@ -34,7 +34,7 @@ class _Ring:
 
     def add(self, time: float, row: NDArray[np.float64]) -> None:
         n = self._n_written
-        if n and time - self._times[(n - 1) % len(self._times)] < _EARLY * self._step_s:
+        if n and time - self._times[(n - 1) % len(self._times)] < self._step_s - _EARLY_S:
             return
         if len(row) > self._values.shape[1]:
             wider = np.full((len(self._times), len(row)), np.nan)

@@ -62,12 +62,13 @@ class LoopLag:
         )
 
     def histograms(self) -> Iterator[Distribution]:
-        yield Distribution(
-            "raudo_loop_lag_duration_seconds",
-            self._waits,
-            self._labels,
-            "How long the event loop kept callbacks waiting.",
-        )
+        if self.is_open:
+            yield Distribution(
+                "raudo_loop_lag_duration_seconds",
+                self._waits,
+                self._labels,
+                "How long the event loop kept callbacks waiting.",
+            )
 
     def _answer(self, asked: float) -> None:
         lag = perf_counter() - asked
