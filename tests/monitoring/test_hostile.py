@@ -122,7 +122,8 @@ def test_threads_end_with_the_monitor():
         return [each for each in threading.enumerate() if each.name.startswith("raudo-monitor")]
 
     gc.collect()
-    monitor = quiet(Source(gauge(1)))
+    source = Source(gauge(1))
+    monitor = quiet(source)
     monitor.check()
     assert mine()
     ref = weakref.ref(monitor)

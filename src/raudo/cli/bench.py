@@ -24,6 +24,7 @@ _MODULES = {
     "export": "_bench_export",
     "memory": "_bench_memory_room",
     "similarity": "_bench_similarity",
+    "monitoring": "_bench_monitoring",
 }
 
 

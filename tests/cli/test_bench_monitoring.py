@@ -1,0 +1,23 @@
+"""The comparison of monitoring: every section runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from raudo.cli import main
+from raudo.cli._bench_monitoring import SECTIONS
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_section_runs(
+    section: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "out.json"
+    assert main(["bench", "monitoring", "--quick", "--only", section, "--json", str(path)]) == 0
+    found = json.loads(path.read_text())
+    assert found["rows"]
+    assert all(value >= 0 for each in found["rows"] for value in each["values"].values())
+    assert "Bars:" in capsys.readouterr().out
