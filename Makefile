@@ -8,7 +8,7 @@ ASAN_TESTS := $(wildcard tests/core tests/compat/test_cachetools.py \
 	tests/analysis/test_text*.py)
 CORE_MODULES = $(patsubst src/raudo/_core/%.pyx,raudo._core.%,$(wildcard src/raudo/_core/*.pyx))
 
-.PHONY: build test test-fast soak behaviour bench bench-check lint floors types c-test asan wheel clean
+.PHONY: build test test-fast monitoring-e2e soak behaviour bench bench-check lint floors types c-test asan wheel clean
 
 build:  ## compile what changed, in place
 	$(PYTHON) setup.py -q build_ext --inplace
@@ -42,6 +42,13 @@ bench-check: build  ## every benchmark runs, once and small; the core takes no m
 	$(PYTHON) benchmarks/bench_cache_curves.py --quick
 	$(PYTHON) -m raudo bench cache --quick
 	$(PYTHON) benchmarks/instructions.py --check
+
+monitoring-e2e: build  ## monitoring against the real Prometheus, Alertmanager and an OTLP collector
+	command -v prometheus promtool prometheus-alertmanager > /dev/null \
+		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+			prometheus prometheus-alertmanager; }
+	$(PYTHON) -m pip install -q rotel opentelemetry-exporter-otlp-proto-http
+	CI=1 $(PYTHON) -m pytest -q $(wildcard tests/monitoring/test_e2e_*.py)
 
 lint: floors
 	$(PYTHON) -m ruff check .

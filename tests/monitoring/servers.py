@@ -1,7 +1,7 @@
 """Starts the real programs that monitoring talks to: on loopback, free ports, in a folder given.
 
-A program that is not installed skips the test, or fails it where RAUDO_E2E is set (as
-`make monitoring-e2e` does). Each is ended by its own process id.
+A program that is not installed skips the test, or fails it where CI is set (as `make
+monitoring-e2e` and the gate do). Each is ended by its own process id.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ def free_port() -> int:
 
 
 def program(name: str) -> str:
-    """Return where a program is; without it skip the test, or fail it under RAUDO_E2E."""
+    """Return where a program is; without it skip the test, or fail it under CI."""
     found = shutil.which(name)
     if name == "rotel-agent" and (rotel := importlib.util.find_spec("rotel")) is not None:
         found = str(Path(str(rotel.origin)).with_name(name))
     if found is None:
-        if os.environ.get("RAUDO_E2E"):
+        if os.environ.get("CI"):
             pytest.fail(f"{name} is not installed")
         pytest.skip(f"{name} is not installed")
     return found

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -14,7 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from monitoring.servers import eventually, running_rotel
-from raudo import AsyncProcessor, SmartCache
+from raudo import AsyncProcessor, Cache, SmartCache, _trace
 from raudo.monitoring import Monitor
 from raudo.monitoring.exporters.opentelemetry import OpenTelemetryExporter
 from raudo.monitoring.tracing import trace
@@ -58,6 +62,59 @@ async def test_metrics_and_spans_arrive_at_a_collector(tmp_path):
     hits = text[text.index("raudo_cache_hits") :]
     assert re.search(r"users", hits[:2000])
     assert re.search(r"code.function.name.*double", text)
+
+
+def test_recipe_sends_to_its_endpoints_with_the_key():
+    """Run the New Relic recipe of the documentation as it is, but for the host."""
+    page = Path(__file__).parents[2] / "docs" / "monitoring.md"
+    (recipe,) = re.findall(r"^```py\n(.*?otlp\.nr-data.*?)^```", page.read_text(), re.M | re.S)
+    arrived = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            size = int(self.headers["Content-Length"])
+            arrived.append((self.path, self.headers["api-key"], self.rfile.read(size)))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    cache, ends = Cache(10), []
+    cache.get("absent")
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        host = f'"http://127.0.0.1:{server.server_port}"'
+        names = {
+            "NEW_RELIC_LICENSE_KEY": "secret",
+            "monitor": Monitor(cache),
+            "trace": lambda provider: ends.append(trace(provider)),
+        }
+        exec(recipe.replace('"https://otlp.nr-data.net"', host), names)
+        try:
+            names["monitor"].check()
+            with _trace.span("raudo.task", {}):
+                pass
+            assert names["metrics"].force_flush()
+            assert names["traces"].force_flush()
+        finally:
+            ends[0]()
+            names["monitor"].close()
+            names["traces"].shutdown()
+            names["metrics"].shutdown()
+            server.shutdown()
+            thread.join()
+    assert {(path, key) for path, key, _ in arrived} == {
+        ("/v1/metrics", "secret"),
+        ("/v1/traces", "secret"),
+    }
+    sent = b"".join(
+        data if data[:2] != b"\x1f\x8b" else gzip.decompress(data) for *_, data in arrived
+    )
+    assert b"raudo_cache_misses" in sent
+    assert b"shop" in sent
 
 
 def _has_all(text):

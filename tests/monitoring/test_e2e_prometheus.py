@@ -27,7 +27,7 @@ from raudo.monitoring.exporters.prometheus import CONTENT_TYPE, PrometheusExport
 from raudo.monitoring.exporters.shared import SharedSamples
 from raudo.monitoring.rules_file import prometheus_rules
 
-pytestmark = pytest.mark.parallel_threads(1)
+pytestmark = [pytest.mark.parallel_threads(1), pytest.mark.slow]
 
 FOUR = {"high memory", "low hit rate", "high error rate", "slow response"}
 RULES = default_rules(window=4.0, for_=1.0)

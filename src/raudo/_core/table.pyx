@@ -610,13 +610,10 @@ cdef class Table:
 
     cdef void watch(self, Curve curve, Recorder writer) noexcept:
         """Have them see the lookups, those of the keys that they follow; None for nobody."""
-        cdef uint64_t below = 0
-        self.curve = curve
-        self.writer = writer
         cdef bint sees_all = writer is not None or self.hot is not None
-        if sees_all:
-            below = EVERY_KEY
-        elif curve is not None:
+        cdef uint64_t below = EVERY_KEY if sees_all else 0
+        self.curve, self.writer = curve, writer
+        if curve is not None and not sees_all:
             below = curve.c.below
         self.t.curve = &curve.c if curve is not None and not sees_all else NULL
         raudo_watch(&self.t, below)

@@ -139,9 +139,9 @@ def report(levels: Levels, prefetcher: Prefetcher | None) -> dict[str, Any]:
             stats["shared"] = {
                 "hits": counts.shared_hits,
                 "failures": shared.failures,
-                "mean_latency_s": counts.latency["shared"].mean_s,
-                "p50_latency_s": counts.latency["shared"].quantile_s(0.5),
-                "p99_latency_s": counts.latency["shared"].quantile_s(0.99),
+                "mean_latency_s": counts.latency["shared"].mean,
+                "p50_latency_s": counts.latency["shared"].quantile(0.5),
+                "p99_latency_s": counts.latency["shared"].quantile(0.99),
             }
             stats["forbidden"] += shared.forbidden
             stats["unpicklable_values"] += shared.unpicklable
@@ -213,10 +213,12 @@ def samples_of(stats: dict[str, Any], name: str) -> Iterator[Sample]:
 
 def histograms_of(counts: Counters, name: str) -> Iterator[Distribution]:
     """Yield how long hits took, by level; those of L1 from a sample of its keys."""
-    for level in LEVELS:
+    for level, times in counts.latency.items():
+        if level == "shared" and not times.count:
+            continue  # most caches have none
         yield Distribution(
             "raudo_cache_hit_duration_seconds",
-            counts.latency[level],
+            times,
             (("cache", name), ("level", level)),
             "Time of a hit in a level; of l1 a sample.",
         )

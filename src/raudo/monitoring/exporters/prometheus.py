@@ -6,6 +6,7 @@ code, and a scrape reads the counts.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -118,6 +119,7 @@ def _families(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
     return families
 
 
+@functools.lru_cache(4096)
 def _valid_name(name: str) -> str:
     return re.sub(r"[^a-zA-Z0-9_:]|^(?=\d)", "_", name)
 
