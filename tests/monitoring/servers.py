@@ -61,8 +61,12 @@ def program(name: str) -> str:
 
 
 def get(url: str, timeout: float = 5.0) -> str:
-    with urllib.request.urlopen(url, timeout=timeout) as answer:
-        return str(answer.read().decode())
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as answer:
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:  # which holds the connection
+            raise OSError(f"{url}: {error}") from None
 
 
 def get_json(url: str, **query: str) -> Any:

@@ -29,7 +29,7 @@ cdef class HotKeys:
         self.left, self.state = 1, 2463534242
 
     cdef void note(self, PyObject *key) noexcept:
-        cdef object gone
+        cdef object _gone
         self.left -= 1
         if self.left:
             return
@@ -40,7 +40,7 @@ cdef class HotKeys:
         if len(self.sampled) < MOST_SAMPLES:
             self.sampled.append(<object>key)
             return
-        gone = self.sampled[self.place]  # dropped at the end, as its `__del__` may come back here
+        _gone = self.sampled[self.place]  # dropped at the end, as its `__del__` may come back here
         self.sampled[self.place] = <object>key
         self.place = (self.place + 1) % MOST_SAMPLES
 
