@@ -43,11 +43,12 @@ bench-check: build  ## every benchmark runs, once and small; the core takes no m
 	$(PYTHON) -m raudo bench cache --quick
 	$(PYTHON) benchmarks/instructions.py --check
 
-monitoring-e2e: build  ## monitoring against the real Prometheus, Alertmanager and an OTLP collector
-	command -v prometheus promtool prometheus-alertmanager > /dev/null \
-		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends \
-			prometheus prometheus-alertmanager; }
-	$(PYTHON) -m pip install -q rotel opentelemetry-exporter-otlp-proto-http
+monitoring-e2e: build  ## against the real Prometheus, Alertmanager, an OTLP collector, a browser
+	for each in prometheus promtool prometheus-alertmanager amtool chromium; do \
+		command -v $$each > /dev/null || { apt-get update -qq && apt-get install -y -qq \
+			--no-install-recommends prometheus prometheus-alertmanager chromium; break; }; done
+	$(PYTHON) -m pip install -q rotel opentelemetry-exporter-otlp-proto-http \
+		playwright 'grafana-foundation-sdk==1769699998!10.1.0'
 	CI=1 $(PYTHON) -m pytest -q $(wildcard tests/monitoring/test_e2e_*.py)
 
 lint: floors

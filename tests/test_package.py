@@ -100,4 +100,9 @@ def test_the_wheel_holds_what_it_should(copy: Path) -> None:
         f"raudo-{raudo.__version__}.dist-info",
     }
     sources = {path.relative_to(copy / "src").as_posix() for path in copy.glob("src/raudo/**/*.py")}
+    room = copy / "src/raudo/monitoring"
+    sources |= {
+        path.relative_to(copy / "src").as_posix()
+        for path in (*room.glob("dashboard/static/*"), room / "grafana/raudo.json")
+    }
     assert sources <= set(names)

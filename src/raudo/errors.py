@@ -19,6 +19,7 @@
     ├── BadRow                             a row that a file format cannot hold; says which
     │   ├── BadRowValue    ValueError          a value, or a key, that does not fit
     │   └── BadRowType     TypeError           a value of a type that has no form there
+    ├── EndpointUnavailable  OSError           a process whose metrics cannot be read
     ├── ExportError        OSError             rows that could not be written where they were to go
     └── MissingExtra       ImportError         an optional dependency that is not installed
 
@@ -39,6 +40,7 @@ __all__ = [
     "CircuitOpen",
     "Closed",
     "CorruptEntry",
+    "EndpointUnavailable",
     "ExportError",
     "ForbiddenType",
     "InitializerFailed",
@@ -151,6 +153,10 @@ class BadRowValue(BadRow, ValueError):
 
 class BadRowType(BadRow, TypeError):
     """A value, or the row, is of a type that has no form in the format."""
+
+
+class EndpointUnavailable(RaudoError, OSError):
+    """The metrics of another process cannot be read; the message says why."""
 
 
 class ExportError(RaudoError, OSError):

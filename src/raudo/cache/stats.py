@@ -159,6 +159,7 @@ _HELP = {
     "raudo_cache_misses_total": "Lookups not answered from the cache.",
     "raudo_cache_hit_ratio": "Hits by lookups since the cache was made.",
     "raudo_cache_entries": "Entries in a level.",
+    "raudo_cache_max_entries": "Entries that a level may hold.",
     "raudo_cache_bytes": "Bytes in a level, estimated for l1.",
     "raudo_cache_evictions_total": "Entries pushed out of the cache.",
     "raudo_cache_expirations_total": "Entries whose time to live was over.",
@@ -200,9 +201,11 @@ def samples_of(stats: dict[str, Any], name: str) -> Iterator[Sample]:
         of_level = stats["levels"][level]
         where = (*labels, ("level", level))
         hits, entries = "raudo_cache_level_hits_total", "raudo_cache_entries"
+        most = "raudo_cache_max_entries"
         size, latency = "raudo_cache_bytes", "raudo_cache_level_latency_seconds"
         yield Sample(hits, "counter", float(of_level["hits"]), where, _HELP[hits])
         yield Sample(entries, "gauge", float(of_level["size"]), where, _HELP[entries])
+        yield Sample(most, "gauge", float(of_level["max_size"]), where, _HELP[most])
         yield Sample(size, "gauge", float(of_level["bytes"]), where, _HELP[size])
         yield Sample(latency, "gauge", of_level["mean_latency_s"], where, _HELP[latency])
         quantiles = "raudo_cache_level_latency_quantile_seconds"

@@ -127,9 +127,9 @@ class Alerts:
         A series that is gone ends its alert, unless the samples are not `complete` because a
         component failed: then its alert stays as it was.
         """
-        by_name: defaultdict[str, list[Sample]] = defaultdict(list)
+        by_name: defaultdict[str, dict[Labels, Sample]] = defaultdict(dict)
         for sample in samples:
-            by_name[sample.name].append(sample)
+            by_name[sample.name][sample.labels] = sample
         notices: list[Alert] = []
         seen: set[tuple[str, Labels]] = set()
         for rule in self.rules:
@@ -191,18 +191,18 @@ class Alerts:
 
 
 def _judged(
-    rule: AlertRule, by_name: Mapping[str, Sequence[Sample]], increase: Increase
+    rule: AlertRule, by_name: Mapping[str, Mapping[Labels, Sample]], increase: Increase
 ) -> Iterator[tuple[Labels, float | None]]:
     """Yield the series that a rule is about with the value to judge; None: too little traffic."""
     counted = set()
-    for sample in by_name.get(rule.part[0], ()) if rule.part else ():
+    for sample in by_name.get(rule.part[0], {}).values() if rule.part else ():
         part = _sum(rule.part, sample.labels, rule.window, by_name, increase)
         whole = _sum(rule.of, sample.labels, rule.window, by_name, increase)
         if part.is_whole and whole.is_whole:
             counted.add(sample.labels)
             has_enough = whole.value > 0 and whole.value >= rule.minimum
             yield sample.labels, part.value / whole.value if has_enough else None
-    for sample in by_name.get(rule.metric, ()):
+    for sample in by_name.get(rule.metric, {}).values():
         if sample.labels in counted:
             continue
         whole = _sum(rule.of, sample.labels, rule.window, by_name, increase)
@@ -225,7 +225,7 @@ def _sum(
     names: Iterable[str],
     labels: Labels,
     window: float,
-    by_name: Mapping[str, Sequence[Sample]],
+    by_name: Mapping[str, Mapping[Labels, Sample]],
     increase: Increase,
 ) -> _Sum:
     """Add up counters: of each the series with these labels, else those that split it up further.
@@ -235,9 +235,11 @@ def _sum(
     total, known, is_whole = 0.0, False, True
     wanted = set(labels)
     for name in names:
-        family = by_name.get(name, ())
-        found = [each for each in family if each.labels == labels]
-        found = found or [each for each in family if wanted.issubset(each.labels)]
+        family = by_name.get(name, {})
+        if labels in family:
+            found = [family[labels]]
+        else:
+            found = [each for each in family.values() if wanted.issubset(each.labels)]
         known, is_whole = known or bool(found), is_whole and bool(found)
         for each in found:
             total += increase(key_of(each), each.value, window) if window else each.value

@@ -80,6 +80,7 @@ class History:
         self._columns: dict[Key, int] = {}
         self._seen: dict[Key, float] = {}
         self._counters: set[Key] = set()
+        self._full_until = -math.inf  # before that no column is free: there is no need to look
         self.n_left_out = 0
         """Series of the latest samples for which there was no room."""
 
@@ -107,8 +108,11 @@ class History:
     def _new_column(self, key: Key, time: float) -> int | None:
         column = len(self._columns)
         if column >= self._max_series:
+            if time < self._full_until:
+                return None
             oldest = min(self._seen, key=self._seen.__getitem__, default=None)
             if oldest is None or time - self._seen[oldest] < _HOUR_S:
+                self._full_until = math.inf if oldest is None else self._seen[oldest] + _HOUR_S
                 return None
             column = self._columns.pop(oldest)
             del self._seen[oldest]
@@ -134,6 +138,20 @@ class History:
         if before is None:
             before = self._coarse.at(time - seconds, column)
         return value if before is None or not before <= value else value - before
+
+    def gained(self, key: Key, value: float, time: float, seconds: float) -> float:
+        """Return the same, but since it was first kept where it was not followed for so long.
+
+        What was counted before anyone looked tells nothing of how fast it grows.
+        """
+        column = self._columns.get(key)
+        if column is None:
+            return 0.0
+        known = self._fine.column(column)
+        times = self._fine.times()
+        is_first = np.flatnonzero((times >= time - seconds) & np.isfinite(known))
+        before = float(known[is_first[0]]) if len(is_first) else value
+        return value - before if before <= value else value
 
     def read(
         self,

@@ -39,28 +39,36 @@ KEY_METRICS = (
 
 
 def judge_key_metrics(
-    samples: Sequence[Sample], increase: Callable[[Key, float], float], seconds: float
+    samples: Sequence[Sample],
+    increase: Callable[[Key, float], float],
+    gained: Callable[[Key, float], float],
+    seconds: float,
 ) -> list[dict[str, Any]]:
     """Return the figures as plain data; `value` and `ok` are None where there was no traffic.
 
-    `increase` says how much a series that has a value grew in the last `seconds`. Throughput is
-    tasks where a processor is watched, else lookups of caches.
+    `increase` says how much a series that has a value grew in the last minute, all of it where it
+    is new; `gained` how much of that in the `seconds` that it was followed. Throughput is tasks
+    where a processor is watched, else lookups of caches.
     """
     grown: dict[str, float] = {}
+    asked: dict[str, float] = {}
     memory = None
     for sample in samples:
         if sample.name in _COUNTERS:
             more = increase(key_of(sample), sample.value)
             grown[sample.name] = grown.get(sample.name, 0.0) + more
+            if sample.name in _ASKED:
+                more = gained(key_of(sample), sample.value)
+                asked[sample.name] = asked.get(sample.name, 0.0) + more
         elif sample.name == "raudo_memory_percent":
             memory = sample.value if memory is None else max(memory, sample.value)
     hits, misses, processed, failed, spent = (grown.get(name, 0.0) for name in _COUNTERS)
-    asked = processed if "raudo_tasks_processed_total" in grown else hits + misses
+    n_asked = asked.get("raudo_tasks_processed_total", sum(asked.values()))
     values = {
         "latency": spent / processed
         if processed and "raudo_tasks_seconds_total" in grown
         else None,
-        "throughput": asked / seconds if asked and seconds else None,
+        "throughput": n_asked / seconds if n_asked and seconds else None,
         "memory": memory,
         "hit_rate": hits / (hits + misses) if hits + misses else None,
         "error_rate": failed / processed if processed else None,
@@ -89,3 +97,4 @@ _COUNTERS = (
     "raudo_tasks_failed_total",
     "raudo_tasks_seconds_total",
 )
+_ASKED = _COUNTERS[:3]

@@ -283,12 +283,15 @@ class Monitor:
             def increase(key: Key, value: float) -> float:
                 return history.increase(key, value, now, RECENT_S)
 
+            def gained(key: Key, value: float) -> float:
+                return history.gained(key, value, now, RECENT_S)
+
             watched_s = min(RECENT_S, history.age(now)) or self.interval
             return {
                 "time": self._clock.time_ns() / 1e9,
                 "metrics": {series_name(sample): sample.value for sample in samples},
                 "alerts": [_plain(alert) for alert in self._alerts.active()],
-                "key_metrics": judge_key_metrics(samples, increase, watched_s),
+                "key_metrics": judge_key_metrics(samples, increase, gained, watched_s),
                 "histograms": dict(
                     as_dict(each, self._recent.of(each, now)) for each in collected.distributions
                 ),
