@@ -62,10 +62,10 @@ def _subjects(base: Any, threads: int) -> dict[str, Callable[[Any], Any]]:
         ).fit(base)
         found["sklearn"] = lambda x: neighbours.kneighbors(x, return_distance=False)
     if is_installed("usearch"):
-        from usearch.index import MetricKind, search
+        usearch: Any = importlib.import_module("usearch.index")
 
         found["usearch exact"] = lambda x: (
-            search(base, x, K, MetricKind.IP, exact=True, threads=threads).keys
+            usearch.search(base, x, K, usearch.MetricKind.IP, exact=True, threads=threads).keys
         )
     return found
 

@@ -1,20 +1,11 @@
 """Work on documents, shared among threads: the kernels let go of the GIL."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 __all__ = ["in_threads", "ranges"]
 
-P = TypeVar("P")
-R = TypeVar("R")
 
-
-def in_threads(
-    work: Callable[[P], R], pieces: Sequence[P], n_jobs: int, stopped: list[bool] | None = None
-) -> list[R]:
+def in_threads(work, pieces, n_jobs, stopped=None):
     """Return `[work(piece) for piece in pieces]`, by up to n_jobs threads.
 
     Ctrl-C ends it after the pieces at work; `stopped`, a list, is filled for those who look.
@@ -33,6 +24,6 @@ def in_threads(
             raise
 
 
-def ranges(n: int, step: int) -> list[tuple[int, int]]:
+def ranges(n, step):
     """Cut [0, n) into stretches of `step`."""
     return [(lo, min(lo + step, n)) for lo in range(0, n, step)]
