@@ -9,7 +9,7 @@ from raudo import SmartCache
 from raudo.integrations.redis import RedisTier
 from redis_servers import Cluster
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
 TIMEOUT_S = 0.2
 
 

@@ -13,7 +13,7 @@ from monitoring.servers import eventually, program, running_prometheus
 from raudo.monitoring import serve
 from raudo.monitoring.grafana import dashboard_json
 
-pytestmark = pytest.mark.parallel_threads(1)
+pytestmark = [pytest.mark.parallel_threads(1), pytest.mark.slow]
 
 # What Grafana puts in the place of its variables.
 _FILLED = {"$job": ".*", "$instance": ".*", "$__rate_interval": "3s"}

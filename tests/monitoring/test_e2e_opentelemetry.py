@@ -23,7 +23,7 @@ from raudo.monitoring import Monitor
 from raudo.monitoring.exporters.opentelemetry import OpenTelemetryExporter
 from raudo.monitoring.tracing import trace
 
-pytestmark = pytest.mark.parallel_threads(1)
+pytestmark = [pytest.mark.parallel_threads(1), pytest.mark.slow]
 
 
 async def double(x):

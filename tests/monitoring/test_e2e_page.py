@@ -11,7 +11,7 @@ from raudo.types import Sample
 
 __all__ = ["browser"]
 
-pytestmark = pytest.mark.parallel_threads(1)
+pytestmark = [pytest.mark.parallel_threads(1), pytest.mark.slow]
 
 HOSTILE = '<img src=x onerror="document.title=1"><b>"&amp;\''
 
