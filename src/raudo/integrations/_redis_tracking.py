@@ -160,7 +160,9 @@ class Tracker:
                     self._connect()
                     wait_s = _FIRST_WAIT_S
                 except (RedisError, OSError):
-                    # The others are listened to meanwhile; the servers are not asked in step.
+                    # Nobody tells of what is changed there meanwhile. The other servers are
+                    # listened to; not all processes ask again in step.
+                    self._tell([None])
                     retry_at = time.monotonic() + wait_s * random.uniform(0.5, 1.0)
                     wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
             self._listen()
