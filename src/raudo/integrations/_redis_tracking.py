@@ -160,9 +160,10 @@ class Tracker:
                     self._connect()
                     wait_s = _FIRST_WAIT_S
                 except (RedisError, OSError):
-                    # Nobody tells of what is changed there meanwhile. The other servers are
-                    # listened to; not all processes ask again in step.
-                    self._tell([None])
+                    # Copies that were made before a server was first listened to go too, once. The
+                    # others are listened to meanwhile; not all processes ask again in step.
+                    if wait_s == _FIRST_WAIT_S:
+                        self._tell([None])
                     retry_at = time.monotonic() + wait_s * random.uniform(0.5, 1.0)
                     wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
             self._listen()
