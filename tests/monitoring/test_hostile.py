@@ -117,6 +117,22 @@ def test_exporter_that_hangs_holds_up_no_check_after_its_first(monkeypatch):
     released.set()
 
 
+def test_many_who_look_at_once_find_one_component_stuck():
+    hanging, good = Hanging(), Source(gauge(1))
+    monitor = quiet(hanging, good, read_timeout=0.2)
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(metrics(monitor)["level"])) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert found == [1] * 8
+    assert hanging.n == 1
+    hanging.released.set()
+
+
 def test_threads_end_with_the_monitor():
     def mine():
         return [each for each in threading.enumerate() if each.name.startswith("raudo-monitor")]

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from monitoring.http_sink import HttpSink
+from raudo.errors import Closed
 from raudo.monitoring import Alert, AlertRule, Monitor
 from raudo.monitoring.notify import Background, Webhook, alertmanager_payload, log_alert
 from raudo.testing import FakeClock
@@ -112,7 +113,7 @@ def test_forked_child_delivers_for_itself():
     read, write = os.pipe()
     background = Background(lambda each: os.write(write, each.rule.encode()))
     background(alert("p"))
-    background.close()
+    wait_until(lambda: background.n_delivered == 1)
     pid = os.fork()
     if pid == 0:
         background(alert("c"))
@@ -122,6 +123,13 @@ def test_forked_child_delivers_for_itself():
     assert os.read(read, 100) == b"pc"
     os.close(read)
     os.close(write)
+
+
+def test_what_is_closed_says_so():
+    background = Background(print)
+    background.close()
+    with pytest.raises(Closed):
+        background(alert())
 
 
 def test_webhook_posts_what_alertmanager_would():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from raudo._core.histogram import Histogram
 from raudo.monitoring.alerts import Alert
 from raudo.monitoring.exporters import create_exporter
 from raudo.monitoring.monitor import Monitor
@@ -21,6 +22,7 @@ __all__ = [
     "Alert",
     "AlertRule",
     "DashboardApp",
+    "Histogram",
     "Monitor",
     "Remote",
     "create_exporter",

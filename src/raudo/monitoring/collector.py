@@ -86,7 +86,7 @@ class Collector:
             components = list(self._components)
             self._lags = [lag for lag in self._lags if lag.is_open]
         all_read = components if self._process is None else [*components, self._process]
-        self._watchdog.run([each for each in all_read if not each.is_stuck])
+        self._watchdog.run(all_read)
         series: dict[Key, Sample] = {}
         distributions: dict[Key, Distribution] = {}
         for component in components:

@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from raudo.errors import Closed
 from raudo.monitoring.alerts import Alert
 from raudo.types import Sample
 
@@ -93,7 +94,9 @@ class Background:
         self._pid = os.getpid()
 
     def __call__(self, alert: Alert) -> None:
-        """Queue an alert; never waits."""
+        """Queue an alert; never waits. `Closed` after `close`."""
+        if self._stop.is_set():
+            raise Closed(f"the {self.name} is closed")
         if self._pid != os.getpid():
             self._begin()
         with self._lock:

@@ -32,12 +32,12 @@ class Sender:
     def send(self, samples: tuple[Sample, ...]) -> None:
         """Export to each that does not hang."""
         with self._lock:
-            exports = [each for each in self._exports if not each.is_stuck]
+            exports = list(self._exports)
         for each in exports:
             each.samples = samples
         self._watchdog.run(exports)
         for each in exports:
-            each.samples = ()
+            each.samples = ()  # one that hangs has its own reference
 
     def samples(self) -> Iterator[Sample]:
         """Yield how often each failed."""
@@ -91,6 +91,9 @@ class _Export:
         self._is_failing = True
 
     def close(self) -> None:
+        if self.is_stuck:
+            _log.warning("the exporter %s hangs and is not closed", self.name)
+            return
         try:
             self.exporter.close()
         except Exception:

@@ -15,6 +15,9 @@ __all__ = ["Guarded", "Watchdog"]
 class Guarded(Protocol):
     """Something to be called that may hang."""
 
+    is_stuck: bool
+    """Whether a call that was left behind has not come back yet."""
+
     def call(self) -> None:
         """Do it; must not raise."""
         ...
@@ -57,8 +60,9 @@ class Watchdog:
         self._pid = 0
 
     def run(self, targets: Sequence[Guarded]) -> None:
-        """Call each; return when all came back or were left behind."""
+        """Call each that is not stuck; return when all came back or were left behind."""
         with self._lock:
+            targets = [each for each in targets if not each.is_stuck]
             while targets:
                 hanging = self._run(targets)
                 if hanging is None:

@@ -98,6 +98,19 @@ class ExporterContract:
         assert list(samples) == before
         exporter.close()
 
+    def test_parts_of_a_histogram_are_taken(self) -> None:
+        exporter = self.make()
+        for count in (3, 5):
+            exporter.export(
+                [
+                    Sample("raudo_contract_seconds_bucket", "histogram", 1, (("le", "0.5"),)),
+                    Sample("raudo_contract_seconds_bucket", "histogram", count, (("le", "+Inf"),)),
+                    Sample("raudo_contract_seconds_sum", "histogram", 0.75 * count),
+                    Sample("raudo_contract_seconds_count", "histogram", count),
+                ]
+            )
+        exporter.close()
+
     def test_series_may_come_and_go(self) -> None:
         exporter = self.make()
         for labels in (("a",), ("a", "b"), ("b",), ()):
