@@ -325,10 +325,10 @@ def test_prometheus_default_registry_is_left_clean():
 
 
 def test_whole_monitor_is_valid_prometheus_text():
-    monitor = Monitor(exporters=[])
-    found = parse(exposition(monitor.collect()))
+    samples = Monitor(exporters=[]).collect()
+    found = parse(exposition(samples))
     assert found["raudo_process_threads", ()] >= 1
-    assert len(found) == len(monitor.collect())
+    assert len(found) == len(samples)
 
 
 # --- opentelemetry ----------------------------------------------------------------------------
