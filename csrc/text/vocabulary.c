@@ -11,7 +11,7 @@ typedef struct {
     uint32_t term;
 } slot;
 
-enum { EMPTY = -1, TOUCHED = 64 };
+enum { TOUCHED = 64 };
 
 struct raudo_vocabulary {
     slot *slots;
@@ -24,14 +24,14 @@ static slot *new_slots(unsigned bits)
     slot *slots = malloc(((size_t)1 << bits) * sizeof *slots);
     if (slots != NULL)
         for (size_t i = 0; i < (size_t)1 << bits; i++)
-            slots[i].term = (uint32_t)EMPTY;
+            slots[i].term = RAUDO_NO_TERM;
     return slots;
 }
 
 static slot *find(slot *slots, unsigned bits, uint64_t word)
 {
     size_t mask = ((size_t)1 << bits) - 1, i = (size_t)(word >> (64 - bits));
-    while (slots[i].term != (uint32_t)EMPTY && slots[i].word != word)
+    while (slots[i].term != RAUDO_NO_TERM && slots[i].word != word)
         i = (i + 1) & mask;
     return &slots[i];
 }
@@ -71,7 +71,7 @@ static int grow(raudo_vocabulary *vocabulary)
     if (slots == NULL)
         return -1;
     for (size_t i = 0; i < (size_t)1 << vocabulary->bits; i++)
-        if (vocabulary->slots[i].term != (uint32_t)EMPTY)
+        if (vocabulary->slots[i].term != RAUDO_NO_TERM)
             *find(slots, bits, vocabulary->slots[i].word) = vocabulary->slots[i];
     free(vocabulary->slots);
     vocabulary->slots = slots;
@@ -83,8 +83,8 @@ int raudo_vocabulary_add(raudo_vocabulary *vocabulary, const uint64_t *words, si
 {
     for (size_t i = 0; i < n; i++) {
         slot *found = find(vocabulary->slots, vocabulary->bits, words[i]);
-        if (found->term == (uint32_t)EMPTY) {
-            if (vocabulary->size >= (uint32_t)EMPTY - 1)
+        if (found->term == RAUDO_NO_TERM) {
+            if (vocabulary->size >= RAUDO_NO_TERM - 1)
                 return -1;
             found->word = words[i];
             found->term = (uint32_t)vocabulary->size++;
@@ -96,6 +96,13 @@ int raudo_vocabulary_add(raudo_vocabulary *vocabulary, const uint64_t *words, si
         }
     }
     return 0;
+}
+
+void raudo_vocabulary_find(const raudo_vocabulary *vocabulary, const uint64_t *words, size_t n,
+                           uint32_t *terms)
+{
+    for (size_t i = 0; i < n; i++)
+        terms[i] = find(vocabulary->slots, vocabulary->bits, words[i])->term;
 }
 
 /* Where a word of the text goes, and with what sign: bits of its hash. */

@@ -7,6 +7,8 @@
 
 typedef struct raudo_vocabulary raudo_vocabulary;
 
+#define RAUDO_NO_TERM 0xFFFFFFFFu
+
 /* NULL where there is no memory. */
 raudo_vocabulary *raudo_vocabulary_new(void);
 void raudo_vocabulary_free(raudo_vocabulary *vocabulary);
@@ -15,6 +17,10 @@ size_t raudo_vocabulary_size(const raudo_vocabulary *vocabulary);
 /* terms[i] becomes the number of words[i], in order of first appearance; 0, or -1 without memory or
  * past 2^32 - 2 distinct words. */
 int raudo_vocabulary_add(raudo_vocabulary *vocabulary, const uint64_t *words, size_t n, uint32_t *terms);
+
+/* terms[i] becomes the number of words[i], RAUDO_NO_TERM for one that has none. */
+void raudo_vocabulary_find(const raudo_vocabulary *vocabulary, const uint64_t *words, size_t n,
+                           uint32_t *terms);
 
 /* Embed documents [lo, hi) into `out`, (hi - lo, dimensions) of zeros: each word adds
  * +-(1 + ln count) * idf[term] at one dimension, both chosen by its hash; rows get unit length.

@@ -46,6 +46,9 @@ def hash_bytes(data: Any, seed: int = 0) -> int:
 def vocabulary(words: _UInt64) -> tuple[_UInt32, int]:
     """Number the distinct words by first appearance: (number of each word, how many there are)."""
 
+def find_among(words: _UInt64, wanted: _UInt64) -> tuple[_Int64, _Int64]:
+    """Return (at, which): words[at[i]] is wanted[which[i]], at ascending; `wanted` are distinct."""
+
 def embed(
     offsets: _Int64,
     words: _UInt64,

@@ -328,6 +328,32 @@ def vocabulary(const uint64_t[::1] words not None):
         raudo_vocabulary_free(known)
 
 
+def find_among(const uint64_t[::1] words not None, const uint64_t[::1] wanted not None):
+    cdef Py_ssize_t n = words.shape[0], n_wanted = wanted.shape[0]
+    cdef int failed
+    cdef raudo_vocabulary *known
+    if n == 0 or n_wanted == 0:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    numbers = np.empty(n_wanted, np.uint32)
+    found = np.empty(n, np.uint32)
+    cdef uint32_t[::1] terms = numbers
+    cdef uint32_t[::1] out = found
+    known = raudo_vocabulary_new()
+    if known == NULL:
+        raise MemoryError
+    try:
+        with nogil:
+            failed = raudo_vocabulary_add(known, &wanted[0], n_wanted, &terms[0])
+            if not failed:
+                raudo_vocabulary_find(known, &words[0], n, &out[0])
+        if failed:
+            raise MemoryError
+    finally:
+        raudo_vocabulary_free(known)
+    at = np.flatnonzero(found != RAUDO_NO_TERM)
+    return at, found[at].astype(np.int64)
+
+
 def embed(const int64_t[::1] offsets not None, const uint64_t[::1] words not None,
           const uint32_t[::1] counts not None, const uint32_t[::1] terms not None,
           const double[::1] idf not None, Py_ssize_t dimensions, *, n_jobs=1):

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Hashable
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from raudo.analysis.corpus import Corpus, read_corpus
 from raudo.analysis.documents import Documents
 from raudo.analysis.duplicates import Components, similar_sets, similar_vectors
 from raudo.analysis.embeddings import Embedder, HashingEmbedding, TextEmbedder
+from raudo.analysis.index import Index
 from raudo.analysis.neighbours import (
     EXACT_LIMIT,
     Neighbours,
@@ -49,6 +51,9 @@ class DocumentAnalyzer:
         dimensions: Of the hashing TF-IDF.
         embedder_name: What vectors of an embedder of your own are cached under. Without one they
             are not cached, since nothing else tells one model's vectors from another's.
+        index: A folder that keeps the whole analysis: the next one reads the files that changed,
+            and of groups and neighbours does what follows from that. It has no texts, so shingles
+            are of one word. Ids must be str or int.
         keep_texts: Hold the texts after `analyze`, which `find_duplicates` needs for shingles of
             more than one word. Without it memory does not grow with their length.
         exact_limit: Up to so many documents the similar ones are found by comparing all pairs.
@@ -67,6 +72,7 @@ class DocumentAnalyzer:
         *,
         dimensions: int = 256,
         embedder_name: str | None = None,
+        index: str | os.PathLike[str] | None = None,
         keep_texts: bool = True,
         exact_limit: int = EXACT_LIMIT,
         memory_bytes: int | None = None,
@@ -77,6 +83,7 @@ class DocumentAnalyzer:
         self._n_jobs = _jobs(n_jobs)
         self._dimensions = _whole("dimensions", dimensions, 1)
         self._exact_limit = _whole("exact_limit", exact_limit, 0)
+        self._index = None if index is None else Path(index)
         self._keep_texts = keep_texts
         self._memory_bytes = (
             None if memory_bytes is None else _whole("memory_bytes", memory_bytes, 1 << 20)
@@ -142,27 +149,58 @@ class DocumentAnalyzer:
         notes: list[str] = []
         if self._store is not None and self._embedder is not None and self._embedder.kind is None:
             notes.append("embeddings were not cached: the embedder has no embedder_name")
-        corpus = read_corpus(
-            documents,
-            self._embedder,
-            self._store,
-            stages,
-            n_jobs=self._n_jobs,
-            keep_texts=self._keep_texts or shingle > 1,
-            check=check,
-            memory_bytes=self._memory_bytes,
-        )
-        if self._embedder is None:
+        index = None if self._index is None else self._opened(self._index, shingle)
+        if index is not None:
+            corpus = index.read(
+                documents,
+                self._embedder,
+                self._store,
+                stages,
+                dimensions=self._dimensions,
+                n_jobs=self._n_jobs,
+                check=check,
+            )
+        else:
+            corpus = read_corpus(
+                documents,
+                self._embedder,
+                self._store,
+                stages,
+                n_jobs=self._n_jobs,
+                keep_texts=self._keep_texts or shingle > 1,
+                check=check,
+                memory_bytes=self._memory_bytes,
+            )
+        if self._embedder is None and index is None:
             with stages.timed("embed", len(corpus)):
                 corpus.hashing = HashingEmbedding(corpus.words, self._dimensions, self._n_jobs)
                 corpus.vectors = corpus.hashing.vectors
         check()
         with stages.shown("duplicates", len(corpus)) as tick:
-            found = self._components(corpus, threshold, measure, shingle, tick)
+
+            def all_components() -> Components:
+                return self._components(corpus, threshold, measure, shingle, tick)
+
+            found = (
+                index.components(threshold, measure, self._n_jobs, all_components)
+                if index is not None
+                else all_components()
+            )
             groups, group_of = self._groups(corpus, found, measure, shingle)
         check()
         with stages.shown("similar", len(corpus)) as tick:
-            neighbours = self._neighbours(corpus, k, tick)
+
+            def all_neighbours(k: int) -> Neighbours:
+                return self._neighbours(corpus, k, tick)
+
+            neighbours = (
+                index.neighbours(k, self._n_jobs, all_neighbours)
+                if index is not None
+                else all_neighbours(k)
+            )
+        if index is not None:
+            with stages.timed("save"):
+                index.save(k)
         if neighbours.method != "exact":
             notes.append(
                 f"similar documents were looked for {neighbours.method}: comparing all pairs of "
@@ -189,6 +227,15 @@ class DocumentAnalyzer:
             stages=stages.all(),
             notes=tuple(notes),
         )
+
+    def _opened(self, folder: Path, shingle: int) -> Index:
+        if shingle > 1:
+            raise ValueError(f"shingle is {shingle}, wanted 1: an index keeps words, not texts")
+        embedder = self._embedder
+        if embedder is not None and embedder.name is None:
+            raise ValueError("an index needs the embedder's embedder_name")
+        name = "hashing" if embedder is None else embedder.name
+        return Index(folder, {"embedder": name, "dimensions": self._dimensions})
 
     def find_duplicates(
         self, threshold: float = 0.8, *, measure: Measure = "jaccard", shingle: int = 1

@@ -25,14 +25,15 @@ from raudo.analysis.stages import Stages
 from raudo.analysis.store import Keys, Rows, Store
 from raudo.analysis.words import WordColumns, WordCounts
 
-__all__ = ["Corpus", "read_corpus"]
+__all__ = ["WORDS_KIND", "Corpus", "Pending", "count_known", "embed_known", "read_corpus"]
 
 # Three batches are in flight, each with its bytes, its text (up to four bytes a character) and its
 # words; they may have a quarter of the memory that is given.
 _BATCH_SHARE = 4 * 3 * 16
-# What is learned is written when there is this much of it, so that an interrupted run leaves most
-# behind.
+# What is learned is written when there is so much of it or so much time was spent on it, so that a
+# run that is killed leaves most behind.
 FLUSH_BYTES = 64 << 20
+FLUSH_SECONDS = 5.0
 WORDS_KIND = f"words{text.HASH_VERSION}"
 
 
@@ -52,7 +53,7 @@ class Corpus:
         return len(self.ids)
 
 
-class _Pending:
+class Pending:
     """Rows that the store has yet to be given."""
 
     def __init__(self, store: Store | None, kind: str | None) -> None:
@@ -68,7 +69,7 @@ class _Pending:
         self._rows.append(rows)
         self._seconds += seconds
         self._bytes += sum(a.nbytes for a in (*rows.fixed.values(), *rows.ragged.values()))
-        if self._bytes >= FLUSH_BYTES:
+        if self._bytes >= FLUSH_BYTES or self._seconds >= FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
@@ -103,8 +104,8 @@ def read_corpus(
     with contextlib.closing(Spool(memory_bytes and memory_bytes * 3 // 4)) as spool:
         chars, vectors = spool.column(np.int64), spool.column(np.float32)
         words = WordColumns(spool)
-        new_words = _Pending(store, WORDS_KIND)
-        new_vectors = _Pending(store, embedder.kind if embedder else None)
+        new_words = Pending(store, WORDS_KIND)
+        new_vectors = Pending(store, embedder.kind if embedder else None)
         try:
             with stages.display("read") as progress:
                 for batch in _timed(_batches(documents, memory_bytes), stages):
@@ -117,10 +118,12 @@ def read_corpus(
                     chars.append(np.fromiter(map(len, texts), np.int64, len(texts)))
                     with stages.timed("words", len(texts)) as stage:
                         keys = text.content_keys(texts) if store is not None else None
-                        words.append(_count(texts, keys, store, new_words, stage, n_jobs))
+                        words.append(count_known(texts, keys, store, new_words, stage, n_jobs))
                     if embedder is not None:
                         with stages.timed("embed", len(texts)) as stage:
-                            vectors.append(_embed(texts, keys, embedder, store, new_vectors, stage))
+                            vectors.append(
+                                embed_known(texts, keys, embedder, store, new_vectors, stage)
+                            )
                     progress.update(len(texts))
         finally:
             if store is not None:
@@ -152,14 +155,15 @@ def _timed(batches: Iterator[Batch], stages: Stages) -> Iterator[Batch]:
         yield batch
 
 
-def _count(
+def count_known(
     texts: list[str],
     keys: Keys | None,
     store: Store | None,
-    pending: _Pending,
+    pending: Pending,
     stage: Any,
     n_jobs: int,
 ) -> WordCounts:
+    """Count words, those of texts that the store knows by looking them up."""
     if store is None or keys is None:
         stage.misses += len(texts)
         return WordCounts.of(texts, n_jobs)
@@ -201,14 +205,15 @@ def _words_of(rows: Rows | None) -> WordCounts | None:
     return WordCounts(rows.offsets, words, counts, lengths.astype(np.int64, copy=False))
 
 
-def _embed(
+def embed_known(
     texts: list[str],
     keys: Keys | None,
     embedder: TextEmbedder,
     store: Store | None,
-    pending: _Pending,
+    pending: Pending,
     stage: Any,
 ) -> NDArray[np.float32]:
+    """Embed texts, those that the store knows by looking them up."""
     if store is None or keys is None or embedder.kind is None:
         stage.misses += len(texts)
         return embedder.encode(texts)

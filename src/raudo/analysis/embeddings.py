@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from raudo.analysis.models import Embedder, Encode, load_model, version_of
 from raudo.analysis.words import WordCounts
 from raudo.concurrency import BatchProcessor
 
-__all__ = ["Embedder", "HashingEmbedding", "TextEmbedder", "unit_rows"]
+__all__ = ["Embedder", "Fit", "HashingEmbedding", "TextEmbedder", "unit_rows"]
 
 R = TypeVar("R")
 Vectors = NDArray[np.float32]
@@ -30,57 +31,65 @@ Vectors = NDArray[np.float32]
 BATCH_TEXTS = 512
 
 
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """In how many of `n` documents each word is; `words` ascend. What IDF weights are made of."""
+
+    n: int
+    words: NDArray[np.uint64]
+    frequency: NDArray[np.int64]
+
+    def frequency_of(self, words: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return the frequency of each word, 0 for one that is not known."""
+        if not len(self.words):
+            return np.zeros(len(words), np.int64)
+        at = np.minimum(np.searchsorted(self.words, words), len(self.words) - 1)
+        return np.where(self.words[at] == words, self.frequency[at], 0)
+
+    def weigh(self, frequency: NDArray[np.int64]) -> NDArray[np.float64]:
+        weights: NDArray[np.float64] = np.log((1 + self.n) / (1 + frequency)) + 1
+        return weights
+
+
 class HashingEmbedding:
     """TF-IDF of a corpus, hashed with signs to `dimensions`, rows of unit length.
 
     A word that is `count` times in a document and in `df` of the n documents adds
     `(1 + ln count) * (ln((1 + n) / (1 + df)) + 1)`. Inner products are estimates of the cosine of
-    the full TF-IDF vectors, off by about 1 / sqrt(dimensions).
+    the full TF-IDF vectors, off by about 1 / sqrt(dimensions). With `fit` the weights are those of
+    an earlier corpus, and a word that it had not counts as rarest.
     """
 
-    def __init__(self, words: WordCounts, dimensions: int, n_jobs: int) -> None:
+    def __init__(
+        self, words: WordCounts, dimensions: int, n_jobs: int, fit: Fit | None = None
+    ) -> None:
         self.dimensions = dimensions
-        self._n = len(words)
         self.terms, n_terms = text.vocabulary(words.words)
         self.frequency = np.bincount(self.terms, minlength=n_terms).astype(np.int64)
         self._known = np.empty(n_terms, np.uint64)
         self._known[self.terms] = words.words
-        self._idf = self._weigh(self.frequency)
-        self._order: NDArray[np.int64] | None = None
+        self._n = len(words)
+        self._fit = fit
+        idf = (
+            fit.weigh(fit.frequency_of(self._known))
+            if fit is not None
+            else Fit(self._n, self._known, self.frequency).weigh(self.frequency)
+        )
         self.vectors: Vectors = text.embed(
-            words.offsets,
-            words.words,
-            words.counts,
-            self.terms,
-            self._idf,
-            dimensions,
-            n_jobs=n_jobs,
+            words.offsets, words.words, words.counts, self.terms, idf, dimensions, n_jobs=n_jobs
         )
 
-    def _weigh(self, frequency: NDArray[np.int64]) -> NDArray[np.float64]:
-        weights: NDArray[np.float64] = np.log((1 + self._n) / (1 + frequency)) + 1
-        return weights
+    @property
+    def fit(self) -> Fit:
+        """What the weights are made of; sorted at first use."""
+        if self._fit is None:
+            order = np.argsort(self._known)
+            self._fit = Fit(self._n, self._known[order], self.frequency[order])
+        return self._fit
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Embed other texts with this corpus's weights; a word it has not seen counts as rarest."""
-        words = WordCounts.of(texts, 1)
-        if self._order is None:
-            self._order = np.argsort(self._known)
-        frequency = np.zeros(len(words.words), np.int64)
-        if len(self._known):
-            at = np.searchsorted(self._known, words.words, sorter=self._order)
-            terms = self._order[np.minimum(at, len(self._known) - 1)]
-            seen = self._known[terms] == words.words
-            frequency[seen] = self.frequency[terms[seen]]
-        numbers = np.arange(len(words.words), dtype=np.uint32)
-        return text.embed(
-            words.offsets,
-            words.words,
-            words.counts,
-            numbers,
-            self._weigh(frequency),
-            self.dimensions,
-        )
+        return HashingEmbedding(WordCounts.of(texts, 1), self.dimensions, 1, self.fit).vectors
 
 
 class TextEmbedder:

@@ -72,7 +72,8 @@ class Column:
     def spill(self) -> None:
         """Move what is in memory into the file."""
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="raudo-")  # noqa: SIM115  its pieces come in many calls
+            # written by many calls, closed by close()
+            self._file = tempfile.TemporaryFile(prefix="raudo-")  # noqa: SIM115
         for part in self._parts:
             np.ascontiguousarray(part, self._dtype).tofile(self._file)
         self._parts.clear()

@@ -57,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text-field", metavar="NAME", help="field or column that holds the text")
     parser.add_argument("--id-field", metavar="NAME", help="field or column that holds the id")
     parser.add_argument(
+        "--index",
+        metavar="DIR",
+        help="keep the analysis there: the next run reads what changed and updates the rest",
+    )
+    parser.add_argument(
         "--keep-markup", action="store_true", help="read HTML and Markdown with their tags"
     )
     parser.add_argument(
@@ -125,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.prog}: error: {wrong}", file=sys.stderr)
         return 2
     cache = None if args.no_cache else (args.cache or default_cache())
-    written = [path for path in (args.out, args.report) if path]
+    written = [path for path in (args.out, args.report, args.index) if path]
     try:
         source = FileSource(
             args.paths,
@@ -139,6 +144,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     analyzer = DocumentAnalyzer(
         cache=cache,
+        index=args.index,
         n_jobs=args.jobs,
         keep_texts=False,
         memory_bytes=args.memory,
@@ -180,8 +186,11 @@ def _wrong(args: argparse.Namespace) -> str | None:
             return f"argument --report: {page} is a folder, wanted a file"
         if not page.parent.is_dir():
             return f"argument --report: there is no folder {page.parent}"
-    if args.cache and Path(args.cache).exists() and not Path(args.cache).is_dir():
-        return f"argument --cache: {args.cache} is not a folder"
+    for option, folder in (("--cache", args.cache), ("--index", args.index)):
+        if folder and Path(folder).exists() and not Path(folder).is_dir():
+            return f"argument {option}: {folder} is not a folder"
+    if args.index and args.shingle > 1:
+        return f"argument --index: it keeps words, not texts: --shingle is {args.shingle}, wanted 1"
     if args.format in ("parquet", "arrow") and args.out:
         try:
             import pyarrow  # noqa: F401
