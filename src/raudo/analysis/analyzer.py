@@ -149,7 +149,7 @@ class DocumentAnalyzer:
         notes: list[str] = []
         if self._store is not None and self._embedder is not None and self._embedder.kind is None:
             notes.append("embeddings were not cached: the embedder has no embedder_name")
-        index = None if self._index is None else self._opened(self._index, shingle)
+        index = None if self._index is None else self._opened(self._index, shingle, k)
         if index is not None:
             corpus = index.read(
                 documents,
@@ -173,8 +173,9 @@ class DocumentAnalyzer:
             )
         if self._embedder is None and index is None:
             with stages.timed("embed", len(corpus)):
-                corpus.hashing = HashingEmbedding(corpus.words, self._dimensions, self._n_jobs)
-                corpus.vectors = corpus.hashing.vectors
+                corpus.hashing, corpus.vectors = HashingEmbedding.of(
+                    corpus.words, self._dimensions, self._n_jobs
+                )
         check()
         with stages.shown("duplicates", len(corpus)) as tick:
 
@@ -194,13 +195,13 @@ class DocumentAnalyzer:
                 return self._neighbours(corpus, k, tick)
 
             neighbours = (
-                index.neighbours(k, self._n_jobs, all_neighbours)
+                index.neighbours(self._n_jobs, all_neighbours)
                 if index is not None
                 else all_neighbours(k)
             )
         if index is not None:
             with stages.timed("save"):
-                index.save(k)
+                index.save()
         if neighbours.method != "exact":
             notes.append(
                 f"similar documents were looked for {neighbours.method}: comparing all pairs of "
@@ -228,14 +229,14 @@ class DocumentAnalyzer:
             notes=tuple(notes),
         )
 
-    def _opened(self, folder: Path, shingle: int) -> Index:
+    def _opened(self, folder: Path, shingle: int, k: int) -> Index:
         if shingle > 1:
             raise ValueError(f"shingle is {shingle}, wanted 1: an index keeps words, not texts")
         embedder = self._embedder
         if embedder is not None and embedder.name is None:
             raise ValueError("an index needs the embedder's embedder_name")
         name = "hashing" if embedder is None else embedder.name
-        return Index(folder, {"embedder": name, "dimensions": self._dimensions})
+        return Index(folder, {"embedder": name, "dimensions": self._dimensions}, k)
 
     def find_duplicates(
         self, threshold: float = 0.8, *, measure: Measure = "jaccard", shingle: int = 1

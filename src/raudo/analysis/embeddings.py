@@ -46,50 +46,81 @@ class Fit:
         at = np.minimum(np.searchsorted(self.words, words), len(self.words) - 1)
         return np.where(self.words[at] == words, self.frequency[at], 0)
 
-    def weigh(self, frequency: NDArray[np.int64]) -> NDArray[np.float64]:
-        weights: NDArray[np.float64] = np.log((1 + self.n) / (1 + frequency)) + 1
-        return weights
-
 
 class HashingEmbedding:
-    """TF-IDF of a corpus, hashed with signs to `dimensions`, rows of unit length.
+    """TF-IDF hashed with signs to `dimensions`, rows of unit length; its weights are `fit`.
 
     A word that is `count` times in a document and in `df` of the n documents adds
-    `(1 + ln count) * (ln((1 + n) / (1 + df)) + 1)`. Inner products are estimates of the cosine of
-    the full TF-IDF vectors, off by about 1 / sqrt(dimensions). With `fit` the weights are those of
-    an earlier corpus, and a word that it had not counts as rarest.
+    `(1 + ln count) * (ln((1 + n) / (1 + df)) + 1)`; one that is in none of them counts as rarest.
+    Inner products are estimates of the cosine of the full TF-IDF vectors, off by about
+    1 / sqrt(dimensions).
     """
 
-    def __init__(
-        self, words: WordCounts, dimensions: int, n_jobs: int, fit: Fit | None = None
-    ) -> None:
-        self.dimensions = dimensions
-        self.terms, n_terms = text.vocabulary(words.words)
-        self.frequency = np.bincount(self.terms, minlength=n_terms).astype(np.int64)
-        self._known = np.empty(n_terms, np.uint64)
-        self._known[self.terms] = words.words
-        self._n = len(words)
+    def __init__(self, fit: Fit | Callable[[], Fit], dimensions: int, n_jobs: int) -> None:
         self._fit = fit
-        idf = (
-            fit.weigh(fit.frequency_of(self._known))
-            if fit is not None
-            else Fit(self._n, self._known, self.frequency).weigh(self.frequency)
-        )
-        self.vectors: Vectors = text.embed(
-            words.offsets, words.words, words.counts, self.terms, idf, dimensions, n_jobs=n_jobs
-        )
+        self.dimensions, self._n_jobs = dimensions, n_jobs
+        self.terms = np.empty(0, np.uint32)
+        self.frequency = np.empty(0, np.int64)
+
+    @classmethod
+    def of(
+        cls, words: WordCounts, dimensions: int, n_jobs: int
+    ) -> tuple[HashingEmbedding, Vectors]:
+        """Fit the weights of a corpus; return them with its vectors. `terms` numbers its words,
+        `frequency` counts the documents of each term.
+        """
+        terms, distinct = _distinct(words)
+        frequency = np.bincount(terms, minlength=len(distinct)).astype(np.int64)
+
+        def fit() -> Fit:
+            order = np.argsort(distinct)
+            return Fit(len(words), distinct[order], frequency[order])
+
+        made = cls(fit, dimensions, n_jobs)
+        made.terms, made.frequency = terms, frequency
+        return made, made._weighed(words, terms, _idf(len(words), frequency))
 
     @property
     def fit(self) -> Fit:
         """What the weights are made of; sorted at first use."""
-        if self._fit is None:
-            order = np.argsort(self._known)
-            self._fit = Fit(self._n, self._known[order], self.frequency[order])
+        if not isinstance(self._fit, Fit):
+            self._fit = self._fit()
         return self._fit
 
+    def embed(self, words: WordCounts) -> Vectors:
+        """Return the vectors of other documents, (n, d) float32."""
+        terms, distinct = _distinct(words)
+        return self._weighed(words, terms, _idf(self.fit.n, self.fit.frequency_of(distinct)))
+
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Embed other texts with this corpus's weights; a word it has not seen counts as rarest."""
-        return HashingEmbedding(WordCounts.of(texts, 1), self.dimensions, 1, self.fit).vectors
+        """Return the vectors of texts."""
+        return self.embed(WordCounts.of(texts, 1))
+
+    def _weighed(
+        self, words: WordCounts, terms: NDArray[np.uint32], idf: NDArray[np.float64]
+    ) -> Vectors:
+        return text.embed(
+            words.offsets,
+            words.words,
+            words.counts,
+            terms,
+            idf,
+            self.dimensions,
+            n_jobs=self._n_jobs,
+        )
+
+
+def _distinct(words: WordCounts) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+    """Return the number of each word, and the words by number."""
+    terms, n_terms = text.vocabulary(words.words)
+    distinct = np.empty(n_terms, np.uint64)
+    distinct[terms] = words.words
+    return terms, distinct
+
+
+def _idf(n: int, frequency: NDArray[np.int64]) -> NDArray[np.float64]:
+    weights: NDArray[np.float64] = np.log((1 + n) / (1 + frequency)) + 1
+    return weights
 
 
 class TextEmbedder:

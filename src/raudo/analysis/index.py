@@ -34,11 +34,12 @@ class Index:
 
     Args:
         folder: Where the analysis is kept; made when it is missing.
-        settings: What vectors depend on beside the texts; another one makes all anew.
+        settings: What vectors depend on beside the texts; others make all anew.
+        k: How many neighbours of each are asked for; another number looks for all of them anew.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
-        self._folder, self._settings = folder, settings
+    def __init__(self, folder: Path, settings: dict[str, Any], k: int) -> None:
+        self._folder, self._settings, self._k = folder, settings, k
         found = load(folder)
         same = found is not None and found.settings.get("vectors") == settings
         self._saved: Saved | None = found if same else None
@@ -79,7 +80,7 @@ class Index:
             stage.items = len(change)
             stage.hits, stage.misses = change.n_unread, len(change) - change.n_unread
             with stages.timed("embed", len(change)) as stage:
-                vectors, hashing = self._vectors(
+                hashing, vectors = self._vectors(
                     change, embedder, store, new_vectors, stage, dimensions, n_jobs
                 )
         finally:
@@ -100,30 +101,31 @@ class Index:
         stage: Any,
         dimensions: int,
         n_jobs: int,
-    ) -> tuple[NDArray[np.float32], HashingEmbedding | None]:
+    ) -> tuple[HashingEmbedding | None, NDArray[np.float32]]:
         saved, fresh = self._saved, change.fresh
         n_gone = 0 if saved is None else len(saved) - (len(change) - len(fresh))
+        hashing: HashingEmbedding | None = None
         if embedder is None:
-            fit = None
-            if saved is not None and saved.fit is not None:
+            if saved is not None and saved.fit is not None and self._k == saved.settings["k"]:
                 self._n_changed = saved.n_changed + max(len(fresh), n_gone)
                 if self._n_changed <= REFIT_SHARE * saved.fit.n:
-                    fit, self._follows = saved.fit, True
-            if fit is None:
+                    hashing = HashingEmbedding(saved.fit, dimensions, n_jobs)
+            if hashing is None:
                 self._n_changed = 0
-            hashing = HashingEmbedding(change.words, dimensions, n_jobs, fit)
-            return hashing.vectors, hashing
-        texts = change.fresh_texts or []
-        made = embed_known(texts, change.keys[fresh], embedder, store, pending, stage)
-        if saved is None or saved.vectors is None or len(fresh) == len(change):
-            return made, None
+                return HashingEmbedding.of(change.words, dimensions, n_jobs)
+            made = hashing.embed(change.words.take(fresh))
+        else:
+            texts = change.fresh_texts or []
+            made = embed_known(texts, change.keys[fresh], embedder, store, pending, stage)
+        if saved is None or len(fresh) == len(change):
+            return hashing, made
         self._follows = True
         vectors = np.empty((len(change), saved.vectors.shape[1]), np.float32)
         kept = np.flatnonzero(change.origin >= 0)
         vectors[kept] = saved.vectors[change.origin[kept]]
         if len(fresh):
             vectors[fresh] = made
-        return vectors, None
+        return hashing, vectors
 
     def components(
         self, threshold: float, measure: str, n_jobs: int, whole: Callable[[], Components]
@@ -139,8 +141,9 @@ class Index:
         self._labels = found.labels
         return found
 
-    def neighbours(self, k: int, n_jobs: int, whole: Callable[[int], Neighbours]) -> Neighbours:
-        """Return the k nearest of each; `whole` finds so many among all documents."""
+    def neighbours(self, n_jobs: int, whole: Callable[[int], Neighbours]) -> Neighbours:
+        """Return the nearest of each; `whole` finds so many among all documents."""
+        k = self._k
         saved, change = self._saved, self._change
         assert change is not None  # read comes first
         n, width = len(change), _width(k)
@@ -158,7 +161,7 @@ class Index:
             found.method,
         )
 
-    def save(self, k: int) -> None:
+    def save(self) -> None:
         """Keep what is known now in the place of what was.
 
         Raises:
@@ -173,7 +176,7 @@ class Index:
         save(
             self._folder,
             Saved(
-                {"vectors": self._settings, "groups": self._groups, "k": k},
+                {"vectors": self._settings, "groups": self._groups, "k": self._k},
                 change.files,
                 change.ids,
                 change.paths,
@@ -182,7 +185,7 @@ class Index:
                 change.words,
                 hashing.fit if hashing is not None else None,
                 self._n_changed,
-                corpus.vectors if hashing is None else None,
+                corpus.vectors,
                 self._labels,
                 found.ids,
                 np.where(found.ids >= 0, found.similarities, -np.inf).astype(np.float32),

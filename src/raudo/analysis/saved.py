@@ -60,7 +60,7 @@ class Saved:
     words: WordCounts
     fit: Fit | None
     n_changed: int  # documents that came or went since the fit
-    vectors: NDArray[np.float32] | None  # a model's
+    vectors: NDArray[np.float32]
     labels: Ints
     near: Ints
     cosines: NDArray[np.float32]
@@ -100,7 +100,7 @@ def load(folder: Path) -> Saved | None:
             words,
             fit,
             meta["n_changed"],
-            arrays.get("vectors"),
+            arrays["vectors"],
             arrays["labels"],
             arrays["near"],
             arrays["cosines"],
@@ -134,6 +134,7 @@ def save(folder: Path, saved: Saved) -> None:
         "words": saved.words.words,
         "counts": saved.words.counts,
         "lengths": saved.words.lengths,
+        "vectors": saved.vectors,
         "labels": saved.labels,
         "near": saved.near,
         "cosines": saved.cosines,
@@ -148,8 +149,6 @@ def save(folder: Path, saved: Saved) -> None:
     if saved.fit is not None:
         arrays |= {"fit_words": saved.fit.words, "fit_frequency": saved.fit.frequency}
         meta["fit_n"] = saved.fit.n
-    if saved.vectors is not None:
-        arrays["vectors"] = saved.vectors
     folder.mkdir(parents=True, exist_ok=True)
     write_segment(folder / _NAME, arrays, meta)
 

@@ -11,9 +11,8 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 
 from raudo.analysis.documents import BATCH_CHARS, BATCH_DOCUMENTS, Batch, Document
 from raudo.analysis.sources.archives import ARCHIVE_SUFFIXES, COMPRESSED, members, opened
@@ -51,8 +50,7 @@ _STDIN = "-"
 Stamp = tuple[int, int, int, int]  # device, inode, size in bytes, modification time in ns
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A file to read: what it is called, its suffix in lower case, and whether it was named
     itself."""
 
@@ -178,7 +176,7 @@ class FileSource:
         for each in inside:
             if each.name.startswith("."):
                 self.tally.skip("hidden", each.path)
-            elif self._is_excluded(each.path):
+            elif self._is_excluded(each):
                 continue
             elif each.is_dir(follow_symlinks=False):
                 folders.append(each)
@@ -221,12 +219,12 @@ class FileSource:
         stamp = (*met, status.st_size, status.st_mtime_ns)
         return Entry(name, suffix, is_named, stamp)
 
-    def _is_excluded(self, path: str) -> bool:
-        # To resolve a path costs a look at each of its folders: only where the name is one of
+    def _is_excluded(self, found: os.DirEntry[str]) -> bool:
+        # To resolve a path costs a look at each of its folders: only for a name that is among
         # these.
-        if os.path.basename(path) not in self._excluded_names:
+        if found.name not in self._excluded_names:
             return False
-        return os.path.realpath(path) in self._excluded
+        return os.path.realpath(found.path) in self._excluded
 
     # --- what is in it ---------------------------------------------------------------------------
 
