@@ -116,6 +116,16 @@ def test_vocabulary_numbers_by_first_appearance_and_grows() -> None:
     assert terms[40_000:].tolist() == [*range(39_999, -1, -1), 40_000, 40_000]
 
 
+@given(st.lists(st.integers(0, 60)), st.lists(st.integers(0, 60), unique=True))
+def test_words_are_found_among_others(words: list[int], wanted: list[int]) -> None:
+    spread = 0x9E3779B97F4A7C15
+    at, which = text.find_among(
+        *(np.array([each * spread % 2**64 for each in side], np.uint64) for side in (words, wanted))
+    )
+    expected = [(i, wanted.index(word)) for i, word in enumerate(words) if word in wanted]
+    assert list(zip(at.tolist(), which.tolist(), strict=True)) == expected
+
+
 @settings(max_examples=50)
 @given(texts, st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=9))
 def test_signatures_agree_with_model(documents: list[str], seeds: list[int]) -> None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from raudo._core import likeness, text
 from raudo.analysis.documents import BATCH_CHARS, Batch, Documents, as_batches
 from raudo.analysis.duplicates import similar_sets
+from raudo.analysis.embeddings import Fit
 from raudo.analysis.neighbours import Neighbours
 from raudo.analysis.saved import Files, Saved
 from raudo.analysis.sources import FileSource
@@ -76,7 +77,7 @@ class _Reader:
         self._origin: list[Ints] = []
         self._chars: list[Ints] = []
         self._keys: list[NDArray[np.uint64]] = []
-        self._fresh: list[WordCounts] = []
+        self._words: list[WordCounts] = []
         self._row_of: dict[Hashable, int] | None = None
 
     def keep(self, lo: int, hi: int) -> None:
@@ -85,6 +86,7 @@ class _Reader:
         self.ids += self._saved.ids[lo:hi]
         self.paths += self._saved.paths[lo:hi]
         self._origin.append(np.arange(lo, hi))
+        self._words.append(self._saved.words.rows(lo, hi))
         self._chars.append(self._saved.chars[lo:hi])
         self._keys.append(self._saved.keys[lo:hi])
 
@@ -94,7 +96,14 @@ class _Reader:
         origin = self._known(batch.ids, keys)
         fresh = np.flatnonzero(origin < 0).tolist()
         texts = batch.texts if len(fresh) == len(batch) else [batch.texts[i] for i in fresh]
-        self._fresh.append(self._count(texts, keys[origin < 0]))
+        words = self._count(texts, keys[origin < 0])
+        if self._saved is not None and len(fresh) < len(batch):
+            known = np.flatnonzero(origin >= 0)
+            place = np.empty(len(batch), np.int64)
+            place[np.concatenate([known, np.flatnonzero(origin < 0)])] = np.arange(len(batch))
+            both = [self._saved.words.take(origin[known]), words]
+            words = WordCounts.concatenate(both).take(place)
+        self._words.append(words)
         if self.texts is not None:
             self.texts += texts
         self.ids += batch.ids
@@ -116,20 +125,13 @@ class _Reader:
 
     def finish(self, files: Files, n_unread: int) -> Change:
         origin = np.concatenate([*self._origin, np.empty(0, np.int64)])
-        known = [self._saved.words] if self._saved is not None else []
-        words = WordCounts.concatenate([*known, *self._fresh])
-        rows = origin.copy()
-        fresh = np.flatnonzero(origin < 0)
-        rows[fresh] = np.arange(len(fresh)) + (len(self._saved) if self._saved is not None else 0)
-        if len(rows) != len(words) or (rows != np.arange(len(rows))).any():
-            words = words.take(rows)
         return Change(
             self.ids,
             self.paths,
             origin,
             np.concatenate([*self._chars, np.empty(0, np.int64)]),
             np.concatenate([*self._keys, np.empty((0, 2), np.uint64)]),
-            words,
+            WordCounts.concatenate(self._words),
             self.texts,
             files,
             n_unread,
@@ -288,7 +290,7 @@ def new_labels(change: Change, saved: Saved, threshold: float, n_jobs: int) -> I
         offsets, members = text.take_rows(words.offsets, words.words, again)
         found = similar_sets(offsets, members, threshold, n_jobs)
         forest.unite(again, again[found.labels])
-    pairs = _candidates(change, threshold)
+    pairs = _candidates(change, saved.fit, threshold)
     if pairs is None:
         return similar_sets(words.offsets, words.words, threshold, n_jobs).labels
     left, right = pairs
@@ -307,7 +309,7 @@ def _unite_equal(forest: likeness.Forest, rows: Ints, labels: Ints) -> None:
     forest.unite(rows[same], rows[same + 1])
 
 
-def _candidates(change: Change, threshold: float) -> tuple[Ints, Ints] | None:
+def _candidates(change: Change, fit: Fit | None, threshold: float) -> tuple[Ints, Ints] | None:
     """Return pairs (new document, other) that may reach the threshold; None where they are too
     many.
 
@@ -323,7 +325,12 @@ def _candidates(change: Change, threshold: float) -> tuple[Ints, Ints] | None:
     # The numbers are rounded outward, so that no pair at the threshold is lost.
     prefix = sizes - np.ceil(sizes * threshold * (1 - 1e-9)).astype(np.int64) + 1
     distinct, inverse = np.unique(members, return_inverse=True)
-    frequency = np.bincount(text.find_among(words.words, distinct)[1], minlength=len(distinct))
+    # Any order does; that of the last fit is known and about right.
+    frequency = (
+        fit.frequency_of(distinct)
+        if fit is not None
+        else np.bincount(text.find_among(words.words, distinct)[1], minlength=len(distinct))
+    )
     order = np.lexsort((members, frequency[inverse], of))
     rank = np.arange(len(members)) - np.repeat(offsets[:-1], sizes)
     probing = order[rank < prefix[of]]

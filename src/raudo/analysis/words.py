@@ -53,6 +53,16 @@ class WordCounts:
             joined("lengths", np.int64),  # type: ignore[arg-type]
         )
 
+    def rows(self, lo: int, hi: int) -> WordCounts:
+        """Return documents [lo, hi), without copying their words."""
+        start, end = int(self.offsets[lo]), int(self.offsets[hi])
+        return WordCounts(
+            self.offsets[lo : hi + 1] - start,
+            self.words[start:end],
+            self.counts[start:end],
+            self.lengths[lo:hi],
+        )
+
     def take(self, rows: NDArray[np.int64]) -> WordCounts:
         """Return these documents, in this order."""
         offsets, words = text.take_rows(self.offsets, self.words, rows)
