@@ -19,6 +19,7 @@ ONLY = set(filter(None, os.environ.get("RAUDO_ONLY", "").split(",")))
 # Each folder of csrc/ is linked into exactly one extension: no duplicate code or dispatch state.
 C_FOLDERS = {
     "kernels": ["csrc", "csrc/distance", "csrc/panel"],
+    "sketches": ["csrc/sketch"],
     "text": ["csrc/hash", "csrc/text"],
     "encode": ["csrc/encode"],
     "likeness": ["csrc/likeness"],
