@@ -1,12 +1,7 @@
 """FlatIndex: rows by id, filters, files, and threads that search while others change it."""
 
-import threading
-
 import numpy as np
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from raudo.errors import CorruptEntry
 from raudo.similarity import FlatIndex, Metric, nearest, register_metric
@@ -187,37 +182,6 @@ def test_metric_of_ones_own():
     assert index.search([[4.9, 7]], 2).ids.tolist() == [[1, 2]]
 
 
-def test_searches_go_on_while_rows_come_and_go():
-    index = FlatIndex(16, "sqeuclidean")
-    fixed = normal((50, 16))
-    index.add(fixed, ids=np.arange(50))
-    stop, failures = threading.Event(), []
-
-    def change():
-        for round in range(40):
-            names = np.arange(1000 + 100 * round, 1100 + 100 * round)
-            index.add(normal((100, 16), round) + 1000, ids=names)
-            if index.remove(names) != 100:
-                failures.append("remove")
-        stop.set()
-
-    def search():
-        while not stop.is_set():
-            if index.search(fixed, 1).ids[:, 0].tolist() != list(range(50)):
-                failures.append("search")
-
-    threads = [
-        threading.Thread(target=change),
-        *(threading.Thread(target=search) for _ in range(3)),
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not failures
-    assert len(index) == 50
-
-
 def test_wrong_arguments_are_named():
     index = FlatIndex(3)
     index.add(np.eye(3), ids=[5, 6, 7])
@@ -245,50 +209,3 @@ def test_wrong_arguments_are_named():
         with pytest.raises(error, match=message):
             call()
     assert index.ids.tolist() == [5, 6, 7]
-
-
-class IndexMachine(RuleBasedStateMachine):
-    """A dict of rows is the model."""
-
-    def __init__(self):
-        super().__init__()
-        self.index = FlatIndex(3, "cityblock")
-        self.model = {}
-
-    @rule(names=st.lists(st.integers(0, 30), max_size=5, unique=True), value=st.integers(0, 5))
-    def add(self, names, value):
-        rows = np.array([[value, name, 0] for name in names], np.float32).reshape(-1, 3)
-        if self.model.keys() & set(names):
-            with pytest.raises(ValueError, match="already"):
-                self.index.add(rows, ids=names)
-        else:
-            self.index.add(rows, ids=names)
-            self.model.update(zip(names, rows, strict=True))
-
-    @rule(names=st.lists(st.integers(0, 30), max_size=8))
-    def remove(self, names):
-        there = self.model.keys() & set(names)
-        assert self.index.remove(names) == len(there)
-        for name in there:
-            del self.model[name]
-
-    @rule(value=st.integers(0, 30), k=st.integers(1, 6), allowed=st.sets(st.integers(0, 30)))
-    def search(self, value, k, allowed):
-        query = np.array([[0, value, 0]], np.float32)
-        wanted = sorted(
-            (float(np.abs(row - query[0]).sum()), name)
-            for name, row in self.model.items()
-            if name in allowed
-        )[:k]
-        given = self.index.search(query, k, filter=allowed)
-        pairs = list(zip(given.distances[0].tolist(), given.ids[0].tolist(), strict=True))
-        assert pairs[: len(wanted)] == wanted
-
-    @invariant()
-    def size_agrees(self):
-        assert len(self.index) == len(self.model)
-        assert set(self.index.ids.tolist()) == self.model.keys()
-
-
-TestIndexMachine = IndexMachine.TestCase
-TestIndexMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)

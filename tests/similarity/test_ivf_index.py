@@ -1,12 +1,7 @@
 """IVFIndex: with all lists the answers of FlatIndex; with few, the wanted share of them."""
 
-import threading
-
 import numpy as np
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from raudo.errors import CorruptEntry
 from raudo.similarity import FlatIndex, IVFIndex
@@ -230,28 +225,6 @@ def test_file_gives_the_same_index(tmp_path, n, metric, rerank):
     assert_same(loaded.search(queries, 8), index.search(queries, 8))
 
 
-def test_every_damaged_byte_is_noticed(tmp_path):
-    path = tmp_path / "rows.index"
-    index = IVFIndex(3, nlist=2)
-    index.add(clustered(5, 3))
-    index.save(path)
-    whole = path.read_bytes()
-    padding = 0
-    for at in range(0, len(whole), 3):
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1 :])
-        try:
-            loaded = IVFIndex.load(path)
-        except CorruptEntry:
-            continue
-        padding += 1  # between arrays
-        assert_same(loaded.search(np.eye(3), 2, nprobe=2), index.search(np.eye(3), 2, nprobe=2))
-    assert padding < len(whole) // 3 // 2
-    for length in (0, 5, 30, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:length])
-        with pytest.raises(CorruptEntry):
-            IVFIndex.load(path)
-
-
 def test_a_flat_index_is_not_read_as_lists(tmp_path):
     FlatIndex(3).save(tmp_path / "flat")
     with pytest.raises(CorruptEntry, match="no IVFIndex"):
@@ -313,86 +286,3 @@ def test_what_fails_leaves_the_index_as_it_was(monkeypatch):
     flat.add(rows[300:])
     index.add(rows[300:])
     assert_same(index.search(queries, 9, nprobe=5), flat.search(queries, 9))
-
-
-def test_searches_see_one_state_beside_adds_and_removes():
-    """Rows i and i + 1000 are equal and come and go together: a search finds both or none."""
-    rows = clustered(1000, 16)
-    index = IVFIndex(16, "sqeuclidean", nlist=12)
-    index.add(np.concatenate((rows, rows)))
-    problems, is_over = [], threading.Event()
-
-    def look():
-        while not is_over.is_set():
-            for nprobe in (12, 2):
-                found = index.search(rows[:64], 6, nprobe=nprobe)
-                for i, names in enumerate(found.ids.tolist()):
-                    if (i in names) != (i + 1000 in names):
-                        problems.append((i, names))
-
-    threads = [threading.Thread(target=look) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    random = np.random.default_rng(0)
-    for _ in range(60):
-        some = random.choice(64, 20, replace=False)
-        index.remove(np.concatenate((some, some + 1000)))
-        index.add(rows[np.concatenate((some, some))], np.concatenate((some, some + 1000)))
-    is_over.set()
-    for thread in threads:
-        thread.join(timeout=60)
-        assert not thread.is_alive()
-    assert problems == []
-
-
-class IndexMachine(RuleBasedStateMachine):
-    """A dict of rows is the model; with all lists a search agrees with FlatIndex over it."""
-
-    def __init__(self):
-        super().__init__()
-        self.model = {}
-        self.index = IVFIndex(5, "sqeuclidean", nlist=4)
-
-    @rule(seed=st.integers(0, 999), m=st.integers(0, 90))
-    def add(self, seed, m):
-        rows = np.round(clustered(m, 5, seed))  # whole numbers: many are equal
-        names = self.index.add(rows)
-        self.model |= dict(zip(names.tolist(), rows, strict=True))
-
-    @rule(data=st.data())
-    def add_again(self, data):
-        free = sorted(set(range(400)) - set(self.model))
-        names = data.draw(st.lists(st.sampled_from(free), max_size=20, unique=True))
-        rows = clustered(len(names), 5, 7)
-        self.index.add(rows, names)
-        self.model |= dict(zip(names, rows, strict=True))
-
-    @rule(share=st.sampled_from([0.02, 0.3, 0.9, 1]), seed=st.integers(0, 99))
-    def remove(self, share, seed):
-        there = sorted(self.model)
-        chosen = np.random.default_rng(seed).permutation(there)[: int(share * len(there))]
-        names = [*chosen.astype(int).tolist(), 10**6]
-        assert self.index.remove(names) == len(chosen)
-        for name in names[:-1]:
-            del self.model[name]
-
-    @rule(k=st.integers(1, 40), q=st.integers(1, 5), filtered=st.booleans())
-    def search(self, k, q, filtered):
-        flat = FlatIndex(5, "sqeuclidean")
-        if self.model:
-            flat.add(np.array(list(self.model.values())), list(self.model))
-        queries = clustered(q, 5, 3)
-        filter = (lambda ids: ids % 3 == 0) if filtered else None
-        wanted = flat.search(queries, k, filter=filter)
-        assert_same(self.index.search(queries, k, filter=filter, nprobe=4), wanted)
-        few = self.index.search(queries, k, filter=filter, nprobe=1)
-        assert set(few.ids.ravel().tolist()) <= set(self.model) | {-1}
-
-    @invariant()
-    def holds_the_model(self):
-        assert len(self.index) == len(self.model)
-        assert self.index.ids.tolist() == sorted(self.model)
-
-
-TestIndexMachine = IndexMachine.TestCase
-TestIndexMachine.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)

@@ -6,12 +6,14 @@ class Lists:
     def __init__(
         self,
         copies: Any,
+        sketches: Any,
         rows: Any,
         ids: Any,
         chains: Any,
+        centres: Any,
         centre_copies: Any,
-        n_lists: int,
         row_kernel: int,
+        centre_kernel: int,
         row_norm: float,
     ) -> None: ...
     def search(

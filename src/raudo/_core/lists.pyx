@@ -4,9 +4,13 @@ A list is a chain of panels (_core/panels), so that rows are added to it without
 measures how far each query is from each centre and looks into its nearest few lists. Then its k-th
 best is known, and it looks into each further list whose centre is not farther than that by more than
 a margin: an easy query stops early, a hard one goes on, which takes a quarter fewer rows for the same
-recall than a number of lists for all. Pairs (list, query) are sorted by list, and each panel is
-multiplied once for all queries that look into its list, twelve at a time. Within the lists looked
-into the answers are exact.
+recall than a number of lists for all. Pairs (list, query) are sorted by list.
+
+The nearest lists are searched by copies: each panel is multiplied once for all queries that look into
+its list, twelve at a time, and answers are exact. The further ones, of which few rows are matches, are
+sifted by sketches (_core/sketches) where there are any: a row is measured unless its sketch says that
+it is probably farther than the k-th best of the nearest lists. That limit stays what it was, so that
+answers depend neither on the order of lists nor on the other queries.
 
 How far is -cos for inner products and cosines, whose centres are unit vectors, else the euclidean
 distance. Arguments are assumed checked; the GIL is released.
@@ -23,12 +27,23 @@ from raudo._core.panels cimport (
     BLOCK_PANELS, BLOCK_ROWS, INT8, TILE_BLOCK, Asked, Block, Shelf, ask, groups_of, lay,
     raudo_topk, raudo_topk_finish, raudo_topk_limit, raudo_topk_push, search_block,
 )
+from raudo._core.sketches cimport (
+    RAUDO_SKETCH_ROWS, Sketches, Stance, ask_list, raudo_sketch_question, sketch_kernels, table_bytes,
+    take_stance, width_of,
+)
+
+
+cdef extern from * nogil:
+    void prefetch "__builtin_prefetch"(const void *)
+    int lowest_bit "__builtin_ctz"(uint32_t)
 
 
 cdef enum:
     PANEL_ROWS = 32
     TILE_QUERIES = 12
     GROUP = 4
+    FIRST_FURTHER = 16     # lists that are sifted before the k-th best is looked up again
+    WAITING = 16           # rows on their way from memory while others are measured
 
 
 cdef struct Chains:  # the lists; only their first `counts` places are searched
@@ -44,6 +59,11 @@ cdef struct Reach:  # how many lists are looked into
     double row_norm        # with inner products: the norm of a usual row
 
 
+cdef struct Waiting:  # a row that a query will measure
+    Asked *asked
+    size_t position
+
+
 cdef struct Desk:  # room to work on
     size_t n_seats         # queries in tiles at a time
     raudo_topk near_top
@@ -54,6 +74,13 @@ cdef struct Desk:  # room to work on
     float *far             # (q, n_lists)
     int32_t *further       # (q, n_lists) those of them that are not too far
     int32_t *n_further
+    double *limits         # the k-th best, when it was looked up
+    Stance *stances        # of the queries toward sketches
+    unsigned char *tables
+    float *scratch
+    raudo_sketch_question *questions  # of the queries of one list
+    Waiting[WAITING] waiting
+    size_t n_waited
     unsigned char *copies  # of the queries, one after another
     Asked *asked
     int32_t *zeros
@@ -75,7 +102,7 @@ cdef inline void *carve(unsigned char *memory, size_t *end, size_t n_bytes) noex
 
 
 cdef size_t furnish(Desk *desk, unsigned char *memory, const Shelf *shelf, const Shelf *centres, size_t q,
-                    size_t n_near, size_t n_lists) noexcept nogil:
+                    size_t n_near, size_t n_lists, const Sketches *sketches) noexcept nogil:
     """Place everything in `memory`, or (NULL) nothing; return how many bytes that takes."""
     cdef size_t end = 0, copy_bytes = shelf.n_groups * GROUP
     cdef size_t n_seats = min(<size_t> TILE_BLOCK, (q + TILE_QUERIES - 1) // TILE_QUERIES * TILE_QUERIES)
@@ -87,6 +114,12 @@ cdef size_t furnish(Desk *desk, unsigned char *memory, const Shelf *shelf, const
     desk.far = <float *> carve(memory, &end, q * n_lists * sizeof(float))
     desk.further = <int32_t *> carve(memory, &end, q * n_lists * sizeof(int32_t))
     desk.n_further = <int32_t *> carve(memory, &end, q * sizeof(int32_t))
+    desk.limits = <double *> carve(memory, &end, q * sizeof(double))
+    if sketches != NULL:
+        desk.stances = <Stance *> carve(memory, &end, q * sizeof(Stance))
+        desk.tables = <unsigned char *> carve(memory, &end, q * table_bytes(shelf.d))
+        desk.scratch = <float *> carve(memory, &end, sketches.width * sizeof(float))
+        desk.questions = <raudo_sketch_question *> carve(memory, &end, q * sizeof(raudo_sketch_question))
     desk.copies = <unsigned char *> carve(memory, &end, q * copy_bytes)
     desk.asked = <Asked *> carve(memory, &end, q * sizeof(Asked))
     desk.zeros = <int32_t *> carve(memory, &end, q * sizeof(int32_t))
@@ -151,16 +184,85 @@ cdef void search_list(const Shelf *shelf, const Chains *chains, Desk *desk, size
         first += seated
 
 
-cdef void search_sorted(const Shelf *shelf, const Chains *chains, Desk *desk, size_t q,
-                        const int32_t *chosen, size_t stride, const int32_t *n_chosen, int32_t lo,
-                        int32_t hi) noexcept nogil:
-    """Search the lists chosen[i * stride + [lo, hi)] of each query i, as far as there are."""
+cdef void measure_waiting(const Shelf *shelf, const Waiting *row) noexcept nogil:
+    cdef float value
+    shelf.exact(row.asked.row, shelf.rows + row.position * shelf.stride, 1, shelf.stride, shelf.d, &value)
+    raudo_topk_push(row.asked.top, shelf.exact_sign * value,
+                    shelf.ids[row.position] if shelf.ids != NULL else <int64_t> row.position)
+
+
+cdef void let_wait(const Shelf *shelf, Desk *desk, Asked *asked, size_t position) noexcept nogil:
+    """Measure a row when it has come from memory, unless it may not be found."""
+    cdef Waiting *row = &desk.waiting[desk.n_waited % WAITING]
+    cdef const char *memory = <const char *> (shelf.rows + position * shelf.stride)
+    cdef size_t byte = 0
+    if shelf.bias[position] == INFINITY or (shelf.allowed != NULL and not shelf.allowed[position]):
+        return
+    while byte < min(shelf.d * sizeof(float), <size_t> 1024):
+        prefetch(memory + byte)
+        byte += 64
+    if desk.n_waited >= WAITING:
+        measure_waiting(shelf, row)
+    row.asked, row.position = asked, position
+    desk.n_waited += 1
+
+
+cdef void measure_all_waiting(const Shelf *shelf, Desk *desk) noexcept nogil:
+    cdef size_t i
+    for i in range(min(desk.n_waited, <size_t> WAITING)):
+        measure_waiting(shelf, &desk.waiting[i])
+    desk.n_waited = 0
+
+
+cdef void sift_list(const Shelf *shelf, const Sketches *sketches, const Shelf *centres, const Chains *chains,
+                    Desk *desk, size_t number, const int32_t *queries, size_t m) noexcept nogil:
+    """Search one list for m queries by its sketches."""
+    cdef size_t i, first, left = chains.counts[number], query
+    cdef int32_t panel = chains.heads[number]
+    cdef uint32_t found, taken
+    cdef float far
+    for i in range(m):
+        query = queries[i]
+        # Copies of centres choose lists, but say too little where centres lie far from the origin.
+        centres.exact(desk.asked[query].row, centres.rows + number * centres.stride, 1, centres.stride,
+                      centres.d, &far)
+        ask_list(sketches, &desk.stances[query], far, desk.limits[query], &desk.questions[i])
+    while left:
+        first = <size_t> panel * PANEL_ROWS
+        taken = <uint32_t> 0xffffffff >> (PANEL_ROWS - min(left, <size_t> PANEL_ROWS))
+        for i in range(m):
+            found = taken & sketches.kernels.sift(
+                sketches.n_bytes, sketches.codes + <size_t> panel * sketches.n_bytes * RAUDO_SKETCH_ROWS,
+                sketches.along + first, sketches.across + first, &desk.questions[i])
+            while found:
+                let_wait(shelf, desk, &desk.asked[queries[i]], first + lowest_bit(found))
+                found &= found - 1
+        left -= min(left, <size_t> PANEL_ROWS)
+        panel = chains.after[panel]
+
+
+cdef void search_or_sift(const Shelf *shelf, const Sketches *sketches, const Shelf *centres,
+                         const Chains *chains, Desk *desk, size_t number, const int32_t *queries,
+                         size_t m) noexcept nogil:
+    if sketches == NULL:
+        search_list(shelf, chains, desk, number, queries, m)
+    else:
+        sift_list(shelf, sketches, centres, chains, desk, number, queries, m)
+
+
+cdef void search_sorted(const Shelf *shelf, const Sketches *sketches, const Shelf *centres,
+                        const Chains *chains, Desk *desk, size_t q, const int32_t *chosen, size_t stride,
+                        const int32_t *n_chosen, int32_t lo, int32_t hi) noexcept nogil:
+    """Search the lists chosen[i * stride + [lo, hi)] of each query i, as far as there are.
+
+    By their copies, where `sketches` is NULL.
+    """
     cdef size_t i, number
     cdef int32_t j, none = 0
     cdef int32_t *starts = desk.starts
     if q == 1:
         for j in range(lo, min(hi, n_chosen[0])):
-            search_list(shelf, chains, desk, chosen[j], &none, 1)
+            search_or_sift(shelf, sketches, centres, chains, desk, chosen[j], &none, 1)
         return
     memset(starts, 0, (chains.n_lists + 1) * sizeof(int32_t))
     for i in range(q):
@@ -175,8 +277,8 @@ cdef void search_sorted(const Shelf *shelf, const Chains *chains, Desk *desk, si
             desk.sorted[starts[number]] = <int32_t> i
     for number in range(chains.n_lists):
         if starts[number + 1] > starts[number]:
-            search_list(shelf, chains, desk, number, desk.sorted + starts[number],
-                        starts[number + 1] - starts[number])
+            search_or_sift(shelf, sketches, centres, chains, desk, number,
+                           desk.sorted + starts[number], starts[number + 1] - starts[number])
 
 
 cdef void measure_centres(const Shelf *centres, Desk *desk, const float *queries, size_t q, size_t stride,
@@ -237,6 +339,30 @@ cdef void choose_near(Desk *desk, size_t q, size_t n_near, size_t n_lists) noexc
         desk.n_near[i] = <int32_t> n_near
 
 
+cdef void bring_forward(int32_t *chosen, size_t n, size_t n_first, const float *far) noexcept nogil:
+    """Bring the `n_first` nearest of n lists to the front (Hoare's selection)."""
+    cdef size_t lo = 0, hi = n, i, j
+    cdef float pivot
+    while hi - lo > 1 and lo < n_first and n_first < hi:
+        pivot = far[chosen[(lo + hi - 1) // 2]]
+        i, j = lo, hi - 1
+        while True:
+            while far[chosen[i]] < pivot:
+                i += 1
+            while far[chosen[j]] > pivot:
+                j -= 1
+            if i >= j:
+                break
+            chosen[i], chosen[j] = chosen[j], chosen[i]
+            i += 1
+            j -= 1
+        # [lo, j] are not farther than the pivot, [j + 1, hi) not nearer.
+        if n_first <= j + 1:
+            hi = j + 1
+        else:
+            lo = j + 1
+
+
 cdef void choose_further(const Shelf *shelf, Desk *desk, const Reach *reach, size_t q,
                          size_t n_lists) noexcept nogil:
     """Choose the lists that are not too far, now that something is known of the k-th best.
@@ -266,17 +392,19 @@ cdef void choose_further(const Shelf *shelf, Desk *desk, const Reach *reach, siz
         desk.n_further[i] = n
 
 
-cdef int search_lists(const Shelf *shelf, const Shelf *centres, const Chains *chains, const Reach *reach,
-                      const float *queries, size_t q, size_t stride, const float *shift,
+cdef int search_lists(const Shelf *shelf, const Sketches *sketches, const Shelf *centres,
+                      const Chains *chains, const Reach *reach, const float *queries, size_t q,
+                      size_t stride, const float *shift,
                       const float *centre_shift, raudo_topk *tops) except -1 nogil:
     cdef Desk desk
     cdef void *memory
     cdef unsigned char *start
-    cdef size_t i, j, n_near = reach.n_near, n_lists = chains.n_lists
-    start = <unsigned char *> aligned(furnish(&desk, NULL, shelf, centres, q, n_near, n_lists), &memory)
+    cdef size_t i, j, first, end, n_near = reach.n_near, n_lists = chains.n_lists
+    desk.n_waited = 0
+    start = <unsigned char *> aligned(furnish(&desk, NULL, shelf, centres, q, n_near, n_lists, sketches), &memory)
     if start == NULL:
         raise MemoryError()
-    furnish(&desk, start, shelf, centres, q, n_near, n_lists)
+    furnish(&desk, start, shelf, centres, q, n_near, n_lists, sketches)
     if n_near < n_lists:
         measure_centres(centres, &desk, queries, q, stride, centre_shift)
         choose_near(&desk, q, n_near, n_lists)
@@ -289,12 +417,27 @@ cdef int search_lists(const Shelf *shelf, const Shelf *centres, const Chains *ch
         ask(shelf, queries + i * stride, shift, &tops[i], desk.copies + i * shelf.n_groups * GROUP,
             desk.tiles, &desk.zeros[i], &desk.asked[i])
     # The nearest list first: then few rows of the others are measured.
-    search_sorted(shelf, chains, &desk, q, desk.near, n_near, desk.n_near, 0, 1)
-    search_sorted(shelf, chains, &desk, q, desk.near, n_near, desk.n_near, 1, <int32_t> n_near)
+    search_sorted(shelf, NULL, centres, chains, &desk, q, desk.near, n_near, desk.n_near, 0, 1)
+    search_sorted(shelf, NULL, centres, chains, &desk, q, desk.near, n_near, desk.n_near, 1,
+                  <int32_t> n_near)
     if n_near < n_lists and reach.margin > -INFINITY:
         choose_further(shelf, &desk, reach, q, n_lists)
-        search_sorted(shelf, chains, &desk, q, desk.further, n_lists, desk.n_further, 0,
-                      <int32_t> n_lists)
+        if sketches != NULL:
+            for i in range(q):
+                desk.stances[i].table = desk.tables + i * table_bytes(shelf.d)
+                take_stance(sketches, queries + i * stride, centre_shift, shelf.d, desk.scratch,
+                            &desk.stances[i])
+        first, end = 0, FIRST_FURTHER if sketches != NULL else n_lists
+        while first < n_lists:
+            for i in range(q):
+                if end < <size_t> desk.n_further[i]:
+                    bring_forward(desk.further + i * n_lists + first, desk.n_further[i] - first, end - first,
+                                  desk.far + i * n_lists)
+                desk.limits[i] = raudo_topk_limit(desk.asked[i].top)
+            search_sorted(shelf, sketches, centres, chains, &desk, q, desk.further, n_lists,
+                          desk.n_further, <int32_t> first, <int32_t> min(end, n_lists))
+            measure_all_waiting(shelf, &desk)
+            first, end = end, 4 * end
     free(memory)
     return 0
 
@@ -308,16 +451,18 @@ cdef class Lists:
 
     cdef readonly Py_ssize_t n_lists
     cdef int kind, form
-    cdef size_t row_kernel
+    cdef size_t row_kernel, centre_kernel
     cdef double row_norm
     cdef const unsigned char[:, :, :, ::1] panels, centre_panels
     cdef const float[::1] scale, bias, shift, centre_scale, centre_bias, centre_shift
-    cdef const float[:, ::1] spread, rows, centre_spread
+    cdef const float[:, ::1] spread, rows, centres, centre_spread
     cdef const int64_t[::1] ids
     cdef const int32_t[::1] heads, after, counts
+    cdef const unsigned char[:, :, ::1] codes
+    cdef const float[::1] along, across
 
-    def __init__(self, copies, rows, ids, chains, centre_copies, size_t n_lists,
-                 size_t row_kernel, double row_norm):
+    def __init__(self, copies, sketches, rows, ids, chains, centres, centre_copies,
+                 size_t row_kernel, size_t centre_kernel, double row_norm):
         self.kind, self.form = copies.kind, copies.metric.form
         self.panels, self.scale, self.bias = copies.panels, copies.scale, copies.bias
         self.spread, self.shift = copies.spread, copies.shift
@@ -326,7 +471,10 @@ cdef class Lists:
         self.centre_panels, self.centre_scale = centre_copies.panels, centre_copies.scale
         self.centre_bias, self.centre_spread = centre_copies.bias, centre_copies.spread
         self.centre_shift = centre_copies.shift
-        self.row_kernel, self.row_norm, self.n_lists = row_kernel, row_norm, n_lists
+        self.row_kernel, self.centre_kernel, self.row_norm = row_kernel, centre_kernel, row_norm
+        self.centres, self.n_lists = centres, len(centres)
+        if sketches is not None:
+            self.codes, self.along, self.across = sketches.codes, sketches.along, sketches.across
 
     def search(self, const float[:, :] queries not None, Py_ssize_t n_near, double margin,
                const unsigned char[::1] allowed, bint by_position, double[:, ::1] scores not None,
@@ -339,6 +487,8 @@ cdef class Lists:
         """
         cdef size_t q = queries.shape[0], k = scores.shape[1], i
         cdef Shelf shelf, centres
+        cdef Sketches sketches
+        cdef const Sketches *has_sketches = NULL
         cdef Chains chains
         cdef Reach reach
         cdef void *memory
@@ -373,12 +523,21 @@ cdef class Lists:
         centres.panels = &self.centre_panels[0, 0, 0, 0]
         centres.scale, centres.bias = &self.centre_scale[0], &self.centre_bias[0]
         centres.spread, centres.end = &self.centre_spread[0, 0], self.n_lists
+        centres.exact = rows_of(active(), self.centre_kernel)
+        centres.rows, centres.stride = &self.centres[0, 0], centres.d
         chains.heads, chains.after, chains.counts = &self.heads[0], &self.after[0], &self.counts[0]
         chains.n_lists = self.n_lists
         reach.n_near, reach.margin, reach.row_norm = min(n_near, self.n_lists), margin, self.row_norm
+        if self.codes is not None:
+            has_sketches = &sketches
+            sketches.kernels, sketches.form = sketch_kernels(), self.form
+            sketches.width = width_of(shelf.d)
+            sketches.n_bytes = sketches.width // 8
+            sketches.codes, sketches.along = &self.codes[0, 0, 0], &self.along[0]
+            sketches.across = &self.across[0]
         try:
             with nogil:
-                search_lists(&shelf, &centres, &chains, &reach, &queries[0, 0], q,
+                search_lists(&shelf, has_sketches, &centres, &chains, &reach, &queries[0, 0], q,
                              queries.strides[0] // sizeof(float),
                              &self.shift[0] if self.shift is not None else NULL,
                              &self.centre_shift[0] if self.centre_shift is not None else NULL, tops)

@@ -180,9 +180,9 @@ cdef inline bint push(const Shelf *shelf, const Block *block, const Asked *asked
         shelf.exact(asked.row, shelf.rows + position * shelf.stride, 1, shelf.stride, shelf.d, &value)
         score = shelf.exact_sign * value
     else:
-        score = score_of(shelf, asked, key_of(shelf, block, asked, sums, j))
-        if block.bias[j] == -INFINITY:
+        if block.bias[j] == -INFINITY or asked.norm != asked.norm:  # copies cannot tell
             return False
+        score = score_of(shelf, asked, key_of(shelf, block, asked, sums, j))
     raudo_topk_push(asked.top, score, shelf.ids[position] if shelf.ids != NULL else <int64_t> position)
     return True
 

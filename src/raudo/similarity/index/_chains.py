@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raudo.similarity.index._copies import PANEL_ROWS
+from raudo.similarity.index._file import Arrays, fitting
 
-__all__ = ["Chains"]
+__all__ = ["CHAIN_ARRAYS", "Chains"]
+
+CHAIN_ARRAYS = ("heads", "tails", "counts", "after", "owner", "ordinal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,54 @@ class Chains:
             for array in (self.after, self.owner, self.ordinal)
         )
         return after, owner, ordinal
+
+    def to_arrays(self) -> Arrays:
+        """Return what a file keeps."""
+        n = self.n_panels
+        return {
+            "heads": self.heads,
+            "tails": self.tails,
+            "counts": self.counts,
+            "after": self.after[:n],
+            "owner": self.owner[:n],
+            "ordinal": self.ordinal[:n],
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, n_lists: int) -> Chains:
+        """Return the chains of what `to_arrays` gave; a ValueError unless they hang together."""
+        n, nothing = len(arrays["after"]), np.empty(0, np.int32)
+        lengths = dict.fromkeys(("heads", "tails", "counts"), n_lists)
+        lengths |= dict.fromkeys(("after", "owner", "ordinal"), n)
+        # Copies: chains grow in place, and a mapped file may not.
+        fitted = {name: fitting(arrays, name, lengths[name], nothing).copy() for name in lengths}
+        chains = cls(**fitted, n_panels=n)
+        if not chains._hang_together():
+            raise ValueError("the chains of panels do not hang together")
+        return chains
+
+    def _hang_together(self) -> bool:
+        """Say whether each list's chain has the panels it should: what a search goes by."""
+        have = -(-self.counts.astype(np.int64) // PANEL_ROWS)
+        if (self.counts < 0).any() or have.sum() != self.n_panels:
+            return False
+        if not ((self.owner >= 0) & (self.owner < len(self.heads))).all():
+            return False
+        # As many panels as there should be, numbered as they should be: then it is a permutation.
+        order = np.lexsort((self.ordinal, self.owner))
+        starts = np.cumsum(have) - have
+        wanted_owner = np.repeat(np.arange(len(have)), have)
+        wanted_ordinal = np.arange(self.n_panels) - starts[wanted_owner]
+        is_last = wanted_ordinal == have[wanted_owner] - 1
+        follows = np.append(order[1:], 0)
+        has_panels = have > 0
+        return bool(
+            (self.owner[order] == wanted_owner).all()
+            and (self.ordinal[order] == wanted_ordinal).all()
+            and (self.after[order] == follows)[~is_last].all()
+            and (self.heads[has_panels] == order[starts[has_panels]]).all()
+            and (self.tails[has_panels] == order[(starts + have - 1)[has_panels]]).all()
+        )
 
     def taken(self) -> NDArray[np.int64]:
         """Return the positions that are taken, ascending."""

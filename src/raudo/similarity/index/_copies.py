@@ -18,6 +18,7 @@ from raudo._core import panels
 from raudo.similarity._arrays import Pair
 from raudo.similarity._threads import jobs_for, run
 from raudo.similarity.distances import centre, row_kernel
+from raudo.similarity.index._file import Arrays, fitting
 from raudo.similarity.metrics import Form, Metric
 from raudo.similarity.search import MOST_COLUMNS, best
 from raudo.types import Matches
@@ -47,6 +48,7 @@ class Copies:
     bias: NDArray[np.float32]
     spread: NDArray[np.float32]
     shift: NDArray[np.float32] | None
+    dim: int
 
     @classmethod
     def empty(cls, metric: Metric, storage: str, dim: int, first_rows: NDArray[Any]) -> Copies:
@@ -63,6 +65,7 @@ class Copies:
             np.empty(0, np.float32),
             np.empty((0, 2), np.float32),
             shift,
+            dim,
         )
 
     def with_capacity(self, n_rows: int) -> Copies:
@@ -114,27 +117,29 @@ class Copies:
         np.maximum.at(room.spread, to_panel, self.spread[from_panel])
         return room
 
-    def with_bias(self, bias: NDArray[np.float32]) -> Copies:
-        """Return copies of which those with a bias of infinity are not there."""
+    def without(self, positions: NDArray[np.int64]) -> Copies:
+        """Return copies of which these are not there; those that searches see stay as they are."""
+        bias = self.bias.copy()
+        bias[positions] = np.inf
         return replace(self, bias=bias)
 
-    def decoded(self, positions: NDArray[np.int64], dim: int) -> NDArray[np.float32]:
-        """Return rows (m, dim) as the copies have them, NaN where they say nothing."""
+    def decoded(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return rows (m, d) as the copies have them, NaN where they say nothing."""
         panel, place = np.divmod(positions, PANEL_ROWS)
         groups = np.ascontiguousarray(self.panels[panel, :, place]).reshape(len(positions), -1)
         if self.kind == COPIED_STORAGES["int8"]:
-            rows = groups[:, :dim].astype(np.float32) - 128
+            rows = groups[:, : self.dim].astype(np.float32) - 128
         else:
-            bits = groups.view(np.uint16)[:, :dim].astype(np.uint32) << 16
+            bits = groups.view(np.uint16)[:, : self.dim].astype(np.uint32) << 16
             rows = bits.view(np.float32)
         rows *= self.scale[positions][:, None]
         rows[self.bias[positions] == -np.inf] = np.nan
         return rows if self.shift is None else rows + self.shift
 
-    def to_arrays(self, n: int) -> dict[str, NDArray[Any]]:
+    def to_arrays(self, n: int) -> Arrays:
         """Return what a file keeps of the first `n` positions."""
         n_panels = -(-n // PANEL_ROWS)
-        arrays: dict[str, NDArray[Any]] = {
+        arrays: Arrays = {
             "panels": self.panels[:n_panels],
             "scale": self.scale[: n_panels * PANEL_ROWS],
             "bias": self.bias[: n_panels * PANEL_ROWS],
@@ -142,20 +147,13 @@ class Copies:
         }
         return arrays if self.shift is None else arrays | {"shift": self.shift}
 
-    def from_arrays(self, arrays: dict[str, NDArray[Any]], n: int) -> Copies | None:
-        """Return copies of what `to_arrays` gave, None where it is not that; these are empty."""
-        n_panels, expected = -(-n // PANEL_ROWS), self.to_arrays(0)
-        if set(arrays) != set(expected):
-            return None
-        lengths = {"scale": n_panels * PANEL_ROWS, "bias": n_panels * PANEL_ROWS}
-        for name, array in arrays.items():
-            like = expected[name]
-            shape = (
-                like.shape if name == "shift" else (lengths.get(name, n_panels), *like.shape[1:])
-            )
-            if (array.dtype, array.shape) != (like.dtype, shape):
-                return None
-        fields: dict[str, Any] = dict(arrays)
+    def from_arrays(self, arrays: Arrays, n: int) -> Copies:
+        """Return copies of what `to_arrays` gave, a ValueError where it is not that."""
+        n_panels, like = -(-n // PANEL_ROWS), self.to_arrays(0)
+        lengths = {"scale": n_panels * PANEL_ROWS, "bias": n_panels * PANEL_ROWS, "shift": self.dim}
+        fields: dict[str, Any] = {
+            name: fitting(arrays, name, lengths.get(name, n_panels), like[name]) for name in like
+        }
         return replace(self, **fields)
 
     def search(

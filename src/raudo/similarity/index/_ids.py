@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Filter", "allowed_of", "id_array", "next_ids", "refuse_known"]
+__all__ = ["Filter", "allowed_of", "id_array", "next_ids", "positions_of", "refuse_known"]
 
 Filter = ArrayLike | Callable[[NDArray[np.int64]], ArrayLike]
 LARGEST_ID = int(np.iinfo(np.int64).max)
@@ -39,13 +39,29 @@ def next_ids(m: int, largest_id: int) -> NDArray[np.int64]:
 
 def refuse_known(names: NDArray[np.int64], known_ids: NDArray[np.int64], largest_id: int) -> None:
     """Raise a ValueError for an id that is given twice, or known already."""
-    unique, counts = np.unique(names, return_counts=True)
-    if len(unique) < len(names):
-        raise ValueError(f"ids has {unique[counts > 1][0]} twice")
+    _refuse_twice(names)
     if len(names) and names.min() <= largest_id:
         known = names[np.isin(names, known_ids)]
         if len(known):
             raise ValueError(f"id {known[0]} is in the index already: remove it first")
+
+
+def positions_of(
+    names: NDArray[np.int64], ids: NDArray[np.int64], live: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return where these ids are; a ValueError for one that is given twice, or is not there."""
+    _refuse_twice(names)
+    places = live[np.isin(ids[live], names)]
+    if len(places) < len(names):
+        unknown = names[~np.isin(names, ids[places])]
+        raise ValueError(f"id {unknown[0]} is not in the index: add it first")
+    return places
+
+
+def _refuse_twice(names: NDArray[np.int64]) -> None:
+    unique, counts = np.unique(names, return_counts=True)
+    if len(unique) < len(names):
+        raise ValueError(f"ids has {unique[counts > 1][0]} twice")
 
 
 def allowed_of(filter: Filter, ids: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -17,7 +17,8 @@ from raudo.similarity.search import search_rows
 __all__ = ["assign", "centres_metric", "train"]
 
 ROWS_A_CENTRE = 32
-_ROUNDS = 6
+# Which part of the sample each round takes: the first centres are rough, whatever they are made of.
+_PARTS = (0.25, 0.25, 0.5, 0.5, 1, 1)
 # Squares of larger numbers may overflow, of smaller ones vanish.
 _LARGEST, _SMALLEST = 1e15, 1e-15
 
@@ -46,13 +47,14 @@ def train(
     if n_lists < 2:
         return np.zeros((1, rows.shape[1]), np.float32)
     centres = sample[random.choice(len(sample), n_lists, replace=False)]
-    for _ in range(_ROUNDS):
-        owners = assign(metric, sample, centres)
+    for share in _PARTS:
+        part = sample[: max(n_lists, int(share * len(sample)))]
+        owners = assign(metric, part, centres)
         sums = np.zeros(centres.shape)
-        lists.sum_rows(sample, owners, sums)
+        lists.sum_rows(part, owners, sums)
         counts = np.bincount(owners, minlength=n_lists)
         is_empty = counts == 0
-        sums[is_empty] = sample[_crowded(owners, counts, int(is_empty.sum()), random)]
+        sums[is_empty] = part[_crowded(owners, counts, int(is_empty.sum()), random)]
         if metric.form == Form.SQEUCLIDEAN:
             sums /= np.maximum(counts, 1)[:, None]
         else:

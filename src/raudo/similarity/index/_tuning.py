@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from raudo.similarity.index._lists import TUNED_K, State, near_lists, search_state
+from raudo.similarity.index._lists import TUNED_K, Lists, near_lists, search_lists
 from raudo.similarity.metrics import Form, Metric
 from raudo.types import Matches
 
@@ -19,25 +19,25 @@ __all__ = ["margins_for"]
 
 
 def margins_for(
-    metric: Metric,
     recall: float,
-    state: State,
+    state: Lists,
     queries: NDArray[np.float32],
     positions: NDArray[np.int64],
 ) -> tuple[float, ...]:
     """Return by how much lists may be too far, so that rows find others to the wanted share."""
+    metric = state.metric
     far = _far(metric, state.centres, queries)
     can_tell = np.isfinite(far).all(axis=1)
     far, queries, positions = far[can_tell], queries[can_tell], positions[can_tell, None]
     n_lists = len(state.centres)
     if n_lists == 1 or not len(queries):
         return (np.inf,) * len(TUNED_K)
-    everywhere = _others(metric, state, queries, positions, max(TUNED_K), n_lists).ids
+    everywhere = _others(state, queries, positions, max(TUNED_K), n_lists).ids
     # One standard error above what is wanted: so few rows measure it roughly.
     wanted = min(1.0, recall + math.sqrt(recall * (1 - recall) / len(queries)))
     margins = []
     for k in TUNED_K:
-        near = _others(metric, state, queries, positions, k, near_lists(state, k, state.n))
+        near = _others(state, queries, positions, k, near_lists(state, k, state.n))
         limit = near.distances[:, -1:].astype(np.float64)
         if metric.form == Form.INNER:
             norms = np.linalg.norm(queries.astype(np.float64), axis=1, keepdims=True)
@@ -57,17 +57,14 @@ def margins_for(
 
 
 def _others(
-    metric: Metric,
-    state: State,
+    state: Lists,
     queries: NDArray[np.float32],
     own: NDArray[np.int64],
     k: int,
     n_near: int,
 ) -> Matches:
     """Find the positions of the k nearest of rows, but for each row itself."""
-    found = search_state(
-        metric, state, queries, k + 1, n_near, -np.inf, None, None, by_position=True
-    )
+    found = search_lists(state, queries, k + 1, n_near, -np.inf, None, None, by_position=True)
     is_own = found.ids == own
     is_own[~is_own.any(axis=1), -1] = True  # it was not among them: then it is one too many
     shape = (len(queries), k)

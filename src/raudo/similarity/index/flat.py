@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import threading
-from operator import index
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, NamedTuple, Self, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from raudo.errors import CorruptEntry
 from raudo.similarity._arrays import Pair, matrix, pack_bits, rows_of
-from raudo.similarity.index._copies import COPIED_STORAGES, MOST_COLUMNS, Copies
-from raudo.similarity.index._file import read_arrays, write_arrays
-from raudo.similarity.index._ids import Filter, allowed_of, id_array, next_ids, refuse_known
-from raudo.similarity.metrics import Form, Metric, metric_of
-from raudo.similarity.search import check_k, search_rows
+from raudo.similarity.index._base import VectorIndex, capacity_for
+from raudo.similarity.index._copies import COPIED_STORAGES, MOST_COLUMNS, PANEL_ROWS, Copies
+from raudo.similarity.index._file import Arrays, fitting
+from raudo.similarity.index._ids import Filter
+from raudo.similarity.metrics import Form, Metric
+from raudo.similarity.search import search_rows
 from raudo.types import Matches
 
 __all__ = ["FlatIndex"]
@@ -25,18 +21,22 @@ __all__ = ["FlatIndex"]
 _STORAGES = ("float32", *COPIED_STORAGES, "bits")
 
 
-class _Rows(NamedTuple):
-    """What a search sees: the first `n` of arrays whose seen rows never change."""
+class Rows(NamedTuple):
+    """What a search sees: the first `n_taken` of arrays whose seen rows never change."""
 
     vectors: NDArray[Any]  # (0, d) where the copies are all there is
-    ids: NDArray[np.int64]
+    ids: NDArray[np.int64]  # -1: removed
     copies: Copies | None
+    n_taken: int
     n: int
     largest_id: int
     version: str
 
+    def live(self) -> NDArray[np.int64]:
+        return np.flatnonzero(self.ids[: self.n_taken] >= 0)
 
-class FlatIndex:
+
+class FlatIndex(VectorIndex[Rows]):
     """Vectors by id, searched exhaustively; results are exact and do not depend on threads.
 
     Args:
@@ -51,10 +51,13 @@ class FlatIndex:
             quarter or half the memory: distances are then those between copies, a few thousandths
             of the product of the norms away, and about one in a hundred of the nearest is missed.
 
-    Thread-safe: searches run at once, beside an `add` or `remove` too, and see the index as it was
-    when they began. Memory is that of the vectors (4 bytes an element; int8 adds 1, bfloat16 2) and
-    8 bytes an id, up to twice that after adds.
+    Thread-safe: searches run at once, beside an `add`, `update` or `remove` too, and see the index
+    as it was when they began. Memory is that of the vectors (4 bytes an element; int8 adds 1,
+    bfloat16 2) and 8 bytes an id, up to twice that after adds, and half more after removals. An
+    `add` takes amortised O(m dim), an `update` or a `remove` O(n) beside.
     """
+
+    _file_kind = "flat"
 
     def __init__(
         self,
@@ -64,10 +67,7 @@ class FlatIndex:
         storage: str = "float32",
         rerank: bool = True,
     ) -> None:
-        self._dim = index(dim)
-        if self._dim < 1:
-            raise ValueError(f"dim is {self._dim}, at least 1 is wanted")
-        self._metric = metric_of(metric)
+        super().__init__(dim, metric, storage)
         if storage not in _STORAGES:
             raise ValueError(f"storage is {storage!r}, one of {', '.join(_STORAGES)} is wanted")
         on_bits = self._metric.function is None and "bits" in self._metric.types
@@ -85,114 +85,20 @@ class FlatIndex:
                 raise ValueError(
                     f"dim is {self._dim}, at most {MOST_COLUMNS} is wanted with storage {storage!r}"
                 )
-        self._storage = storage
-        self._rerank = bool(rerank)
-        self._keeps_rows = storage not in COPIED_STORAGES or self._rerank
+        self._keeps_rows = storage not in COPIED_STORAGES or bool(rerank)
         self._width = -(-self._dim // 8) if storage == "bits" else self._dim
-        self._token = secrets.token_hex(8)
-        self._n_changes = 0
-        self._lock = threading.Lock()
         dtype = np.uint8 if storage == "bits" else np.float32
-        self._rows = _Rows(
-            np.empty((0, self._width), dtype), np.empty(0, np.int64), None, 0, -1, ""
-        )
-        self._publish(self._rows)
-
-    @property
-    def dim(self) -> int:
-        return self._dim
-
-    @property
-    def metric(self) -> Metric:
-        return self._metric
-
-    @property
-    def storage(self) -> str:
-        return self._storage
-
-    @property
-    def version(self) -> str:
-        """Names the contents: changes with every add and remove, and is no other index's."""
-        return self._rows.version
+        nothing = np.empty((0, self._width), dtype)
+        self._publish(Rows(nothing, np.empty(0, np.int64), None, 0, 0, -1, ""))
 
     @property
     def ids(self) -> NDArray[np.int64]:
-        """The ids, in the order in which they were added; a copy."""
-        rows = self._rows
-        return rows.ids[: rows.n].copy()
-
-    def __len__(self) -> int:
-        return self._rows.n
-
-    def __repr__(self) -> str:
-        return (
-            f"FlatIndex(dim={self._dim}, metric={self._metric.name!r}, storage={self._storage!r}): "
-            f"{len(self)} vectors"
-        )
-
-    def _publish(self, rows: _Rows) -> None:
-        self._n_changes += 1
-        self._rows = rows._replace(version=f"{self._token}-{self._n_changes}")
+        """The ids, in the order in which they were added or updated; a copy."""
+        return super().ids
 
     # --- changing -----------------------------------------------------------------------------
 
-    def add(self, vectors: ArrayLike, ids: ArrayLike | None = None) -> NDArray[np.int64]:
-        """Add vectors (m, dim) and return their ids: those given, or the next numbers.
-
-        Ids are whole numbers from 0. One that is there already, or twice in `ids`, is a ValueError:
-        remove it first. All vectors are added, or none. Amortised O(m dim).
-        """
-        added = self._checked("vectors", vectors)
-        names = None if ids is None else id_array("ids", ids)
-        if names is not None and len(names) != len(added):
-            raise ValueError(f"ids has {len(names)} entries, vectors has {len(added)} rows")
-        with self._lock:
-            rows = self._rows
-            if names is None:
-                names = next_ids(len(added), rows.largest_id)
-            else:
-                refuse_known(names, rows.ids[: rows.n], rows.largest_id)
-            if not len(added):
-                return names
-            n = rows.n + len(added)
-            stored, stored_ids, copies = rows.vectors, rows.ids, rows.copies
-            if copies is None and self._storage in COPIED_STORAGES:
-                copies = Copies.empty(self._metric, self._storage, self._dim, added)
-            # Searches may still read the old arrays: they are left as they are.
-            if n > len(stored_ids):
-                capacity = max(n, 2 * rows.n)
-                stored_ids = np.empty(capacity, np.int64)
-                stored_ids[: rows.n] = rows.ids[: rows.n]
-                if self._keeps_rows:
-                    stored = np.empty((capacity, self._width), rows.vectors.dtype)
-                    stored[: rows.n] = rows.vectors[: rows.n]
-                if copies is not None:
-                    copies = copies.with_capacity(capacity)
-            stored_ids[rows.n : n] = names
-            if self._keeps_rows:
-                stored[rows.n : n] = added
-            if copies is not None:
-                copies.write(added, np.arange(rows.n, n))
-            largest = max(rows.largest_id, int(names.max()))
-            self._publish(_Rows(stored, stored_ids, copies, n, largest, ""))
-        return names
-
-    def remove(self, ids: ArrayLike) -> int:
-        """Remove the vectors of these ids; return how many there were. O(n dim)."""
-        names = id_array("ids", np.atleast_1d(np.asarray(ids)), lowest=None)
-        with self._lock:
-            rows = self._rows
-            stays = ~np.isin(rows.ids[: rows.n], names)
-            n = int(np.count_nonzero(stays))
-            if n < rows.n:
-                vectors = rows.vectors[: rows.n][stays] if self._keeps_rows else rows.vectors
-                copies = None if rows.copies is None else rows.copies.taken(np.flatnonzero(stays))
-                kept_ids = rows.ids[: rows.n][stays]
-                self._publish(_Rows(vectors, kept_ids, copies, n, rows.largest_id, ""))
-            return rows.n - n
-
     def _checked(self, name: str, vectors: ArrayLike) -> NDArray[Any]:
-        """Return vectors as they are stored."""
         array = matrix(name, vectors)
         if self._storage == "bits":
             if array.dtype == np.bool_ and array.shape[1] == self._dim:
@@ -210,6 +116,49 @@ class FlatIndex:
             raise ValueError(f"{name} has {array.shape[1]} columns, the index has {self._dim}")
         with np.errstate(over="ignore"):  # beyond float32 is infinite
             return rows_of(array, np.float32)
+
+    def _with_rows(self, state: Rows, rows: NDArray[Any], names: NDArray[np.int64]) -> Rows:
+        old, n_taken = state.n_taken, state.n_taken + len(rows)
+        vectors, ids, copies = state.vectors, state.ids, state.copies
+        if copies is None and self._storage in COPIED_STORAGES:
+            copies = Copies.empty(self._metric, self._storage, self._dim, rows)
+        kept = (vectors,) if copies is None else (vectors, copies.panels)
+        capacity = capacity_for(n_taken, kept, ids)
+        if capacity is not None:
+            ids = np.full(capacity, -1, np.int64)
+            ids[:old] = state.ids[:old]
+            if self._keeps_rows:
+                vectors = np.zeros((capacity, self._width), state.vectors.dtype)
+                vectors[:old] = state.vectors[:old]
+            if copies is not None:
+                copies = copies.with_capacity(capacity)
+        ids[old:n_taken] = names
+        if self._keeps_rows:
+            vectors[old:n_taken] = rows
+        if copies is not None:
+            copies.write(rows, np.arange(old, n_taken))
+        largest = max(state.largest_id, int(names.max()))
+        return Rows(vectors, ids, copies, n_taken, state.n + len(rows), largest, "")
+
+    def _without(self, state: Rows, gone: NDArray[np.int64]) -> Rows:
+        # Searches may still read the old arrays: they are left as they are.
+        ids, copies = state.ids.copy(), state.copies
+        ids[gone] = -1
+        if copies is not None:
+            copies = copies.without(gone)
+        return state._replace(ids=ids, copies=copies, n=state.n - len(gone))
+
+    def _maintained(self, state: Rows) -> Rows:
+        """Close the gaps where they are a third of all."""
+        if state.n_taken < PANEL_ROWS or 3 * state.n > 2 * state.n_taken:
+            return state
+        live = state.live()
+        return state._replace(
+            vectors=state.vectors[live] if self._keeps_rows else state.vectors,
+            ids=state.ids[live],
+            copies=None if state.copies is None else state.copies.taken(live),
+            n_taken=len(live),
+        )
 
     # --- searching ----------------------------------------------------------------------------
 
@@ -234,75 +183,54 @@ class FlatIndex:
         Ties go to the smaller id. With `inner` the larger is the nearer, and `distances` are inner
         products.
         """
-        wanted = check_k(k)
-        asked = self._checked("queries", queries)
-        rows = self._rows
-        vectors, ids = rows.vectors[: rows.n], rows.ids[: rows.n]
-        allowed = None if filter is None else allowed_of(filter, ids)
-        if rows.copies is not None:
+        return self._searched(queries, k, filter, n_jobs)
+
+    def _find(
+        self,
+        state: Rows,
+        queries: NDArray[Any],
+        k: int,
+        allowed: NDArray[np.bool_] | None,
+        n_allowed: int,
+        n_jobs: SupportsIndex | None,
+    ) -> Matches:
+        n = state.n_taken
+        vectors, ids = state.vectors[:n], state.ids[:n]
+        if allowed is not None:
+            allowed = allowed[:n]
+        if state.copies is not None:
             kept = vectors if self._keeps_rows else None
-            return rows.copies.search(asked, kept, rows.n, wanted, n_jobs, ids, allowed)
-        if allowed is not None and np.count_nonzero(allowed) * 2 < rows.n:
+            return state.copies.search(queries, kept, n, k, n_jobs, ids, allowed)
+        if allowed is None and state.n < n:
+            allowed = ids >= 0
+        if allowed is not None and n_allowed * 2 < n:
             vectors, ids, allowed = vectors[allowed], ids[allowed], None
         kind = "bits" if self._storage == "bits" else "f32"
         return search_rows(
-            self._metric, Pair(asked, vectors, kind, self._dim), wanted, n_jobs, ids, allowed
+            self._metric, Pair(queries, vectors, kind, self._dim), k, n_jobs, ids, allowed
         )
 
     # --- on disk ------------------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the index to one file, atomically; a search or an add may go on meanwhile."""
-        rows = self._rows
-        meta = {
-            "kind": "flat",
-            "dim": self._dim,
-            "metric": self._metric.name,
-            "storage": self._storage,
-            "rerank": self._rerank,
-            "largest_id": rows.largest_id,
-        }
-        arrays: dict[str, NDArray[Any]] = {"ids": rows.ids[: rows.n]}
+    def _to_file(self, state: Rows) -> tuple[dict[str, Any], Arrays]:
+        arrays: Arrays = {"ids": state.ids[: state.n_taken]}
         if self._keeps_rows:
-            arrays["vectors"] = rows.vectors[: rows.n]  # copies are made again, faster than read
-        elif rows.copies is not None:
-            arrays |= rows.copies.to_arrays(rows.n)
-        write_arrays(
-            path,
-            meta,
-            {name: a.astype(a.dtype.newbyteorder("<"), copy=False) for name, a in arrays.items()},
-        )
+            arrays["vectors"] = state.vectors[: state.n_taken]
+        if state.copies is not None:
+            arrays |= state.copies.to_arrays(state.n_taken)
+        return {"rerank": self._keeps_rows}, arrays
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> FlatIndex:
-        """Read what `save` wrote. A damaged file is a `CorruptEntry`, which is a ValueError.
-
-        A metric of one's own must have been registered.
-        """
-        meta, arrays = read_arrays(path)
-        if meta.get("kind") != "flat" or "ids" not in arrays:
-            raise CorruptEntry(f"{os.fspath(path)} holds no FlatIndex")
-        loaded = cls(
-            meta["dim"],
-            meta["metric"],
-            storage=meta["storage"],
-            rerank=meta.get("rerank", True),
-        )
-        ids = arrays.pop("ids")
-        n, empty, copies = len(ids), loaded._rows, None
-        vectors = arrays.pop("vectors", empty.vectors)
-        n_rows = n if loaded._keeps_rows else 0
-        wanted = (empty.vectors.dtype, (n_rows, loaded._width), np.dtype(np.int64), 1)
-        if (vectors.dtype, vectors.shape, ids.dtype, ids.ndim) != wanted:
-            raise CorruptEntry(f"{os.fspath(path)} has arrays of the wrong shape")
+    def _from_file(cls, meta: dict[str, Any], arrays: Arrays) -> Self:
+        loaded = cls(meta["dim"], meta["metric"], storage=meta["storage"], rerank=meta["rerank"])
+        empty, copies = loaded._state, None
+        n = len(arrays["ids"])
+        ids = fitting(arrays, "ids", n, empty.ids)
+        vectors = empty.vectors
+        if loaded._keeps_rows:
+            vectors = fitting(arrays, "vectors", n, vectors)
         if loaded._storage in COPIED_STORAGES and n:
-            copies = Copies.empty(loaded._metric, loaded._storage, loaded._dim, vectors)
-            if loaded._keeps_rows:
-                copies = copies.with_capacity(n)
-                copies.write(vectors, np.arange(n))
-            else:
-                copies = copies.from_arrays(arrays, n)
-                if copies is None:
-                    raise CorruptEntry(f"{os.fspath(path)} has copies of the wrong shape")
-        loaded._publish(_Rows(vectors, ids, copies, n, meta["largest_id"], ""))
+            none = Copies.empty(loaded._metric, loaded._storage, loaded._dim, empty.vectors)
+            copies = none.from_arrays(arrays, n)
+        loaded._state = Rows(vectors, ids, copies, n, int(meta["n"]), int(meta["largest_id"]), "")
         return loaded
