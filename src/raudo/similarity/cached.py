@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import MutableMapping
 from operator import index
+from threading import Lock
 from typing import Any, Protocol, SupportsIndex
 
 import numpy as np
@@ -17,19 +18,26 @@ from raudo.types import Matches
 __all__ = ["SimilarityCache"]
 
 
+# How often to begin anew when the index changes while it is searched.
+_TRIES = 3
+
+
 class Searchable(Protocol):
     """What can be cached: `version` names the contents, and changes whenever they do."""
 
     @property
     def version(self) -> str: ...
-    def search(self, queries: ArrayLike, k: SupportsIndex, *, filter: Any = None) -> Matches: ...
+    def search(
+        self, queries: ArrayLike, k: SupportsIndex, *, filter: Any = None, **options: Any
+    ) -> Matches: ...
 
 
 class SimilarityCache:
     """Answers `search` from earlier results; only the queries not seen before reach the index.
 
-    The key of a result is the content of one query row, k and the index's version, so that a change
-    of the index never serves an old answer: what was kept for the old version is left to eviction.
+    The key of a result is the content of one query row, k, the options and the index's version, so
+    that a change of the index never serves an old answer: what was kept for the old version is left
+    to eviction. The rows of one answer are all of one version of the index.
 
     Args:
         index: A `FlatIndex`, or what offers `search` and `version` like one.
@@ -49,6 +57,7 @@ class SimilarityCache:
     ) -> None:
         self._index = index
         self._kept = _bounded(maxsize) if cache is None else cache
+        self._lock = Lock()  # of the counts
         self._n_hits = 0
         self._n_misses = 0
 
@@ -56,32 +65,56 @@ class SimilarityCache:
     def index(self) -> Searchable:
         return self._index
 
-    def search(self, queries: ArrayLike, k: SupportsIndex, *, filter: Any = None) -> Matches:
+    def search(
+        self, queries: ArrayLike, k: SupportsIndex, *, filter: Any = None, **options: Any
+    ) -> Matches:
         """Search as the index does. With a `filter` nothing is kept, nor looked up.
 
-        The arrays returned are the caller's own.
+        `options` are passed on (`nprobe`, `n_jobs`). The arrays returned are the caller's own.
         """
         if filter is not None:
-            return self._index.search(queries, k, filter=filter)
+            return self._index.search(queries, k, filter=filter, **options)
         wanted = check_k(k)
-        asked = matrix("queries", queries)
-        prefix = f"{self._index.version}|{wanted}|{asked.dtype.str}|".encode()
-        keys = [_key(prefix, row) for row in np.ascontiguousarray(asked)]
-        rows: list[Any] = [self._kept.get(key) for key in keys]
-        # Equal queries of one batch are searched once.
-        missing = {keys[i]: i for i in range(len(keys) - 1, -1, -1) if rows[i] is None}
-        self._n_hits += sum(row is not None for row in rows)
-        self._n_misses += sum(row is None for row in rows)
-        if missing or not keys:
-            positions = sorted(missing.values())
-            found = self._index.search(asked[positions] if keys else asked, wanted)
-            if not keys:
-                return found
-            fresh = {}
-            for i, names, distances in zip(positions, found.ids, found.distances, strict=True):
-                fresh[keys[i]] = self._kept[keys[i]] = (_frozen(names), _frozen(distances))
-            rows = [fresh[key] if row is None else row for key, row in zip(keys, rows, strict=True)]
-        return Matches(np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows]))
+        asked = np.ascontiguousarray(matrix("queries", queries))
+        if not len(asked):
+            return self._index.search(asked, wanted, **options)
+        settings = sorted(item for item in options.items() if item[0] != "n_jobs")
+        contents = [_digest(row) for row in asked]
+        for _ in range(_TRIES):
+            version = self._index.version
+            prefix = repr((version, wanted, asked.dtype.str, asked.shape[1], settings)).encode()
+            keys = [content + prefix for content in contents]
+            rows: list[Any] = [self._kept.get(key) for key in keys]
+            # Equal queries of one batch are searched once.
+            missing = {keys[i]: i for i in range(len(keys) - 1, -1, -1) if rows[i] is None}
+            n_missed = sum(row is None for row in rows)
+            if missing:
+                positions = sorted(missing.values())
+                found = self._index.search(asked[positions], wanted, **options)
+                if self._index.version != version:
+                    continue  # the kept rows are of the version before, these may be of either
+                self._keep(rows, keys, positions, found)
+            self._count(len(rows) - n_missed, n_missed)
+            return Matches(np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows]))
+        # It changes faster than it is searched.
+        self._count(0, len(asked))
+        return self._index.search(asked, wanted, **options)
+
+    def _keep(
+        self, rows: list[Any], keys: list[bytes], positions: list[int], found: Matches
+    ) -> None:
+        """Keep what was found, and put it into `rows`."""
+        fresh = {}
+        for i, names, distances in zip(positions, found.ids, found.distances, strict=True):
+            fresh[keys[i]] = self._kept[keys[i]] = (_frozen(names), _frozen(distances))
+        for i, key in enumerate(keys):
+            if rows[i] is None:
+                rows[i] = fresh[key]
+
+    def _count(self, n_hits: int, n_misses: int) -> None:
+        with self._lock:
+            self._n_hits += n_hits
+            self._n_misses += n_misses
 
     def clear(self) -> None:
         """Forget all results, those of others that share the mapping too."""
@@ -89,11 +122,12 @@ class SimilarityCache:
 
     def stats(self) -> dict[str, float]:
         """Return hits, misses, hit_rate and size; hits and misses count query rows."""
-        asked = self._n_hits + self._n_misses
+        with self._lock:
+            n_hits, n_misses = self._n_hits, self._n_misses
         return {
-            "hits": self._n_hits,
-            "misses": self._n_misses,
-            "hit_rate": self._n_hits / asked if asked else 0.0,
+            "hits": n_hits,
+            "misses": n_misses,
+            "hit_rate": n_hits / (n_hits + n_misses) if n_hits + n_misses else 0.0,
             "size": len(self._kept),
         }
 
@@ -107,8 +141,8 @@ def _bounded(maxsize: SupportsIndex) -> MutableMapping[Any, Any]:
     return Cache(size, strategy="lru")
 
 
-def _key(prefix: bytes, row: NDArray[Any]) -> bytes:
-    return hashlib.blake2b(row.data, digest_size=16).digest() + prefix
+def _digest(row: NDArray[Any]) -> bytes:
+    return hashlib.blake2b(row.data, digest_size=16).digest()
 
 
 def _frozen(row: NDArray[Any]) -> NDArray[Any]:
