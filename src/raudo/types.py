@@ -8,11 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    BinaryIO,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    SupportsIndex,
+)
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from raudo._core.histogram import Histogram
 
@@ -24,6 +34,7 @@ __all__ = [
     "EvictionPolicy",
     "Exporter",
     "Format",
+    "Index",
     "Matches",
     "Outcome",
     "RangeMatches",
@@ -255,6 +266,33 @@ class RangeMatches(NamedTuple):
     offsets: NDArray[np.int64]
     ids: NDArray[np.int64]
     distances: NDArray[np.floating[Any]]
+
+
+class Index(Protocol):
+    """Vectors by id. What is missing from an answer is -1 and NaN, never an error; thread-safe."""
+
+    @property
+    def dim(self) -> int: ...
+    @property
+    def version(self) -> str:
+        """Names the contents; changes whenever they do, and is no other index's."""
+        ...
+
+    @property
+    def ids(self) -> NDArray[np.int64]: ...
+    def __len__(self) -> int: ...
+    def add(self, vectors: ArrayLike, ids: ArrayLike | None = None) -> NDArray[np.int64]: ...
+    def update(self, ids: ArrayLike, vectors: ArrayLike) -> None: ...
+    def remove(self, ids: ArrayLike) -> int: ...
+    def search(
+        self, queries: ArrayLike, k: SupportsIndex, *, filter: Any = None, n_jobs: Any = None
+    ) -> Matches: ...
+    def search_within(
+        self, queries: ArrayLike, radius: float, *, filter: Any = None
+    ) -> RangeMatches: ...
+    def save(self, path: Any) -> None: ...
+    @classmethod
+    def load(cls, path: Any) -> Self: ...
 
 
 # --- export: rows -> bytes -> location --------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raudo.testing.clock import FakeClock
     from raudo.testing.exporter import ExporterContract
+    from raudo.testing.index import IndexContract
     from raudo.testing.metric import MetricContract
     from raudo.testing.sink import FormatContract, SinkContract
     from raudo.testing.tier import TierContract
@@ -20,6 +21,7 @@ __all__ = [
     "ExporterContract",
     "FakeClock",
     "FormatContract",
+    "IndexContract",
     "MetricContract",
     "SinkContract",
     "TierContract",
@@ -29,6 +31,7 @@ _HOME_OF = {
     "ExporterContract": "exporter",
     "FakeClock": "clock",
     "FormatContract": "sink",
+    "IndexContract": "index",
     "MetricContract": "metric",
     "SinkContract": "sink",
     "TierContract": "tier",
