@@ -7,6 +7,7 @@ held); psutil, which costs tens of milliseconds to import, answers where there a
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ __all__ = [
     "bound_share",
     "container_memory",
     "machine_memory_bytes",
+    "peak_bytes",
     "resident_bytes",
     "unique_bytes",
 ]
@@ -35,6 +37,14 @@ def resident_bytes() -> int:
         import psutil
 
         return int(psutil.Process().memory_info().rss)
+
+
+def peak_bytes() -> int:
+    """Return the most bytes of physical memory that the process has held so far."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def unique_bytes() -> int | None:

@@ -65,12 +65,20 @@ def test_finds_groups_and_writes_results(folder: Path, tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert summary["documents"] == 14
     assert summary["skipped"] == {"binary": 1, "empty": 1}
-    assert "copy.txt" in (tmp_path / "r.html").read_text()
+    page = (tmp_path / "r.html").read_text()
+    assert "copy.txt" in page
+    assert "document number 3 speaks of topic3 at length" in page  # read again for it
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "documents.jsonl",
         "groups.jsonl",
         "summary.json",
     ]
+
+    machine = raudo(tmp_path, "analyze", folder, "--json", "--quiet")
+    told = json.loads(machine.stdout)
+    assert told["documents"] == 14
+    assert told["written"] == []
+    assert {stage["name"] for stage in told["stages"]} >= {"read", "words", "similar"}
 
     again = raudo(tmp_path, "analyze", folder, "--out", "again", "--k", 3, "--quiet")
     assert "words: 14 of 14 known" in again.stdout

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raudo._core import likeness, text
+from raudo._process import peak_bytes
 from raudo.analysis.corpus import Corpus, read_corpus
 from raudo.analysis.documents import Documents
 from raudo.analysis.duplicates import Components, similar_sets, similar_vectors
@@ -24,6 +25,7 @@ from raudo.analysis.neighbours import (
     exact_neighbours,
     likely_neighbours,
 )
+from raudo.analysis.picture import sample_of
 from raudo.analysis.report import AnalysisReport, Group, Similar
 from raudo.analysis.stages import Stages
 from raudo.analysis.store import Store, open_store
@@ -227,6 +229,9 @@ class DocumentAnalyzer:
             duplicates_method=found.method,
             stages=stages.all(),
             notes=tuple(notes),
+            sample=sample_of(corpus.vectors),
+            texts=corpus.texts,
+            peak_bytes=peak_bytes(),
         )
 
     def _opened(self, folder: Path, shingle: int, k: int) -> Index:

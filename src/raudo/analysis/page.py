@@ -1,120 +1,117 @@
-"""One self-contained HTML page of an analysis: figures, plots as inline SVG, groups, timings.
+"""One self-contained HTML page of an analysis: figures, map, plots, groups, timings.
 
-Nothing is loaded from elsewhere and no script runs; a content security policy says so. Every text
-that comes from a document's name is escaped. Large results are cut, and the page says by how much.
+It loads nothing: a content security policy allows its own style and script, by their hashes, and no
+more. Every text that comes from a document is escaped. Large results are sampled or cut, and
+the page says by how much.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from html import escape
-from typing import TYPE_CHECKING
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from raudo.analysis._page_groups import groups_part, quoted_members
+from raudo.analysis._page_map import corpus_map
+from raudo.analysis._page_parts import Names, figure, read_texts, safe
+from raudo.analysis._page_style import SCRIPT, STYLE
 from raudo.analysis.plots import bars, histogram
 
 if TYPE_CHECKING:
-    from raudo.analysis.report import AnalysisReport, Group
+    from raudo.analysis.report import AnalysisReport
+    from raudo.analysis.stages import Stage
 
 __all__ = ["render"]
 
-_GROUPS_SHOWN = 300
-_MEMBERS_SHOWN = 100
 _SKIPPED_SHOWN = 100
 
-_STYLE = """
-:root{color-scheme:light dark;--ground:#f6f7f9;--card:#fff;--ink:#1b2330;--soft:#5d6878;
---line:#dfe3e9;--mark:#2563c9;--faint:#dbe7fb;--bar:#3b7ddd;--warn:#9a5b00}
-@media(prefers-color-scheme:dark){:root{--ground:#12161d;--card:#1a202a;--ink:#e6eaf0;--soft:#98a4b5;
---line:#2c3542;--mark:#7fb0ff;--faint:#22314a;--bar:#5b93e8;--warn:#e5b567}}
-*{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--ink); font:15px/1.5
-system-ui,-apple-system,"Segoe UI",Roboto,sans-serif} main{max-width:1120px;margin:0
-auto;padding:32px 20px 64px}h1{font-size:24px;margin:0 0 4px;
-overflow-wrap:anywhere}h2{font-size:17px;margin:36px 0 12px} p.lead{color:var(--soft);margin:0 0
-20px} .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px}
-.tile,.card{background:var(--card);border:1px solid var(--line);border-radius:10px; padding:14px
-16px}.tile b{display:block;font-size:26px;font-weight:650;letter-spacing:-.02em;
-font-variant-numeric:tabular-nums}.tile span{color:var(--soft);font-size:13px}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(440px,1fr));gap:12px}
-@media(max-width:520px){.plots{grid-template-columns:1fr}} .card h3{margin:0 0
-2px;font-size:14px}.card p{margin:0 0 8px;color:var(--soft);font-size:13px}
-svg{display:block;width:100%;height:auto}svg text{fill:var(--soft);font-size:11px;
-font-variant-numeric:tabular-nums}svg .bar{fill:var(--bar)}svg .bar:hover{fill:var(--mark)} svg
-.axis{stroke:var(--line)}svg .value{fill:var(--ink)} details{background:var(--card);border:1px solid
-var(--line);border-radius:10px;margin:0 0 8px} summary{cursor:pointer;padding:10px
-14px;display:flex;gap:12px;align-items:baseline}
-summary::before{content:"\\25b8";color:var(--soft)}details[open]>summary::before{content:"\\25be"}
-summary .size{min-width:3.2em;text-align:center;background:var(--faint);color:var(--mark);
-border-radius:6px;font-weight:600;font-variant-numeric:tabular-nums} summary
-.name{flex:1;overflow-wrap:anywhere}summary .least{color:var(--soft);font-size:13px;
-white-space:nowrap}table{width:100%;border-collapse:collapse;font-size:14px}
-th,td{text-align:left;padding:5px 14px;border-top:1px solid var(--line);vertical-align:top}
-th{color:var(--soft);font-weight:500}td.number,th.number{text-align:right;white-space:nowrap;
-font-variant-numeric:tabular-nums}td.name{overflow-wrap:anywhere} .note{color:var(--warn);margin:4px
-0}.scroll{overflow-x:auto} footer{color:var(--soft);margin-top:40px; font-size:13px}
-"""
+
+def _hash(content: str) -> str:
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def render(report: AnalysisReport, title: str) -> str:
-    """Return the page."""
-    prefix = _prefix(report)
+def render(report: AnalysisReport, title: str, documents: Iterable[Any] | None = None) -> str:
+    """Return the page; `documents` are read for their texts where the report does not hold them."""
+    names = Names.of(report)
+    members = quoted_members(report)
+    mapped = report.sample.numbers.tolist() if report.sample is not None else []
+    texts = read_texts(
+        report, documents, {*mapped, *(i for each in members.values() for i in each)}
+    )
     lead = f"Near-duplicates at {report.measure} similarity {report.threshold:g} and above."
-    if prefix:
-        lead += f" Names are below <code>{_text(prefix)}</code>."
+    if names.prefix:
+        lead += f" Names are below <code>{safe(names.prefix)}</code>."
+    policy = f"default-src 'none'; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}"
+    n_mapped = f"{len(mapped):,} of {len(report):,}" if len(mapped) < len(report) else "All"
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width,initial-scale=1'>",
-        "<meta http-equiv='Content-Security-Policy' "
-        "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">",
-        f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body><main>",
-        f"<h1>{_text(title)}</h1><p class='lead'>{lead}</p>",
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        f"<title>{safe(title)}</title><style>{STYLE}</style></head><body><main>",
+        f"<h1>{safe(title)}</h1><p class='lead'>{lead}</p>",
+        "<nav aria-label='Parts of this page'><a href='#the-map'>Map</a> "
+        "<a href='#near-duplicates'>Near-duplicates</a> <a href='#distributions'>Distributions</a> "
+        "<a href='#stages'>Stages</a></nav>",
         _tiles(report),
-        *(f"<p class='note'>{_text(note)}</p>" for note in report.notes),
-        "<h2>Distributions</h2>",
+        *(f"<p class='note'>{safe(note)}</p>" for note in report.notes),
+        "<h2 id='the-map'>Map</h2>",
+        f"<p class='about'>{n_mapped} documents by their vectors: neighbours are alike, colours "
+        "are clusters, named by their typical words.</p>",
+        corpus_map(report, names, texts),
+        f"<h2 id='near-duplicates'>Near-duplicate groups ({len(report.groups):,})</h2>",
+        "<p class='about'>The largest first. Similarity is that to the first document of a group; "
+        "<ins>marked</ins> words are not in the first, <del>struck</del> ones only there.</p>",
+        groups_part(report, names, texts),
+        "<h2 id='distributions'>Distributions</h2>",
         _plots(report),
-        f"<h2>Near-duplicate groups ({len(report.groups):,})</h2>",
-        _groups(report, prefix),
-        "<h2>Stages</h2>",
+        "<h2 id='stages'>Stages and cache</h2>",
         _stages(report),
-        _skipped(report, prefix),
-        "<footer>Made by raudo. This page loads nothing.</footer></main></body></html>\n",
+        _skipped(report, names),
+        "<footer>Made by raudo. This page loads nothing from elsewhere.</footer></main>",
+        f"<script>{SCRIPT}</script></body></html>\n",
     ]
     return "".join(parts)
 
 
-def _text(value: object) -> str:
-    """Escape for HTML; what UTF-8 cannot spell becomes a visible escape."""
-    return escape(str(value).encode("utf-8", "backslashreplace").decode("utf-8"), quote=True)
-
-
-def _prefix(report: AnalysisReport) -> str:
-    folders = {os.path.dirname(path) for path in report.paths if path}
-    try:
-        common = os.path.commonpath(folders)
-    except ValueError:
-        return ""
-    return common + os.sep if common and common != os.sep else ""
+def _share(stages: Iterable[Stage]) -> str:
+    """Return the share of lookups that the cache answered; a dash where it was not asked."""
+    hits = misses = 0
+    for stage in stages:
+        hits, misses = hits + stage.hits, misses + stage.misses
+    return f"{hits / (hits + misses):.0%}" if hits + misses else "–"
 
 
 def _tiles(report: AnalysisReport) -> str:
-    hits = sum(stage.hits for stage in report.stages)
-    asked = sum(stage.hits + stage.misses for stage in report.stages)
     n_skipped = sum(map(len, report.skipped.values()))
+    n_words = int(report.words.sum())
+    rate = len(report) / report.seconds if report.seconds else 0.0
     tiles = [
-        (f"{len(report):,}", "documents"),
-        (f"{len(report.groups):,}", "near-duplicate groups"),
-        (f"{report.n_duplicates:,}", "documents more than one of each"),
-        (_amount(int(report.words.sum())), "words"),
-        (f"{n_skipped:,}", "skipped"),
+        ("documents", figure(len(report), f"{len(report):,}"), "documents"),
+        ("groups", figure(len(report.groups), f"{len(report.groups):,}"), "near-duplicate groups"),
         (
-            f"{report.seconds:.2f} s",
-            f"all stages, {hits / asked if asked else 0:.0%} from the cache",
+            "duplicates",
+            figure(report.n_duplicates, f"{report.n_duplicates:,}"),
+            "documents that could go",
         ),
+        ("words", figure(n_words, _amount(n_words)), "words"),
+        ("skipped", figure(n_skipped, f"{n_skipped:,}"), "skipped"),
+        (
+            "seconds",
+            figure(round(report.seconds, 6), f"{report.seconds:.2f} s"),
+            f"all stages, {_amount(round(rate))} documents/s",
+        ),
+        ("cached", _share(report.stages), "known from the cache"),
     ]
+    if report.peak_bytes:
+        shown = f"{report.peak_bytes / 1e6:,.0f} MB"
+        tiles.append(("memory", figure(report.peak_bytes, shown), "most memory held"))
     cells = (
-        f"<div class='tile'><b>{value}</b><span>{label}</span></div>" for value, label in tiles
+        f"<div class='tile' id='tile-{key}'><b>{value}</b><span>{label}</span></div>"
+        for key, value, label in tiles
     )
     return f"<div class='tiles'>{''.join(cells)}</div>"
 
@@ -155,6 +152,7 @@ def _plots(report: AnalysisReport) -> str:
                 [stage.name for stage in report.stages],
                 [stage.seconds for stage in report.stages],
                 [f"{stage.seconds:.3f} s" for stage in report.stages],
+                "Seconds by stage",
             ),
         ),
     ]
@@ -169,76 +167,62 @@ def _size_bars(sizes: np.ndarray) -> str:
         labels.append(str(low) if high == low + 1 else f"{low}-{high - 1}")
         counts.append(int(((sizes >= low) & (sizes < high)).sum()))
         low = high
-    return bars(labels, counts, [f"{count:,}" for count in counts])
+    return bars(labels, counts, [f"{count:,}" for count in counts], "Groups by size")
 
 
 def _card(title: str, about: str, plot: str) -> str:
     return f"<div class='card'><h3>{title}</h3><p>{about}</p>{plot}</div>"
 
 
-def _groups(report: AnalysisReport, prefix: str) -> str:
-    if not report.groups:
-        return "<p>There are none.</p>"
-    largest = sorted(report.groups, key=lambda group: (-len(group), group.number))
-    shown = [_group(group, prefix) for group in largest[:_GROUPS_SHOWN]]
-    if len(largest) > _GROUPS_SHOWN:
-        shown.append(f"<p>{len(largest) - _GROUPS_SHOWN:,} smaller groups are not shown.</p>")
-    return "".join(shown)
-
-
-def _group(group: Group, prefix: str) -> str:
-    rows = "".join(
-        f"<tr><td class='name'>{_text(str(member).removeprefix(prefix))}</td>"
-        f"<td class='number'>{similarity:.3f}</td></tr>"
-        for member, similarity in zip(
-            group.members[:_MEMBERS_SHOWN], group.similarities[:_MEMBERS_SHOWN], strict=True
-        )
-    )
-    more = len(group) - _MEMBERS_SHOWN
-    if more > 0:
-        rows += f"<tr><td colspan='2'>and {more:,} more</td></tr>"
-    name = _text(str(group.representative).removeprefix(prefix))
-    return (
-        f"<details><summary><span class='size'>{len(group):,}</span>"
-        f"<span class='name'>{name}</span>"
-        f"<span class='least'>least {min(group.similarities):.3f}</span></summary>"
-        "<table><tr><th>document</th><th class='number'>similarity to the first</th></tr>"
-        f"{rows}</table></details>"
-    )
-
-
 def _stages(report: AnalysisReport) -> str:
     rows = "".join(
-        f"<tr><td>{_text(stage.name)}</td><td class='number'>{stage.seconds:.3f}</td>"
-        f"<td class='number'>{stage.items:,}</td><td class='number'>{stage.hits:,}</td>"
-        f"<td class='number'>{stage.misses:,}</td><td class='number'>{stage.saved_s:.3f}</td></tr>"
+        f"<tr><td>{safe(stage.name)}</td>"
+        f"<td class='number'>{figure(round(stage.seconds, 6), f'{stage.seconds:.3f}')}</td>"
+        f"<td class='number'>{figure(stage.items, f'{stage.items:,}')}</td>"
+        f"<td class='number'>{_rate(stage)}</td>"
+        f"<td class='number'>{figure(stage.hits, f'{stage.hits:,}')}</td>"
+        f"<td class='number'>{figure(stage.misses, f'{stage.misses:,}')}</td>"
+        f"<td class='number'>{_share([stage])}</td>"
+        f"<td class='number'>{figure(round(stage.saved_s, 6), f'{stage.saved_s:.3f}')}</td></tr>"
         for stage in report.stages
     )
-    heads = ("seconds", "documents", "cache hits", "cache misses", "seconds saved")
+    heads = (
+        "seconds",
+        "documents",
+        "a second",
+        "cache hits",
+        "misses",
+        "hit rate",
+        "seconds saved",
+    )
     head = "".join(f"<th class='number'>{name}</th>" for name in heads)
     return (
-        f"<div class='card scroll'><table><tr><th>stage</th>{head}</tr>{rows}</table>"
-        f"<p>Duplicates: {_text(report.duplicates_method)}. "
-        f"Similar documents: {_text(report.neighbours.method)}.</p></div>"
+        "<div class='card scroll' tabindex='0' role='region' aria-label='Stages'><table>"
+        f"<thead><tr><th>stage</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<p class='about'>Duplicates: {safe(report.duplicates_method)}. "
+        f"Similar documents: {safe(report.neighbours.method)}.</p>"
     )
 
 
-def _skipped(report: AnalysisReport, prefix: str) -> str:
+def _rate(stage: Stage) -> str:
+    return _amount(round(stage.items / stage.seconds)) if stage.seconds and stage.items else "–"
+
+
+def _skipped(report: AnalysisReport, names: Names) -> str:
     lists: list[tuple[str, Sequence[str]]] = list(report.skipped.items())
     if report.badly_encoded:
         lists.append(("not UTF-8, read as Latin-1", report.badly_encoded))
     if not lists:
         return ""
     parts = ["<h2>Skipped and badly encoded</h2>"]
-    for reason, names in lists:
+    for reason, skipped in lists:
         rows = "".join(
-            f"<tr><td class='name'>{_text(name.removeprefix(prefix))}</td></tr>"
-            for name in names[:_SKIPPED_SHOWN]
+            f"<tr><td class='name'>{names(name)}</td></tr>" for name in skipped[:_SKIPPED_SHOWN]
         )
-        if len(names) > _SKIPPED_SHOWN:
-            rows += f"<tr><td>and {len(names) - _SKIPPED_SHOWN:,} more</td></tr>"
+        if len(skipped) > _SKIPPED_SHOWN:
+            rows += f"<tr><td>and {len(skipped) - _SKIPPED_SHOWN:,} more</td></tr>"
         parts.append(
-            f"<details><summary><span class='size'>{len(names):,}</span>"
-            f"<span class='name'>{_text(reason)}</span></summary><table>{rows}</table></details>"
+            f"<details><summary><span class='size'>{len(skipped):,}</span>"
+            f"<span class='name'>{safe(reason)}</span></summary><table>{rows}</table></details>"
         )
     return "".join(parts)

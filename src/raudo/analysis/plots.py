@@ -1,4 +1,4 @@
-"""Two plots as inline SVG: a histogram and labelled bars. Colours come from the page's style."""
+"""Plots as inline SVG: a histogram, labelled bars, points. Colours come from the page's style."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bars", "histogram"]
+__all__ = ["bars", "histogram", "scatter"]
 
 _WIDTH, _HEIGHT, _BINS = 480, 190, 32
 _LEFT, _BOTTOM, _TOP = 44, 30, 12
@@ -63,7 +63,7 @@ def histogram(
     return _svg(_HEIGHT, f"Histogram of {unit}", shapes)
 
 
-def bars(labels: Sequence[str], values: Sequence[float], shown: Sequence[str]) -> str:
+def bars(labels: Sequence[str], values: Sequence[float], shown: Sequence[str], title: str) -> str:
     """Return an SVG of horizontal bars, each with its label and the value as `shown`."""
     if not labels:
         return "<p>Nothing to show.</p>"
@@ -78,7 +78,35 @@ def bars(labels: Sequence[str], values: Sequence[float], shown: Sequence[str]) -
             f"<rect class='bar' x='{left}' y='{y}' width='{width:.1f}' height='{row - 8}' rx='2'/>"
             f"<text class='value' x='{left + width + 6:.1f}' y='{y + 13}'>{escape(figure)}</text>"
         )
-    return _svg(len(labels) * row + 8, "Bars", shapes)
+    return _svg(len(labels) * row + 8, title, shapes)
+
+
+def scatter(
+    places: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    ringed: NDArray[np.bool_],
+    about: Sequence[tuple[str, str]],
+    title: str,
+) -> str:
+    """Return an SVG of points at `places` within [0, 1], coloured by label.
+
+    `about` is what each is: a name and a text, both escaped already.
+    """
+    margin, width, height = 10, 760, 520
+    xs = margin + places[:, 0] * (width - 2 * margin)
+    ys = margin + (1 - places[:, 1]) * (height - 2 * margin)
+    radius = 3.2 if len(places) > 600 else 4.5
+    shapes = [
+        f"<circle class='dot k{label}{' twin' if ring else ''}' cx='{x:.1f}' cy='{y:.1f}' "
+        f"r='{radius}' data-name='{name}' data-text='{text}'/>"
+        for x, y, label, ring, (name, text) in zip(
+            xs.tolist(), ys.tolist(), labels.tolist(), ringed.tolist(), about, strict=True
+        )
+    ]
+    return (
+        f"<svg viewBox='0 0 {width} {height}' role='img' aria-label='{escape(title)}'>"
+        f"{''.join(shapes)}</svg>"
+    )
 
 
 def _tick(at: float, logarithmic: bool) -> str:

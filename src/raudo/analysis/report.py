@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raudo.analysis.neighbours import Neighbours
+from raudo.analysis.picture import Sample
 from raudo.analysis.stages import Stage
 
 __all__ = ["AnalysisReport", "Group", "Similar"]
@@ -49,7 +50,9 @@ class AnalysisReport:
 
     Documents keep the order in which they were read; `group_of[i]` is the number of document i's
     group, -1 where it has none; `skipped` maps a reason to what was skipped for it, and
-    `badly_encoded` names what is not UTF-8 and was read as Latin-1.
+    `badly_encoded` names what is not UTF-8 and was read as Latin-1. `sample` is what the map of the
+    page shows, `texts` are all texts where the analyzer keeps them, and `peak_bytes` is the most
+    memory that the process has held.
     """
 
     ids: tuple[Hashable, ...]
@@ -66,6 +69,9 @@ class AnalysisReport:
     notes: tuple[str, ...] = ()
     skipped: dict[str, list[str]] = field(default_factory=dict)
     badly_encoded: tuple[str, ...] = ()
+    sample: Sample | None = None
+    texts: Sequence[str] | None = None
+    peak_bytes: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -150,6 +156,7 @@ class AnalysisReport:
             "skipped_names": self.skipped,
             "badly_encoded": list(self.badly_encoded),
             "seconds": round(self.seconds, 6),
+            "peak_bytes": self.peak_bytes,
             "stages": [
                 {
                     "name": stage.name,
@@ -198,11 +205,20 @@ class AnalysisReport:
         write_whole(summary, json.dumps(self.summary(), indent=2, default=str) + "\n")
         return [documents, groups, summary]
 
-    def to_html(self, title: str = "Document analysis") -> str:
-        """Return one self-contained page: figures, plots, groups, timings. Loads nothing."""
+    def to_html(
+        self, title: str = "Document analysis", documents: Iterable[Any] | None = None
+    ) -> str:
+        """Return one self-contained page: figures, map, groups, plots, timings. Loads nothing.
+
+        Args:
+            title: Its heading.
+            documents: What was analysed, to be read again for the texts that the page quotes (a few
+                thousand at most). Not needed where the analyzer keeps the texts; without either
+                documents are shown by their names alone.
+        """
         from raudo.analysis.page import render
 
-        return render(self, title)
+        return render(self, title, documents)
 
 
 _FORMATS = ("jsonl", "csv", "parquet", "arrow")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from raudo import _trace
+from raudo._process import resident_bytes
 from raudo._progress import Progress, open_progress
 
 __all__ = ["Stage", "Stages"]
@@ -35,8 +36,17 @@ class Stages:
     """Collects stages in the order in which they begin; shows progress where that is wanted."""
 
     def __init__(self, progress: bool) -> None:
-        self._open: Callable[..., Progress] = partial(open_progress, enabled=progress)
+        self._open: Callable[..., Progress] = partial(
+            open_progress, enabled=progress, detail=self._detail
+        )
         self._by_name: dict[str, Stage] = {}
+
+    def _detail(self) -> str:
+        """Say how much memory is held, and what share of lookups the store has answered."""
+        hits = sum(stage.hits for stage in self._by_name.values())
+        asked = hits + sum(stage.misses for stage in self._by_name.values())
+        share = f", {hits / asked:.0%} cached" if asked else ""
+        return f"{resident_bytes() / 1e6:,.0f} MB{share}"
 
     def get(self, name: str) -> Stage:
         return self._by_name.setdefault(name, Stage(name))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     cache.add_argument("--no-cache", action="store_true", help="remember nothing")
     parser.add_argument("--report", metavar="FILE.html", help="write a page with groups and plots")
+    parser.add_argument(
+        "--json", action="store_true", help="print the summary as JSON on standard output"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
@@ -131,14 +136,16 @@ def run(args: argparse.Namespace) -> int:
         return 2
     cache = None if args.no_cache else (args.cache or default_cache())
     written = [path for path in (args.out, args.report, args.index) if path]
+    open_source = partial(
+        FileSource,
+        args.paths,
+        text_field=args.text_field,
+        id_field=args.id_field,
+        exclude=written,
+        markup="keep" if args.keep_markup else "text",
+    )
     try:
-        source = FileSource(
-            args.paths,
-            text_field=args.text_field,
-            id_field=args.id_field,
-            exclude=written,
-            markup="keep" if args.keep_markup else "text",
-        )
+        source = open_source()
     except (FileNotFoundError, ValueError) as error:
         print(f"{args.prog}: error: {error}", file=sys.stderr)
         return 2
@@ -167,8 +174,15 @@ def run(args: argparse.Namespace) -> int:
         files += report.save(args.out, format=args.format or "jsonl", n_jobs=args.jobs)
     if args.report:
         page = Path(args.report)
-        write_whole(page, report.to_html(f"raudo analyze {' '.join(args.paths)}"))
+        # What came through a pipe is gone: then the page has names alone.
+        can_repeat = all(os.path.isfile(path) or os.path.isdir(path) for path in args.paths)
+        again = open_source() if can_repeat else None
+        write_whole(page, report.to_html(f"raudo analyze {' '.join(args.paths)}", again))
         files.append(page)
+    if args.json:
+        written_files = [str(path) for path in files]
+        print(json.dumps({**report.summary(), "written": written_files}, indent=2, default=str))
+        return 0
     for line in summary_lines(report, files, str(cache) if cache else None):
         print(line)
     return 0
