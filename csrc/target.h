@@ -53,10 +53,13 @@
         "avx2,fma,popcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq")
 #define RAUDO_TARGET_AVX512_BF16 RAUDO_TARGET_BEGIN("avx2,fma,avx512f,avx512bw,avx512vl,avx512bf16")
 
+/* RAUDO_ALIKE: what a loop reads and writes is either apart or the very same elements. */
 #if defined(__clang__)
 #define RAUDO_UNROLL RAUDO_PRAGMA(unroll)
+#define RAUDO_ALIKE RAUDO_PRAGMA(clang loop vectorize(assume_safety))
 #else
 #define RAUDO_UNROLL RAUDO_PRAGMA(GCC unroll 16)
+#define RAUDO_ALIKE RAUDO_PRAGMA(GCC ivdep)
 #endif
 
 #define RAUDO_INLINE static inline __attribute__((always_inline))

@@ -152,30 +152,85 @@ RAUDO_INLINE __m512i load_bytes(const uint8_t *p, size_t n)
     return n < 64 ? _mm512_maskz_loadu_epi8(MASK64(n), p) : _mm512_loadu_si512(p);
 }
 
-RAUDO_INLINE double hamming_bits(const uint8_t *a, const uint8_t *b, size_t d)
+/* The sums of eight vectors of eight: pairs are folded into one until all lie side by side. */
+RAUDO_INLINE __m512i fold_pair(__m512i a, __m512i b)
 {
-    __m512i n_differ = _mm512_setzero_si512();
-    for (size_t k = 0; k < d; k += 64)
-        n_differ = _mm512_add_epi64(n_differ, _mm512_popcnt_epi64(_mm512_xor_si512(
-                                                  load_bytes(a + k, d - k), load_bytes(b + k, d - k))));
-    return (double)_mm512_reduce_add_epi64(n_differ);
+    return _mm512_add_epi64(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+}
+RAUDO_INLINE __m512d sums_of_eight(const __m512i v[8])
+{
+    const __m512i v01 = fold_pair(v[0], v[1]), v23 = fold_pair(v[2], v[3]);
+    const __m512i v45 = fold_pair(v[4], v[5]), v67 = fold_pair(v[6], v[7]);
+    const __m512i low = _mm512_add_epi64(_mm512_shuffle_i64x2(v01, v23, 0x44),
+                                         _mm512_shuffle_i64x2(v01, v23, 0xee));
+    const __m512i high = _mm512_add_epi64(_mm512_shuffle_i64x2(v45, v67, 0x44),
+                                          _mm512_shuffle_i64x2(v45, v67, 0xee));
+    return _mm512_cvtepi64_pd(_mm512_add_epi64(_mm512_shuffle_i64x2(low, high, 0x88),
+                                               _mm512_shuffle_i64x2(low, high, 0xdd)));
 }
 
-RAUDO_INLINE double jaccard_bits(const uint8_t *a, const uint8_t *b, size_t d)
+/* Bits that `query` and each of eight rows have in common, and differ in. */
+RAUDO_INLINE void count_bits(const uint8_t *query, const uint8_t *rows, const size_t n, size_t stride,
+                             size_t d, __m512d *n_both, __m512d *n_differ)
 {
-    __m512i both = _mm512_setzero_si512(), either = both;
+    __m512i both[8], differ[8];
+    RAUDO_UNROLL
+    for (size_t j = 0; j < 8; j++)
+        both[j] = differ[j] = _mm512_setzero_si512();
     for (size_t k = 0; k < d; k += 64) {
-        const __m512i x = load_bytes(a + k, d - k), y = load_bytes(b + k, d - k);
-        both = _mm512_add_epi64(both, _mm512_popcnt_epi64(_mm512_and_si512(x, y)));
-        either = _mm512_add_epi64(either, _mm512_popcnt_epi64(_mm512_or_si512(x, y)));
+        const __m512i x = load_bytes(query + k, d - k);
+        RAUDO_UNROLL
+        for (size_t j = 0; j < n; j++) {
+            const __m512i y = load_bytes(rows + j * stride + k, d - k);
+            if (n_both)
+                both[j] = _mm512_add_epi64(both[j], _mm512_popcnt_epi64(_mm512_and_si512(x, y)));
+            differ[j] = _mm512_add_epi64(differ[j], _mm512_popcnt_epi64(_mm512_xor_si512(x, y)));
+        }
     }
-    const long long n_both = _mm512_reduce_add_epi64(both);
-    const long long n_either = _mm512_reduce_add_epi64(either);
-    return n_either ? (double)(n_either - n_both) / (double)n_either : 0;
+    if (n_both)
+        *n_both = sums_of_eight(both);
+    *n_differ = sums_of_eight(differ);
 }
+
+RAUDO_INLINE void hamming_of(const uint8_t *query, const uint8_t *rows, const size_t n, size_t stride,
+                             size_t d, double *out)
+{
+    __m512d differ;
+    count_bits(query, rows, n, stride, d, NULL, &differ);
+    _mm512_storeu_pd(out, differ);
+}
+
+RAUDO_INLINE void jaccard_of(const uint8_t *query, const uint8_t *rows, const size_t n, size_t stride,
+                             size_t d, double *out)
+{
+    double n_both[8], n_differ[8];
+    __m512d both, differ;
+    count_bits(query, rows, n, stride, d, &both, &differ);
+    _mm512_storeu_pd(n_both, both);
+    _mm512_storeu_pd(n_differ, differ);
+    for (size_t j = 0; j < 8; j++)
+        out[j] = n_differ[j] / (n_both[j] + n_differ[j] > 0 ? n_both[j] + n_differ[j] : 1);
+}
+
+#define DEFINE_ROWS_BITS(name)                                                                    \
+    static void raudo_##name##_bits_avx512(const void *query, const void *rows, size_t n,         \
+                                           size_t stride, size_t d, void *out)                    \
+    {                                                                                             \
+        const uint8_t *row = rows;                                                                \
+        double *result = out, some[8];                                                            \
+        for (; n >= 8; n -= 8, row += 8 * stride, result += 8)                                    \
+            name##_of(query, row, 8, stride, d, result);                                          \
+        for (; n; n--, row += stride) {                                                           \
+            name##_of(query, row, 1, stride, d, some);                                            \
+            *result++ = some[0];                                                                  \
+        }                                                                                         \
+    }
+DEFINE_ROWS_BITS(hamming)
+DEFINE_ROWS_BITS(jaccard)
 
 #define RAUDO_SCALAR_METRIC(...)
 #define RAUDO_STRIP_METRIC(...)
+#define RAUDO_BITS_METRIC(...) /* above */
 #define RAUDO_METRIC(name, type, input, output) RAUDO_DEFINE_ROWS(name##_##type, avx512, input, output)
 #include "distance/metrics.def"
 
@@ -239,10 +294,57 @@ DEFINE_TILE(cityblock, double, f64, __m512d, pd, 8)
 DEFINE_SELECT(float, f32, __m512, ps, 16)
 DEFINE_SELECT(double, f64, __m512d, pd, 8)
 
+/* Rows r[0..15] of 16 elements to columns. */
+RAUDO_INLINE void transpose_f32(__m512 r[16])
+{
+    __m512 t[16];
+    RAUDO_UNROLL
+    for (size_t i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    RAUDO_UNROLL
+    for (size_t i = 0; i < 16; i += 4) { /* r[i + c]: the columns c, c + 4, c + 8, c + 12 of four rows */
+        r[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
+        r[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    RAUDO_UNROLL
+    for (size_t c = 0; c < 4; c++) {
+        const __m512 low0 = _mm512_shuffle_f32x4(r[c], r[4 + c], 0x88);
+        const __m512 high0 = _mm512_shuffle_f32x4(r[c], r[4 + c], 0xdd);
+        const __m512 low1 = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0x88);
+        const __m512 high1 = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0xdd);
+        t[c] = _mm512_shuffle_f32x4(low0, low1, 0x88);
+        t[4 + c] = _mm512_shuffle_f32x4(high0, high1, 0x88);
+        t[8 + c] = _mm512_shuffle_f32x4(low0, low1, 0xdd);
+        t[12 + c] = _mm512_shuffle_f32x4(high0, high1, 0xdd);
+    }
+    RAUDO_UNROLL
+    for (size_t i = 0; i < 16; i++)
+        r[i] = t[i];
+}
+
 static void pack_f32(const float *rows, size_t n, size_t stride, size_t d, const float *shift,
                      size_t width, float *panel)
 {
-    plain_pack_f32(rows, n, stride, 0, d, shift, width, panel);
+    size_t k = 0;
+    if (n == PANEL_F32 && width == PANEL_F32)
+        for (; k + 16 <= d; k += 16) {
+            const __m512 offset = shift ? _mm512_loadu_ps(shift + k) : _mm512_setzero_ps();
+            for (size_t j = 0; j < PANEL_F32; j += 16) {
+                __m512 r[16];
+                RAUDO_UNROLL
+                for (size_t i = 0; i < 16; i++)
+                    r[i] = _mm512_sub_ps(_mm512_loadu_ps(rows + (j + i) * stride + k), offset);
+                transpose_f32(r);
+                RAUDO_UNROLL
+                for (size_t i = 0; i < 16; i++)
+                    _mm512_storeu_ps(panel + (k + i) * PANEL_F32 + j, r[i]);
+            }
+        }
+    plain_pack_f32(rows, n, stride, k, d, shift, width, panel);
 }
 
 static void pack_f64(const double *rows, size_t n, size_t stride, size_t d, const double *shift,

@@ -46,7 +46,7 @@ typedef void (*raudo_pack_f32)(const float *rows, size_t n, size_t stride, size_
 typedef void (*raudo_pack_f64)(const double *rows, size_t n, size_t stride, size_t d,
                                const double *shift, size_t width, double *panel);
 
-/* Turn inner products into distances; return how many cancelled so far (or are NaN) that they must
+/* Turn inner products into distances, in place if `out` is `dot`; return how many cancelled so far (or are NaN) that they must
  * be computed again by a row kernel: those with !(result >= RAUDO_NEAR * scale).
  *   expand: out = a2 + b2[j] - 2 * dot[j], scale a2 + b2[j]      (squared norms)
  *   cosine: out = 1 - dot[j] * a * b[j],   scale 1               (reciprocal norms) */

@@ -27,6 +27,7 @@
     {                                                                                             \
         const real near = (real)RAUDO_NEAR;                                                       \
         size_t n_near = 0;                                                                        \
+        RAUDO_ALIKE                                                                               \
         for (size_t j = 0; j < n; j++) {                                                          \
             const real scale = a2 + b2[j], value = scale - 2 * dot[j];                            \
             n_near += !(value >= near * scale);                                                   \
@@ -39,6 +40,7 @@
     {                                                                                             \
         const real near = (real)RAUDO_NEAR;                                                       \
         size_t n_near = 0;                                                                        \
+        RAUDO_ALIKE                                                                               \
         for (size_t j = 0; j < n; j++) {                                                          \
             const real value = 1 - dot[j] * (a * b[j]);                                           \
             n_near += !(value >= near);                                                           \

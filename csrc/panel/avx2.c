@@ -8,6 +8,8 @@
 #if RAUDO_COMPILES_AVX2
 RAUDO_TARGET_AVX2
 #include "panel/copy.h"
+#include "panel/share.h"
+#include "panel/sift.h"
 
 RAUDO_INLINE __m256i group_of(const void *queries, size_t at)
 {
@@ -99,32 +101,95 @@ static void dot_bf16(size_t n_groups, size_t m, const uint16_t *queries, const u
         dot_bf16_of(n_groups, 1, queries + 2 * i, panel, sums + i * stride, stride);
 }
 
-RAUDO_INLINE __m256 load_sums_i8(const int32_t *sums) { return _mm256_cvtepi32_ps(load(sums)); }
-RAUDO_INLINE __m256 load_sums_bf16(const float *sums) { return _mm256_loadu_ps(sums); }
+/* A byte counts up to 8 a group: it is full after 31. */
+enum { BYTE_GROUPS = 31 };
 
-#define DEFINE_SIFT(type, number)                                                                 \
-    static size_t sift_##type(const number *sums, const float *scale, const float *bias,          \
-                              float query_scale, float limit, size_t n, uint32_t *found)          \
-    {                                                                                             \
-        const __m256 scales = _mm256_set1_ps(query_scale), limits = _mm256_set1_ps(limit);        \
-        size_t n_found = 0, j = 0;                                                                \
-        for (; j + 8 <= n; j += 8) {                                                              \
-            const __m256 key = _mm256_fnmadd_ps(                                                  \
-                _mm256_mul_ps(scales, _mm256_loadu_ps(scale + j)), load_sums_##type(sums + j),    \
-                _mm256_loadu_ps(bias + j));                                                       \
-            unsigned hits = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(key, limits, _CMP_NGT_UQ)); \
-            for (; hits; hits &= hits - 1)                                                        \
-                found[n_found++] = (uint32_t)j + (uint32_t)__builtin_ctz(hits);                   \
-        }                                                                                         \
-        for (; j < n; j++)                                                                        \
-            if (!(bias[j] - query_scale * scale[j] * (float)sums[j] > limit))                     \
-                found[n_found++] = (uint32_t)j;                                                   \
-        return n_found;                                                                           \
+RAUDO_INLINE __m256i popcount_bytes(__m256i v)
+{
+    const __m256i of_nibble = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, /**/
+                                               0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    const __m256i nibble = _mm256_set1_epi8(15);
+    const __m256i low = _mm256_and_si256(v, nibble);
+    const __m256i high = _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble);
+    return _mm256_add_epi8(_mm256_shuffle_epi8(of_nibble, low), _mm256_shuffle_epi8(of_nibble, high));
+}
+
+RAUDO_INLINE void dot_bits_of(size_t n_groups, const size_t m, const uint8_t *queries,
+                              const uint8_t *panel, int32_t *sums, size_t stride)
+{
+    RAUDO_UNROLL
+    for (size_t i = 0; i < m; i++)
+        memset(sums + i * stride, 0, RAUDO_PANEL_ROWS * sizeof *sums);
+    for (size_t done = 0; done < n_groups; done += BYTE_GROUPS) {
+        const size_t end = n_groups - done < BYTE_GROUPS ? n_groups : done + BYTE_GROUPS;
+        __m256i count[2][4];
+        RAUDO_UNROLL
+        for (size_t i = 0; i < m; i++)
+            count[i][0] = count[i][1] = count[i][2] = count[i][3] = _mm256_setzero_si256();
+        for (size_t g = done; g < end; g++) {
+            RAUDO_UNROLL
+            for (size_t part = 0; part < 4; part++) {
+                const __m256i rows = load(panel + g * 128 + 32 * part);
+                RAUDO_UNROLL
+                for (size_t i = 0; i < m; i++)
+                    count[i][part] = _mm256_add_epi8(
+                        count[i][part], popcount_bytes(_mm256_and_si256(
+                                            rows, group_of(queries, g * RAUDO_PANEL_QUERIES + i))));
+            }
+        }
+        RAUDO_UNROLL
+        for (size_t i = 0; i < m; i++)
+            RAUDO_UNROLL
+            for (size_t part = 0; part < 4; part++) {
+                __m256i *out = (__m256i *)(void *)(sums + i * stride + 8 * part);
+                const __m256i pairs = _mm256_maddubs_epi16(count[i][part], _mm256_set1_epi8(1));
+                const __m256i more = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+                _mm256_storeu_si256(out, _mm256_add_epi32(load(out), more));
+            }
     }
-DEFINE_SIFT(i8, int32_t)
-DEFINE_SIFT(bf16, float)
+}
 
-const raudo_panel_kernels raudo_panel_avx2 = {0, copy_i8, copy_bf16, dot_i8, dot_bf16, sift_i8, sift_bf16};
+static void dot_bits(size_t n_groups, size_t m, const uint8_t *queries, const uint8_t *panel,
+                     int32_t *sums, size_t stride)
+{
+    size_t i = 0;
+    for (; i + 2 <= m; i += 2)
+        dot_bits_of(n_groups, 2, queries + 4 * i, panel, sums + i * stride, stride);
+    if (i < m)
+        dot_bits_of(n_groups, 1, queries + 4 * i, panel, sums + i * stride, stride);
+}
+
+RAUDO_INLINE unsigned hits_of(__m256 sums, const float *scale, const float *bias, float query_scale,
+                              float limit)
+{
+    const __m256 scales = _mm256_mul_ps(_mm256_set1_ps(query_scale), _mm256_loadu_ps(scale));
+    const __m256 key = _mm256_fnmadd_ps(scales, sums, _mm256_loadu_ps(bias));
+    return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(key, _mm256_set1_ps(limit), _CMP_NGT_UQ));
+}
+RAUDO_INLINE unsigned hits_i8(const int32_t *sums, const float *scale, const float *bias,
+                              float query_scale, float limit)
+{
+    return hits_of(_mm256_cvtepi32_ps(load(sums)), scale, bias, query_scale, limit);
+}
+RAUDO_INLINE unsigned hits_bf16(const float *sums, const float *scale, const float *bias,
+                                float query_scale, float limit)
+{
+    return hits_of(_mm256_loadu_ps(sums), scale, bias, query_scale, limit);
+}
+RAUDO_DEFINE_SIFT(i8, int32_t, 8)
+RAUDO_DEFINE_SIFT(bf16, float, 8)
+
+const raudo_panel_kernels raudo_panel_avx2 = {
+    .outruns_float32 = 0,
+    .copy_i8 = copy_i8,
+    .copy_bf16 = copy_bf16,
+    .dot_i8 = dot_i8,
+    .dot_bf16 = dot_bf16,
+    .dot_bits = dot_bits,
+    .sift_i8 = sift_i8,
+    .sift_bf16 = sift_bf16,
+    RAUDO_SHARES,
+};
 
 RAUDO_TARGET_END
 #else

@@ -8,6 +8,8 @@
 #if RAUDO_COMPILES_AVX512 && !defined(RAUDO_EMULATED)
 RAUDO_TARGET_AVX512
 #include "panel/copy.h"
+#include "panel/share.h"
+#include "panel/sift.h"
 
 RAUDO_INLINE int32_t group_of(const void *queries, size_t at)
 {
@@ -101,35 +103,75 @@ RAUDO_INLINE void dot_bf16_of(size_t n_groups, const size_t m, const uint16_t *q
     }
 DEFINE_DOT_BF16(dot_bf16)
 
-RAUDO_INLINE __m512 load_sums_i8(const int32_t *sums)
+RAUDO_INLINE void dot_bits_of(size_t n_groups, const size_t m, const uint8_t *queries,
+                              const uint8_t *panel, int32_t *sums, size_t stride)
 {
-    return _mm512_cvtepi32_ps(_mm512_loadu_si512(sums));
-}
-RAUDO_INLINE __m512 load_sums_bf16(const float *sums) { return _mm512_loadu_ps(sums); }
-
-#define DEFINE_SIFT(type, number)                                                                 \
-    static size_t sift_##type(const number *sums, const float *scale, const float *bias,          \
-                              float query_scale, float limit, size_t n, uint32_t *found)          \
-    {                                                                                             \
-        const __m512 scales = _mm512_set1_ps(query_scale), limits = _mm512_set1_ps(limit);        \
-        size_t n_found = 0, j = 0;                                                                \
-        for (; j + 16 <= n; j += 16) {                                                            \
-            const __m512 key = _mm512_fnmadd_ps(                                                  \
-                _mm512_mul_ps(scales, _mm512_loadu_ps(scale + j)), load_sums_##type(sums + j),    \
-                _mm512_loadu_ps(bias + j));                                                       \
-            unsigned hits = _mm512_cmp_ps_mask(key, limits, _CMP_NGT_UQ);                         \
-            for (; hits; hits &= hits - 1)                                                        \
-                found[n_found++] = (uint32_t)j + (uint32_t)__builtin_ctz(hits);                   \
-        }                                                                                         \
-        for (; j < n; j++)                                                                        \
-            if (!(bias[j] - query_scale * scale[j] * (float)sums[j] > limit))                     \
-                found[n_found++] = (uint32_t)j;                                                   \
-        return n_found;                                                                           \
+    __m512i sum[RAUDO_PANEL_QUERIES][2];
+    RAUDO_UNROLL
+    for (size_t i = 0; i < m; i++)
+        sum[i][0] = sum[i][1] = _mm512_setzero_si512();
+    for (size_t g = 0; g < n_groups; g++, panel += 128, queries += 4 * RAUDO_PANEL_QUERIES) {
+        const __m512i b0 = _mm512_loadu_si512(panel), b1 = _mm512_loadu_si512(panel + 64);
+        RAUDO_UNROLL
+        for (size_t i = 0; i < m; i++) {
+            const __m512i x = _mm512_set1_epi32(group_of(queries, i));
+            sum[i][0] = _mm512_add_epi32(sum[i][0], _mm512_popcnt_epi32(_mm512_and_si512(x, b0)));
+            sum[i][1] = _mm512_add_epi32(sum[i][1], _mm512_popcnt_epi32(_mm512_and_si512(x, b1)));
+        }
     }
-DEFINE_SIFT(i8, int32_t)
-DEFINE_SIFT(bf16, float)
+    RAUDO_UNROLL
+    for (size_t i = 0; i < m; i++) {
+        _mm512_storeu_si512(sums + i * stride, sum[i][0]);
+        _mm512_storeu_si512(sums + i * stride + 16, sum[i][1]);
+    }
+}
 
-const raudo_panel_kernels raudo_panel_avx512 = {1, copy_i8, copy_bf16, dot_i8, dot_bf16, sift_i8, sift_bf16};
+static void dot_bits(size_t n_groups, size_t m, const uint8_t *queries, const uint8_t *panel,
+                     int32_t *sums, size_t stride)
+{
+    if (m > 8)
+        dot_bits_of(n_groups, 12, queries, panel, sums, stride);
+    else if (m > 4)
+        dot_bits_of(n_groups, 8, queries, panel, sums, stride);
+    else if (m > 2)
+        dot_bits_of(n_groups, 4, queries, panel, sums, stride);
+    else if (m > 1)
+        dot_bits_of(n_groups, 2, queries, panel, sums, stride);
+    else
+        dot_bits_of(n_groups, 1, queries, panel, sums, stride);
+}
+
+RAUDO_INLINE unsigned hits_of(__m512 sums, const float *scale, const float *bias, float query_scale,
+                              float limit)
+{
+    const __m512 scales = _mm512_mul_ps(_mm512_set1_ps(query_scale), _mm512_loadu_ps(scale));
+    const __m512 key = _mm512_fnmadd_ps(scales, sums, _mm512_loadu_ps(bias));
+    return _mm512_cmp_ps_mask(key, _mm512_set1_ps(limit), _CMP_NGT_UQ);
+}
+RAUDO_INLINE unsigned hits_i8(const int32_t *sums, const float *scale, const float *bias,
+                              float query_scale, float limit)
+{
+    return hits_of(_mm512_cvtepi32_ps(_mm512_loadu_si512(sums)), scale, bias, query_scale, limit);
+}
+RAUDO_INLINE unsigned hits_bf16(const float *sums, const float *scale, const float *bias,
+                                float query_scale, float limit)
+{
+    return hits_of(_mm512_loadu_ps(sums), scale, bias, query_scale, limit);
+}
+RAUDO_DEFINE_SIFT(i8, int32_t, 16)
+RAUDO_DEFINE_SIFT(bf16, float, 16)
+
+const raudo_panel_kernels raudo_panel_avx512 = {
+    .outruns_float32 = 1,
+    .copy_i8 = copy_i8,
+    .copy_bf16 = copy_bf16,
+    .dot_i8 = dot_i8,
+    .dot_bf16 = dot_bf16,
+    .dot_bits = dot_bits,
+    .sift_i8 = sift_i8,
+    .sift_bf16 = sift_bf16,
+    RAUDO_SHARES,
+};
 
 RAUDO_TARGET_END
 RAUDO_TARGET_AVX512_BF16
@@ -161,7 +203,17 @@ RAUDO_INLINE void dot_bf16_vdp_of(size_t n_groups, const size_t m, const uint16_
 }
 DEFINE_DOT_BF16(dot_bf16_vdp)
 
-const raudo_panel_kernels raudo_panel_avx512_bf16 = {1, copy_i8, copy_bf16, dot_i8, dot_bf16_vdp, sift_i8, sift_bf16};
+const raudo_panel_kernels raudo_panel_avx512_bf16 = {
+    .outruns_float32 = 1,
+    .copy_i8 = copy_i8,
+    .copy_bf16 = copy_bf16,
+    .dot_i8 = dot_i8,
+    .dot_bf16 = dot_bf16_vdp,
+    .dot_bits = dot_bits,
+    .sift_i8 = sift_i8,
+    .sift_bf16 = sift_bf16,
+    RAUDO_SHARES,
+};
 
 RAUDO_TARGET_END
 #else

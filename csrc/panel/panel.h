@@ -1,6 +1,6 @@
 /* Compact copies of rows, laid out for products with many queries, and the kernels over them.
  *
- * A panel holds 32 rows of one byte (int8) or two (bfloat16) an element. Elements are grouped by
+ * A panel holds 32 rows of one byte (int8), two (bfloat16) or a bit an element. Elements are grouped by
  * four bytes, and the groups of one place of all rows lie together: a panel is
  * [n_groups][32 rows][4 bytes], whatever the instruction set, so that files can hold it. Queries are
  * packed alike, twelve to a tile: [n_groups][12 queries][4 bytes]. Rows end in zeros.
@@ -41,6 +41,16 @@ typedef void (*raudo_panel_dot_i8)(size_t n_groups, size_t m, const int8_t *quer
 typedef void (*raudo_panel_dot_bf16)(size_t n_groups, size_t m, const uint16_t *queries,
                                      const uint16_t *panel, float *sums, size_t stride);
 
+/* sums[i * stride + j] = bits that query i and row j have in common; for packed bits, 32 to a group. */
+typedef void (*raudo_panel_dot_bits)(size_t n_groups, size_t m, const uint8_t *queries,
+                                     const uint8_t *panel, int32_t *sums, size_t stride);
+
+/* From what rows have in common, and how many bits each has, to Hamming and Jaccard distances. */
+typedef void (*raudo_panel_share_f32)(const int32_t *both, int32_t a, const int32_t *b, size_t n,
+                                      size_t positions, float *out);
+typedef void (*raudo_panel_share_f64)(const int32_t *both, int32_t a, const int32_t *b, size_t n,
+                                      size_t positions, double *out);
+
 /* Write the j in [0, n) with !(bias[j] - query_scale * scale[j] * sums[j] > limit) to `found`, ascending;
  * return how many. Whatever is NaN is found. */
 typedef size_t (*raudo_panel_sift_i8)(const int32_t *sums, const float *scale, const float *bias,
@@ -53,12 +63,15 @@ typedef struct {
     raudo_panel_copy copy_i8, copy_bf16;
     raudo_panel_dot_i8 dot_i8;
     raudo_panel_dot_bf16 dot_bf16;
+    raudo_panel_dot_bits dot_bits;
     raudo_panel_sift_i8 sift_i8;
     raudo_panel_sift_bf16 sift_bf16;
+    raudo_panel_share_f32 share_hamming_f32, share_jaccard_f32;
+    raudo_panel_share_f64 share_hamming_f64, share_jaccard_f64;
 } raudo_panel_kernels;
 
 extern const raudo_panel_kernels raudo_panel_scalar, raudo_panel_avx2, raudo_panel_avx512,
-    raudo_panel_avx512_bf16;
+    raudo_panel_avx512_bf16, raudo_panel_neon;
 
 /* Those that go with the instruction set of that name on this processor; never NULL. */
 const raudo_panel_kernels *raudo_panel_kernels_for(const char *isa);

@@ -2,6 +2,8 @@
 #include "panel/panel.h"
 
 #include "panel/copy.h"
+#include "panel/share.h"
+#include "panel/sift.h"
 
 static void dot_i8(size_t n_groups, size_t m, const int8_t *queries, const int32_t *zero,
                    const uint8_t *panel, int32_t *sums, size_t stride)
@@ -40,17 +42,43 @@ static void dot_bf16(size_t n_groups, size_t m, const uint16_t *queries, const u
         }
 }
 
-#define DEFINE_SIFT(type, number)                                                                 \
-    static size_t sift_##type(const number *sums, const float *scale, const float *bias,          \
-                              float query_scale, float limit, size_t n, uint32_t *found)          \
-    {                                                                                             \
-        size_t n_found = 0;                                                                       \
-        for (size_t j = 0; j < n; j++)                                                            \
-            if (!(bias[j] - query_scale * scale[j] * (float)sums[j] > limit))                     \
-                found[n_found++] = (uint32_t)j;                                                   \
-        return n_found;                                                                           \
-    }
-DEFINE_SIFT(i8, int32_t)
-DEFINE_SIFT(bf16, float)
+static void dot_bits(size_t n_groups, size_t m, const uint8_t *queries, const uint8_t *panel,
+                     int32_t *sums, size_t stride)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < RAUDO_PANEL_ROWS; j++) {
+            int32_t sum = 0;
+            for (size_t g = 0; g < n_groups; g++) {
+                uint32_t x, y;
+                memcpy(&x, queries + (g * RAUDO_PANEL_QUERIES + i) * RAUDO_PANEL_GROUP, sizeof x);
+                memcpy(&y, panel + (g * RAUDO_PANEL_ROWS + j) * RAUDO_PANEL_GROUP, sizeof y);
+                sum += __builtin_popcount(x & y);
+            }
+            sums[i * stride + j] = sum;
+        }
+}
 
-const raudo_panel_kernels raudo_panel_scalar = {0, copy_i8, copy_bf16, dot_i8, dot_bf16, sift_i8, sift_bf16};
+RAUDO_INLINE unsigned hits_i8(const int32_t *sums, const float *scale, const float *bias,
+                              float query_scale, float limit)
+{
+    return !(*bias - query_scale * *scale * (float)*sums > limit);
+}
+RAUDO_INLINE unsigned hits_bf16(const float *sums, const float *scale, const float *bias,
+                                float query_scale, float limit)
+{
+    return !(*bias - query_scale * *scale * *sums > limit);
+}
+RAUDO_DEFINE_SIFT(i8, int32_t, 1)
+RAUDO_DEFINE_SIFT(bf16, float, 1)
+
+const raudo_panel_kernels raudo_panel_scalar = {
+    .outruns_float32 = 0,
+    .copy_i8 = copy_i8,
+    .copy_bf16 = copy_bf16,
+    .dot_i8 = dot_i8,
+    .dot_bf16 = dot_bf16,
+    .dot_bits = dot_bits,
+    .sift_i8 = sift_i8,
+    .sift_bf16 = sift_bf16,
+    RAUDO_SHARES,
+};

@@ -16,6 +16,10 @@ const raudo_panel_kernels *raudo_panel_kernels_for(const char *isa)
     if (strcmp(isa, "avx2") == 0)
         return &raudo_panel_avx2;
 #endif
+#if RAUDO_COMPILES_NEON
+    if (strcmp(isa, "neon") == 0)
+        return &raudo_panel_neon;
+#endif
     (void)isa;
     return &raudo_panel_scalar;
 }

@@ -61,6 +61,8 @@ EMULATE_SHUFFLES(__m512, ps, 16, 2)
 EMULATE_SHUFFLES(__m512d, pd, 8, 1)
 FN __m512 _mm512_shuffle_ps(__m512 a, __m512 b, int control)
 { __m512 r; EACH(16) r.lane[i] = (i % 4 < 2 ? a : b).lane[i / 4 * 4 + (control >> 2 * (i % 4) & 3)]; return r; }
+FN __m512 _mm512_shuffle_f32x4(__m512 a, __m512 b, int control)
+{ __m512 r; EACH(16) r.lane[i] = (i < 8 ? a : b).lane[4 * (control >> i / 4 * 2 & 3) + i % 4]; return r; }
 FN __m256 _mm512_castps512_ps256(__m512 a) { __m256 r; memcpy(&r, &a, sizeof r); return r; }
 FN __m256 _mm512_extractf32x8_ps(__m512 a, int half) { __m256 r; memcpy(&r, a.lane + 8 * half, sizeof r); return r; }
 FN __m128 _mm256_castps256_ps128(__m256 a) { __m128 r; memcpy(&r, &a, sizeof r); return r; }
@@ -88,7 +90,6 @@ FN __m512i _mm512_maskz_loadu_epi8(__mmask64 m, const void *p)
 FN __m512i _mm512_setzero_si512(void) { __m512i r; memset(&r, 0, sizeof r); return r; }
 FN __m512i _mm512_xor_si512(__m512i a, __m512i b) { EACH(8) a.i64[i] ^= b.i64[i]; return a; }
 FN __m512i _mm512_and_si512(__m512i a, __m512i b) { EACH(8) a.i64[i] &= b.i64[i]; return a; }
-FN __m512i _mm512_or_si512(__m512i a, __m512i b) { EACH(8) a.i64[i] |= b.i64[i]; return a; }
 FN __m512i _mm512_popcnt_epi64(__m512i a)
 { EACH(8) a.i64[i] = __builtin_popcountll((unsigned long long)a.i64[i]); return a; }
 FN __m512i _mm512_add_epi64(__m512i a, __m512i b) { EACH(8) a.i64[i] += b.i64[i]; return a; }
@@ -102,6 +103,14 @@ FN __m512i _mm512_cvtepi8_epi16(__m256i a) { __m512i r; EACH(32) r.i16[i] = a.i8
 FN __m512i _mm512_cvtepi32_epi64(__m256i a) { __m512i r; EACH(8) r.i64[i] = a.i32[i]; return r; }
 FN __m256i _mm512_castsi512_si256(__m512i a) { return a.half[0]; }
 FN __m256i _mm512_extracti64x4_epi64(__m512i a, int i) { return a.half[i]; }
+FN __m512i _mm512_unpacklo_epi64(__m512i a, __m512i b)
+{ __m512i r; EACH(8) r.i64[i] = (i % 2 ? b : a).i64[i / 2 * 2]; return r; }
+FN __m512i _mm512_unpackhi_epi64(__m512i a, __m512i b)
+{ __m512i r; EACH(8) r.i64[i] = (i % 2 ? b : a).i64[i / 2 * 2 + 1]; return r; }
+FN __m512i _mm512_shuffle_i64x2(__m512i a, __m512i b, int control)
+{ __m512i r; EACH(8) r.i64[i] = (i < 4 ? a : b).i64[2 * (control >> i / 2 * 2 & 3) + i % 2]; return r; }
+FN __m512d _mm512_cvtepi64_pd(__m512i a)
+{ __m512d r; EACH(8) r.lane[i] = (double)a.i64[i]; return r; }
 FN long long _mm512_reduce_add_epi64(__m512i a)
 { long long sum = 0; EACH(8) sum += a.i64[i]; return sum; }
 

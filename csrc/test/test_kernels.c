@@ -279,11 +279,60 @@ static void test_kernels(const raudo_kernels *kernels)
 }
 
 #if !defined(RAUDO_EMULATED)
+#define check_share(isa, type, name)                                                              \
+    (plain->share_##name##_##type(sums[0], n_bits[0], n_bits, n, positions, type[0]),             \
+     own->share_##name##_##type(sums[0], n_bits[0], n_bits, n, positions, type[1]),               \
+     check(memcmp(type[0], type[1], n * sizeof type[0][0]) == 0, isa, #name " " #type, n, 0, 0))
+
+static void test_panels_of_bits(const char *isa, const raudo_panel_kernels *own)
+{
+    enum { ROWS = RAUDO_PANEL_ROWS, QUERIES = RAUDO_PANEL_QUERIES, GROUP = RAUDO_PANEL_GROUP };
+    const raudo_panel_kernels *plain = &raudo_panel_scalar;
+    for (size_t n_groups = 0; n_groups < 130; n_groups += n_groups < 4 || n_groups % 31 > 29 ? 1 : 3) {
+        void *blocks[2];
+        uint8_t *panel = off_alignment(n_groups * ROWS * GROUP, 1, &blocks[0]);
+        uint8_t *queries = off_alignment(n_groups * QUERIES * GROUP, 1, &blocks[1]);
+        int32_t sums[2][QUERIES * ROWS], n_bits[ROWS];
+        float f32[2][ROWS], scale[ROWS], bias[ROWS];
+        double f64[2][ROWS];
+        uint32_t found[2][ROWS];
+        memset(panel, 0xff, n_groups * ROWS * GROUP);
+        memset(queries, 0xff, n_groups * QUERIES * GROUP);
+        if (n_groups % 2)
+            fill(panel, n_groups * ROWS * GROUP, BITS), fill(queries, n_groups * QUERIES * GROUP, BITS);
+        for (size_t j = 0; j < ROWS; j++) {
+            n_bits[j] = (int32_t)(32 * n_groups - j % (n_groups + 1));
+            scale[j] = 1 + (float)(j % 3);
+            bias[j] = j % 7 == 3 ? NAN : (float)(j % 5);
+        }
+        for (size_t m = 1; m <= QUERIES; m++) {
+            plain->dot_bits(n_groups, m, queries, panel, sums[0], ROWS);
+            own->dot_bits(n_groups, m, queries, panel, sums[1], ROWS);
+            check(memcmp(sums[0], sums[1], m * ROWS * sizeof sums[0][0]) == 0, isa, "panel dot_bits", n_groups, 0, 0);
+        }
+        for (size_t n = 0; n <= ROWS; n++)
+            for (size_t positions = 32 * n_groups + 1; positions < 32 * n_groups + 40; positions += 31) {
+                check_share(isa, f32, hamming);
+                check_share(isa, f64, hamming);
+                check_share(isa, f32, jaccard);
+                check_share(isa, f64, jaccard);
+                const float limit = positions % 2 ? -30.0f : (float)NAN;
+                const size_t want = plain->sift_i8(sums[0], scale, bias, 2, limit, n, found[0]);
+                const size_t got = own->sift_i8(sums[0], scale, bias, 2, limit, n, found[1]);
+                check(got == want && memcmp(found[0], found[1], got * sizeof(uint32_t)) == 0, isa, "sift_i8", n,
+                      (double)got, (double)want);
+            }
+        free(blocks[0]);
+        free(blocks[1]);
+    }
+}
+
 /* Panel kernels against the scalar ones: the same bytes, the same whole numbers, nearly the same sums. */
 static void test_panels(const char *isa, const raudo_panel_kernels *own)
 {
     enum { ROWS = RAUDO_PANEL_ROWS, QUERIES = RAUDO_PANEL_QUERIES, GROUP = RAUDO_PANEL_GROUP };
     const raudo_panel_kernels *plain = &raudo_panel_scalar;
+    test_panels_of_bits(isa, own);
     for (size_t d = 1; d < 150; d += d < 20 ? 1 : 13)
         for (int bf16 = 0; bf16 < 2; bf16++) {
             const size_t n_groups = bf16 ? (d + 1) / 2 : (d + 3) / 4;

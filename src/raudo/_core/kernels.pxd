@@ -49,6 +49,7 @@ cdef extern from "distance/distance.h" nogil:
         RAUDO_sqeuclidean_f64
         RAUDO_inner_f32
         RAUDO_inner_f64
+        RAUDO_hamming_bits
 
 
 cdef extern from "panel/panel.h" nogil:
@@ -65,6 +66,16 @@ cdef extern from "panel/panel.h" nogil:
                        const unsigned char *panel, int32_t *sums, size_t stride) noexcept nogil
         void (*dot_bf16)(size_t n_groups, size_t m, const uint16_t *queries, const uint16_t *panel,
                          float *sums, size_t stride) noexcept nogil
+        void (*dot_bits)(size_t n_groups, size_t m, const unsigned char *queries, const unsigned char *panel,
+                         int32_t *sums, size_t stride) noexcept nogil
+        void (*share_hamming_f32)(const int32_t *both, int32_t a, const int32_t *b, size_t n, size_t positions,
+                                  float *out) noexcept nogil
+        void (*share_jaccard_f32)(const int32_t *both, int32_t a, const int32_t *b, size_t n, size_t positions,
+                                  float *out) noexcept nogil
+        void (*share_hamming_f64)(const int32_t *both, int32_t a, const int32_t *b, size_t n, size_t positions,
+                                  double *out) noexcept nogil
+        void (*share_jaccard_f64)(const int32_t *both, int32_t a, const int32_t *b, size_t n, size_t positions,
+                                  double *out) noexcept nogil
         size_t (*sift_i8)(const int32_t *sums, const float *scale, const float *bias, float query_scale,
                           float limit, size_t n, uint32_t *found) noexcept nogil
         size_t (*sift_bf16)(const float *sums, const float *scale, const float *bias, float query_scale,

@@ -34,6 +34,3 @@ def rows_f64(x: _F64, y: _F64, out: _F64, row_kernel: int) -> None:
 
 def rows_i8(x: NDArray[np.int8], y: NDArray[np.int8], out: _F64, row_kernel: int) -> None:
     """Fill out[i, j] by a row kernel, exactly."""
-
-def rows_bits(x: NDArray[np.uint8], y: NDArray[np.uint8], out: _F64, row_kernel: int) -> None:
-    """Fill out[i, j] by a row kernel over packed bits."""

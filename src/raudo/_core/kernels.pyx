@@ -233,7 +233,7 @@ cdef void _finish_row(const raudo_kernels *kernels, int form, bint root, raudo_r
             for j in range(n):
                 if not out[j] >= <real> RAUDO_NEAR:
                     exact(query, base + j * stride, 1, stride, d, &out[j])
-    else:
+    elif dot != out:
         for j in range(n):
             out[j] = dot[j]
     if root:
@@ -260,7 +260,8 @@ cdef int _pairwise(const raudo_kernels *kernels, int form, bint root, raudo_rows
     cdef real *b_norms = a_norms + q_packed
     cdef bint normed = form == FORM_SQEUCLIDEAN or form == FORM_COSINE
     cdef const real *moved = shift if form == FORM_SQEUCLIDEAN else NULL
-    cdef size_t i, j, row, n_rows, n_columns
+    cdef size_t i, j, row, n_rows, n_columns, whole_rows, whole, first
+    cdef real *target
     cdef size_t queries = QUERY_BLOCK // height * height
     pack(kernels, x, q, x_stride, d, moved, height, a)
     if normed:
@@ -274,11 +275,27 @@ cdef int _pairwise(const raudo_kernels *kernels, int form, bint root, raudo_rows
         i = 0
         while i < q:
             n_rows = min(queries, q - i)
-            multiply(kernels, form, d, a + i * d, n_rows, b, n_columns, c, step)
+            # Whole tiles go to where the result will be, so that its memory arrives while products are
+            # computed; what hangs over the edges goes by way of `c`.
+            whole_rows, whole = n_rows // height * height, n_columns // width * width
+            target = out + i * out_stride + j
+            if whole_rows and whole:
+                multiply(kernels, form, d, a + i * d, whole_rows, b, whole, target, out_stride)
+            if whole_rows and whole < n_columns:
+                multiply(kernels, form, d, a + i * d, whole_rows, b + whole * d, n_columns - whole, c + whole, step)
+            if whole_rows < n_rows:
+                multiply(kernels, form, d, a + (i + whole_rows) * d, n_rows - whole_rows, b, n_columns,
+                         c + whole_rows * step, step)
             for row in range(n_rows):
-                _finish_row(kernels, form, root, exact, c + row * step, x + (i + row) * x_stride,
-                            a_norms[i + row] if normed else 0, y + j * y_stride, y_stride, b_norms,
-                            n_columns, d, out + (i + row) * out_stride + j)
+                first = whole if row < whole_rows else 0  # of what is in c
+                if first:
+                    _finish_row(kernels, form, root, exact, target + row * out_stride, x + (i + row) * x_stride,
+                                a_norms[i + row] if normed else 0, y + j * y_stride, y_stride, b_norms,
+                                first, d, target + row * out_stride)
+                if first < n_columns:
+                    _finish_row(kernels, form, root, exact, c + row * step + first, x + (i + row) * x_stride,
+                                a_norms[i + row] if normed else 0, y + (j + first) * y_stride, y_stride,
+                                b_norms + first, n_columns - first, d, target + row * out_stride + first)
             i += queries
         j += step
     free(block)
@@ -319,7 +336,6 @@ ctypedef fused element:
     float
     double
     signed char
-    unsigned char
 
 
 cdef int _rows(const element[:, :] x, const element[:, :] y, char *out, size_t out_stride,
@@ -364,12 +380,5 @@ def rows_f64(const double[:, :] x not None, const double[:, :] y not None, doubl
 def rows_i8(const signed char[:, :] x not None, const signed char[:, :] y not None,
             double[:, :] out not None, size_t row_kernel):
     """Fill out[i, j] by a row kernel, exactly."""
-    if out.shape[0] and out.shape[1]:
-        _rows(x, y, <char *> &out[0, 0], out.strides[0] // sizeof(double), sizeof(double), row_kernel)
-
-
-def rows_bits(const unsigned char[:, :] x not None, const unsigned char[:, :] y not None,
-              double[:, :] out not None, size_t row_kernel):
-    """Fill out[i, j] by a row kernel over packed bits."""
     if out.shape[0] and out.shape[1]:
         _rows(x, y, <char *> &out[0, 0], out.strides[0] // sizeof(double), sizeof(double), row_kernel)

@@ -46,15 +46,3 @@ def nearest_i8(
     found: _I64,
 ) -> None:
     """As `nearest_f32`, always by row kernels, exactly."""
-
-def nearest_bits(
-    queries: _U8,
-    base: _U8,
-    ids: _I64 | None,
-    allowed: _U8 | None,
-    form: int,
-    row_kernel: int,
-    scores: _F64,
-    found: _I64,
-) -> None:
-    """As `nearest_i8`, over packed bits."""

@@ -216,7 +216,6 @@ ctypedef fused element:
     float
     double
     signed char
-    unsigned char
 
 
 cdef int _nearest(const element[:, :] queries, const element[:, :] base, const int64_t[::1] ids,
@@ -294,12 +293,4 @@ def nearest_i8(const signed char[:, :] queries not None, const signed char[:, :]
                double[:, ::1] scores not None, int64_t[:, ::1] found not None):
     """As `nearest_f32`, always by row kernels, exactly."""
     cdef const signed char[::1] no_shift = None
-    _nearest(queries, base, ids, allowed, form, row_kernel, no_shift, scores, found)
-
-
-def nearest_bits(const unsigned char[:, :] queries not None, const unsigned char[:, :] base not None,
-                 const int64_t[::1] ids, const unsigned char[::1] allowed, int form, size_t row_kernel,
-                 double[:, ::1] scores not None, int64_t[:, ::1] found not None):
-    """As `nearest_i8`, over packed bits."""
-    cdef const unsigned char[::1] no_shift = None
     _nearest(queries, base, ids, allowed, form, row_kernel, no_shift, scores, found)

@@ -21,16 +21,22 @@ DTYPES: dict[str, Any] = {"f32": np.float32, "f64": np.float64, "i8": np.int8, "
 
 
 class Pair(NamedTuple):
-    """Checked matrices: the type of their elements, and how many positions a share is taken of."""
+    """Checked matrices: the type of their elements, and how many positions a share is taken of.
+
+    `is_double` is for numbers of which only the bits count: whether they were beyond float32.
+    """
 
     x: NDArray[Any]
     y: NDArray[Any]
     type: str
     positions: int
+    is_double: bool = False
 
     @property
     def result_dtype(self) -> np.dtype[Any]:
-        return np.dtype(np.float32 if self.type == "f32" else np.float64)
+        return np.dtype(
+            np.float32 if self.type in ("f32", "bits") and not self.is_double else np.float64
+        )
 
 
 def matrix(name: str, given: ArrayLike) -> NDArray[Any]:
@@ -88,7 +94,11 @@ def pair(
         if metric.sets or first.dtype == second.dtype == np.bool_:
             positions = first.shape[1]
             packed_x = pack_bits(first)
-            return Pair(packed_x, packed_x if y is None else pack_bits(second), "bits", positions)
+            is_double = any(array.dtype.kind != "b" for array in (first, second)) and (
+                element_type(metric, first.dtype, second.dtype) != "f32"
+            )
+            packed_y = packed_x if y is None else pack_bits(second)
+            return Pair(packed_x, packed_y, "bits", positions, is_double)
     kind = element_type(metric, first.dtype, second.dtype)
     positions = first.shape[1]
     converted = rows_of(first, DTYPES[kind])

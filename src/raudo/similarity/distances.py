@@ -187,7 +187,7 @@ def query_rows(rows: Pair, jobs: int) -> int:
     row_bytes = max(1, rows.x.shape[1] * rows.x.itemsize)
     packable = int((8 << 20) // row_bytes) // 96 * 96
     fair = -(-len(rows.x) // (96 * jobs)) * 96
-    return max(96, min(768, fair, packable))
+    return max(96, min(3072, fair, packable))
 
 
 def centre(metric: Metric, rows: Pair) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from raudo._core import panels, scan
+from raudo._core import bits, panels, scan
 from raudo.similarity._arrays import Pair, pair
 from raudo.similarity._threads import jobs_for, run
 from raudo.similarity.distances import centre, fill_by_function, query_rows, row_kernel
@@ -102,7 +102,7 @@ def _by_kernels(
     ids: NDArray[np.int64] | None,
     allowed: NDArray[np.bool_] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    x, y, kind, _ = rows
+    x, y, kind = rows[:3]
     step = query_rows(rows, jobs)
     by_copies = (
         kind == "f32"
@@ -120,7 +120,8 @@ def _by_kernels(
     number = row_kernel(metric, kind)
     middle = centre(metric, rows) if kind in ("f32", "f64") else None
     shift = () if middle is None else (middle,)
-    compiled: Any = getattr(scan, f"nearest_{kind}")
+    compiled: Any = getattr(bits if kind == "bits" else scan, f"nearest_{kind}")
+    form = int(metric.form) if kind != "bits" else int(metric.kernel == "jaccard")
     mask = None if allowed is None else np.ascontiguousarray(allowed).view(np.uint8)
 
     def search(part: int, first: int) -> None:
@@ -151,7 +152,7 @@ def _by_kernels(
                 y[lo:hi],
                 None if ids is None else ids[lo:hi],
                 None if mask is None else mask[lo:hi],
-                int(metric.form),
+                form,
                 number,
                 *shift,
                 scores[part, first : first + step],

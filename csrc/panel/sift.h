@@ -1,0 +1,25 @@
+/* What of a block of sums may be a match. An instruction set defines `hits_type(sums, scale, bias,
+ * query_scale, limit)`, the bits of those among its next `lanes` that are not refused, and includes
+ * this under its own target. */
+#ifndef RAUDO_PANEL_SIFT_H
+#define RAUDO_PANEL_SIFT_H
+
+#include "panel/panel.h"
+
+#define RAUDO_DEFINE_SIFT(type, number, lanes)                                                    \
+    static size_t sift_##type(const number *sums, const float *scale, const float *bias,          \
+                              float query_scale, float limit, size_t n, uint32_t *found)          \
+    {                                                                                             \
+        size_t n_found = 0, j = 0;                                                                \
+        for (; j + lanes <= n; j += lanes) {                                                      \
+            unsigned hits = hits_##type(sums + j, scale + j, bias + j, query_scale, limit);       \
+            for (; hits; hits &= hits - 1)                                                        \
+                found[n_found++] = (uint32_t)j + (uint32_t)__builtin_ctz(hits);                   \
+        }                                                                                         \
+        for (; j < n; j++)                                                                        \
+            if (!(bias[j] - query_scale * scale[j] * (float)sums[j] > limit))                     \
+                found[n_found++] = (uint32_t)j;                                                   \
+        return n_found;                                                                           \
+    }
+
+#endif
