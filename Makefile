@@ -8,13 +8,18 @@ ASAN_TESTS := $(wildcard tests/core tests/compat/test_cachetools.py \
 	tests/analysis/test_text*.py)
 CORE_MODULES = $(patsubst src/raudo/_core/%.pyx,raudo._core.%,$(wildcard src/raudo/_core/*.pyx))
 
-.PHONY: build test test-fast monitoring-e2e soak behaviour bench bench-check lint floors types c-test asan wheel clean
+.PHONY: build test test-isas test-fast monitoring-e2e soak behaviour bench bench-check lint floors types c-test asan wheel clean
 
 build:  ## compile what changed, in place
 	$(PYTHON) setup.py -q build_ext --inplace
 
 test: build
 	$(PYTHON) -m pytest
+
+ISA_TESTS ?= tests/similarity tests/analysis tests/core
+test-isas: build  ## once with each instruction set that this processor has; ISA_TESTS=tests: the whole suite
+	for isa in $$($(PYTHON) -c "from raudo._core import kernels; print(*kernels.available_isas())"); do \
+		echo "RAUDO_ISA=$$isa"; RAUDO_ISA=$$isa $(PYTHON) -m pytest -q $(ISA_TESTS) || exit 1; done
 
 test-fast: build
 	$(PYTHON) -m pytest -m "not slow"

@@ -10,7 +10,7 @@ from typing import Any, Literal, SupportsIndex, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from raudo._core import kernels
+from raudo._core import bits, kernels
 from raudo.memory import scratch
 from raudo.similarity._arrays import Pair, pair
 from raudo.similarity._threads import jobs_for, run
@@ -65,16 +65,16 @@ def pairwise_distances(
             another name that `scipy.spatial.distance.cdist` knows, a registered name or a `Metric`;
             as in `cdist`, and `inner` is the inner product. For `hamming` and `jaccard` uint8 rows
             are packed bits.
-        out: (q, n), written and returned; float32 where x and y are computed in float32, else
-            float64. A `numpy.memmap` may be larger than memory.
+        out: (q, n), written and returned; of the type that is returned without it. A
+            `numpy.memmap` may be larger than memory.
         n_jobs: Threads; None takes all cores for big work and one for small, -1 all cores.
         chunks: Rows of x at a time, or "auto" for blocks of some 64 MB: an iterator of the blocks
             in place of the matrix, each computed when it is asked for. Stacked they are the matrix,
             digit for digit. With `out` they are parts of it.
 
     Returns:
-        (q, n) float32 for float32 and float16, float64 for all else; with `chunks` an iterator of
-        (rows, n) blocks.
+        (q, n) float32 for float32, float16, bool and packed bits, float64 for all else; with
+        `chunks` an iterator of (rows, n) blocks.
 
     Rows with NaN have distances of NaN (but for `hamming`, where NaN differs from all). Near rows
     are computed from their differences, so that no digits cancel. Safe to call from several
@@ -219,7 +219,7 @@ class Matrix:
         self._shift = centre(metric, rows) if self._by_tiles else None
         self._number = -1 if metric.function is not None else row_kernel(metric, rows.type)
         self._tiles: Any = kernels.pairwise_f32 if rows.type == "f32" else kernels.pairwise_f64
-        self._by_rows: Any = getattr(kernels, f"rows_{rows.type}")
+        self._by_rows: Any = getattr(kernels, f"rows_{rows.type}", None)  # bits have none
 
     def fill(self, first: int, out: NDArray[Any], jobs: int) -> None:
         """Fill `out`, (m, n), with the distances of m rows of x, from `first` on, to all of y."""
@@ -247,6 +247,9 @@ class Matrix:
             return
         if self._shift is not None:
             self._tiles(x, y, out, self._shift, int(metric.form), metric.root, self._number)
+            return
+        if rows.type == "bits":
+            bits.pairwise_bits(x, y, out, metric.kernel == "jaccard", max(1, rows.positions))
             return
         self._by_rows(x, y, out, self._number)
         if metric.share:
