@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Any, Protocol, Self, TextIO
 
 __all__ = ["Progress", "open_progress"]
 
@@ -30,8 +31,16 @@ class Progress(Protocol):
 class _Lines:
     """Writes a line when a stage starts and ends, and every ten seconds between."""
 
-    def __init__(self, stage: str, total: int | None, unit: str, file: TextIO) -> None:
+    def __init__(
+        self,
+        stage: str,
+        total: int | None,
+        unit: str,
+        file: TextIO,
+        detail: Callable[[], str] | None,
+    ) -> None:
         self._stage, self._total, self._unit, self._file = stage, total, unit, file
+        self._detail = detail
         self._done, self._closed = 0, False
         self._start = self._last = time.monotonic()
 
@@ -49,8 +58,10 @@ class _Lines:
         left = ""
         if not end and self._total is not None and rate:
             left = f", {(self._total - self._done) / rate:.0f} s left"
+        detail = f", {self._detail()}" if self._detail is not None else ""
         print(
-            f"{self._stage}: {self._done}{of} {self._unit}, {spent:.1f} s, {rate:.0f}/s{left}{end}",
+            f"{self._stage}: {self._done}{of} {self._unit}, {spent:.1f} s, "
+            f"{rate:.0f}/s{left}{detail}{end}",
             file=self._file,
             flush=True,
         )
@@ -71,6 +82,35 @@ class _Lines:
     ) -> None:
         if kind is None:
             self.close()
+
+
+class _Bar:
+    """A tqdm bar that also shows a detail, asked for twice a second at most."""
+
+    def __init__(self, bar: Any, detail: Callable[[], str]) -> None:
+        self._bar, self._detail, self._last = bar, detail, -1.0
+
+    def update(self, n: int = 1, /) -> None:
+        now = time.monotonic()
+        if now - self._last >= 0.5:
+            self._last = now
+            self._bar.set_postfix_str(self._detail(), refresh=False)
+        self._bar.update(n)
+
+    def close(self) -> None:
+        self._bar.set_postfix_str(self._detail(), refresh=False)
+        self._bar.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 class _Silent:
@@ -94,8 +134,12 @@ def open_progress(
     unit: str = "items",
     enabled: bool = True,
     file: TextIO | None = None,
+    detail: Callable[[], str] | None = None,
 ) -> Progress:
-    """Start showing one stage of work on `file` (standard error by default)."""
+    """Start showing one stage of work on `file` (standard error by default).
+
+    `detail` is called now and then for a few words more: memory, a hit rate.
+    """
     if not enabled:
         return _Silent()
     out = file if file is not None else sys.stderr
@@ -105,6 +149,7 @@ def open_progress(
         except ImportError:
             pass
         else:
-            bar: Progress = tqdm(total=total, desc=stage, unit=f" {unit}", file=out, leave=True)
-            return bar
-    return _Lines(stage, total, unit, out)
+            bar = tqdm(total=total, desc=stage, unit=f" {unit}", file=out, leave=True)
+            made: Progress = _Bar(bar, detail) if detail is not None else bar
+            return made
+    return _Lines(stage, total, unit, out, detail)

@@ -14,7 +14,7 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from raudo._core.kernels cimport (
-    BASE_BLOCK, RAUDO_hamming_bits, active, active_panels, aligned, raudo_kernels, raudo_panel_kernels,
+    BASE_BLOCK, RAUDO_hamming_bits, active, active_panels, aligned, raudo_panel_kernels,
     raudo_rows, real, rows_of,
 )
 from raudo._core.panels cimport raudo_topk, raudo_topk_finish, raudo_topk_limit, raudo_topk_push
