@@ -1,0 +1,199 @@
+"""The whole analysis from files on disk to exported results, at 1,000 to 1,000,000 documents.
+
+    python benchmarks/bench_analysis_scale.py --corpus PATH... [--cut SEP] [--sizes N...]
+        [--plain datasketch rensa] [--plain-sizes N...] [--threshold 0.8] [--k 10]
+
+A corpus is text files of a document a line: what stands after the last SEP (a tab) of it. The
+documents are written to a .jsonl, of which `raudo analyze` makes near-duplicate groups, embeddings,
+the k most similar of each (up to 100,000 documents) and exported results, in a process of its own:
+seconds and resident memory are that process's, beside those of one that analyses a single document.
+
+With --plain the same is done by scikit-learn and a MinHash library. Pairs are then found by
+comparing all: recall is the share of pairs at the threshold that are in one group, precision the
+share of grouped documents with such a partner in their group, and nearest the share of documents
+whose k-th cosine is that of an exhaustive search.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis_corpora import read_corpus, similar_pairs, write_jsonl
+
+# Seconds beside start-up that an analysis of so many short documents should take, and bytes.
+BARS = {1_000: 0.05, 10_000: 0.3, 100_000: 2.5, 1_000_000: 18.0}
+MOST_BYTES = 4 << 30
+SIMILAR_UP_TO = 100_000
+
+
+class Run(NamedTuple):
+    """What a process took: wall seconds, peak resident bytes."""
+
+    seconds: float
+    peak_bytes: int
+
+
+# A process counts the memory of the one that it was forked from among its own: this one is small.
+_LAUNCHER = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+sys.exit(code)
+"""
+
+
+def run(command: Sequence[str]) -> Run:
+    launched = subprocess.run(
+        [sys.executable, "-c", _LAUNCHER, *command], check=True, text=True, stdout=subprocess.PIPE
+    )
+    seconds, peak_bytes = launched.stdout.split()
+    return Run(float(seconds), int(peak_bytes))
+
+
+def analyse(source: Path, out: Path, threshold: float, k: int) -> Run:
+    command = f"-m raudo analyze {source} --out {out} --no-cache --quiet"
+    options = f"--threshold {threshold} --k {k}"
+    return run([sys.executable, *command.split(), *options.split()])
+
+
+def stages_of(out: Path) -> str:
+    summary = json.loads((out / "summary.json").read_text())
+    return ", ".join(f"{stage['name']} {stage['seconds']:.2f}" for stage in summary["stages"])
+
+
+class Found(NamedTuple):
+    """Of each document: its group (its own number where it has none), and its last cosine."""
+
+    groups: NDArray[np.int64]
+    last: NDArray[np.float64]
+
+
+def found_in(path: Path, k: int) -> Found:
+    groups, last = [], []
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file):
+            row = json.loads(line)
+            groups.append(-1 - number if row["group"] is None else row["group"])
+            similar = row.get("similar", [])
+            last.append(similar[k - 1]["similarity"] if 0 < k <= len(similar) else np.nan)
+    return Found(np.array(groups, np.int64), np.array(last))
+
+
+def quality(found: Found, pairs: NDArray[np.int64]) -> tuple[float, float]:
+    """Return (recall, precision)."""
+    left, right = found.groups[pairs[:, 0]], found.groups[pairs[:, 1]]
+    together = left == right
+    partnered = np.zeros(len(found.groups), bool)
+    partnered[pairs[together].ravel()] = True
+    _, inverse, sizes = np.unique(found.groups, return_inverse=True, return_counts=True)
+    grouped = sizes[inverse] > 1
+    recall = float(together.mean()) if len(pairs) else 1.0
+    return recall, float(partnered[grouped].mean()) if grouped.any() else 1.0
+
+
+def kth_cosines(source: Path, k: int) -> NDArray[np.float64]:
+    """Return the k-th cosine of each document's vector by products of all pairs in float64."""
+    from raudo.analysis import DocumentAnalyzer, FileSource
+
+    analyzer = DocumentAnalyzer()
+    analyzer.analyze(FileSource(source), k=0)
+    assert analyzer._corpus is not None
+    vectors = analyzer._corpus.vectors.astype(np.float64)
+    cosines = []
+    for lo in range(0, len(vectors), 500):
+        products = vectors[lo : lo + 500] @ vectors.T
+        products[np.arange(len(products)), lo + np.arange(len(products))] = -np.inf
+        cosines.append(np.partition(products, -k, axis=1)[:, -k])
+    return np.concatenate(cosines)
+
+
+def row(name: str, n: int, took: Run, more: str = "") -> str:
+    rate = n / took.seconds
+    peak = took.peak_bytes / (1 << 20)
+    return f"{name:<22}{n:>11,}{took.seconds:>10.2f}{rate:>14,.0f}{peak:>11,.0f}  {more}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--corpus", nargs="+", required=True, metavar="PATH")
+    parser.add_argument("--cut", default="\t", help="what stands before the document in a line")
+    parser.add_argument("--sizes", nargs="+", type=int, default=list(BARS))
+    parser.add_argument("--plain", nargs="*", default=[], choices=("datasketch", "rensa"))
+    parser.add_argument("--plain-sizes", nargs="+", type=int, default=[10_000, 100_000])
+    parser.add_argument("--threshold", type=float, default=0.8)
+    parser.add_argument("--k", type=int, default=10)
+    parser.add_argument("--similar-up-to", type=int, default=SIMILAR_UP_TO)
+    args = parser.parse_args()
+
+    texts = read_corpus(args.corpus, args.cut)
+    words = sum(len(text.split()) for text in texts) / max(1, len(texts))
+    print(
+        f"{len(texts):,} documents of {words:.1f} words, threshold {args.threshold}, k {args.k}\n"
+    )
+    print(f"{'':<22}{'documents':>11}{'seconds':>10}{'documents/s':>14}{'peak MiB':>11}")
+    with tempfile.TemporaryDirectory(prefix="raudo-scale-") as name:
+        folder = Path(name)
+        one = folder / "one.jsonl"
+        write_jsonl(one, texts[:1])
+        start_up = min(analyse(one, folder / "one", args.threshold, args.k) for _ in range(3))
+        print(row("start-up", 1, start_up), flush=True)
+        for n in args.sizes:
+            if n > len(texts):
+                print(f"{'raudo':<22}{n:>11,}  the corpus has {len(texts):,} only")
+                continue
+            source, out = folder / f"{n}.jsonl", folder / f"{n}"
+            write_jsonl(source, texts[:n])
+            k = args.k if n <= args.similar_up_to else 0
+            took = analyse(source, out, args.threshold, k)
+            print(row("raudo" if k else "raudo, k 0", n, took, verdict(n, took, start_up)))
+            print(f"{'':<22}{stages_of(out)}", flush=True)
+        for n in args.plain_sizes if args.plain else ():
+            compare(folder, texts[:n], args.plain, args.threshold, args.k)
+
+
+def verdict(n: int, took: Run, start_up: Run) -> str:
+    if n not in BARS:
+        return ""
+    bar = BARS[n] + start_up.seconds
+    said = "held" if took.seconds <= bar and took.peak_bytes <= MOST_BYTES else "MISSED"
+    return f"bar {bar:.2f} s: {said}"
+
+
+def compare(
+    folder: Path, texts: Sequence[str], ways: Sequence[str], threshold: float, k: int
+) -> None:
+    n = len(texts)
+    source, out = folder / f"{n}.jsonl", folder / f"{n}"
+    write_jsonl(source, texts)
+    pairs = similar_pairs(texts, threshold)
+    print(f"\n{n:,} documents, {len(pairs):,} pairs of a Jaccard similarity >= {threshold}")
+    took = analyse(source, out, threshold, k)
+    found = found_in(out / "documents.jsonl", k)
+    exact = np.abs(found.last - np.round(kth_cosines(source, k), 4)) <= 1.01e-4
+    recall, precision = quality(found, pairs)
+    said = f"recall {recall:.4f}, precision {precision:.4f}, nearest {exact.mean():.4f}"
+    print(row("raudo", n, took, said), flush=True)
+    script = str(Path(__file__).with_name("analysis_plain.py"))
+    for way in ways:
+        target = folder / f"{way}.jsonl"
+        arguments = [way, str(source), str(target), str(threshold), str(k)]
+        plain = run([sys.executable, script, *arguments])
+        recall, precision = quality(found_in(target, k), pairs)
+        times = f"raudo {plain.seconds / took.seconds:.0f}x"
+        said = f"recall {recall:.4f}, precision {precision:.4f}; {times}"
+        print(row(f"scikit-learn + {way}"[:22], n, plain, said), flush=True)
+
+
+if __name__ == "__main__":
+    main()
