@@ -20,6 +20,7 @@ ONLY = set(filter(None, os.environ.get("RAUDO_ONLY", "").split(",")))
 C_FOLDERS = {
     "kernels": ["csrc", "csrc/distance", "csrc/panel"],
     "sketches": ["csrc/sketch"],
+    "sparse": ["csrc/sparse"],
     "text": ["csrc/hash", "csrc/text"],
     "encode": ["csrc/encode"],
     "likeness": ["csrc/likeness"],

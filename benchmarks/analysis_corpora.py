@@ -1,4 +1,4 @@
-"""Short documents from files, and what is truly near-duplicate among them: the benchmarks' oracle."""
+"""Short documents from files, and which of them are truly near-duplicates."""
 
 from __future__ import annotations
 

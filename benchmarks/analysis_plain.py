@@ -1,4 +1,4 @@
-"""The analysis as one writes it from scikit-learn and a MinHash library; run by bench_analysis_scale.
+"""The analysis as one writes it with scikit-learn and a MinHash library, for bench_analysis_scale.
 
     python benchmarks/analysis_plain.py {datasketch,rensa} IN.jsonl OUT.json THRESHOLD K
 

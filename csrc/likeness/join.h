@@ -16,9 +16,15 @@
 typedef struct {
     const int64_t *offsets;
     const uint32_t *ranks;
+    const uint64_t *signatures; /* two of each set */
     size_t n_sets;
     double threshold;
 } raudo_sets;
+
+/* Write each set's signature of 128 bits, one of which each term sets. Terms of one of two sets alone are
+ * at least as many as the bits in which they differ (Sandes, Teodoro, Melo 2017): most pairs that share a
+ * prefix are ruled out by that. */
+void raudo_sign_sets(const raudo_sets *sets, uint64_t *signatures);
 
 /* Inverted index of the prefixes: starts[r] .. starts[r + 1] are the sets that hold rank r, ascending,
  * and where in them it stands. */
@@ -28,12 +34,9 @@ typedef struct {
     const uint32_t *places;
 } raudo_postings;
 
-/* How many first terms of a set of n are indexed, and looked up. */
-size_t raudo_index_prefix(size_t n, double threshold);
-size_t raudo_probe_prefix(size_t n, double threshold);
-
-/* Count postings by rank into starts[rank + 1]; then, with starts summed up, fill them in. */
-void raudo_count_postings(const raudo_sets *sets, int64_t *starts);
+/* Count postings by rank into starts[rank + 1], and how often each is looked up into probes[rank]; then,
+ * with starts summed up, fill the postings in. */
+void raudo_count_postings(const raudo_sets *sets, int64_t *starts, int64_t *probes);
 void raudo_fill_postings(const raudo_sets *sets, int64_t *next, uint32_t *in_sets, uint32_t *places);
 
 /* Join what is similar to each set of [lo, hi) among the sets before it. `parents` is a union-find
@@ -41,9 +44,14 @@ void raudo_fill_postings(const raudo_sets *sets, int64_t *next, uint32_t *in_set
 void raudo_join(const raudo_sets *sets, const raudo_postings *postings, size_t lo, size_t hi,
                 uint32_t *parents, uint32_t *seen);
 
-/* Join what is similar within each bucket; bucket b is members[starts[b] .. starts[b + 1]]. */
+/* How many of a bucket that are not of its component a member is compared with: all, but where weak bands
+ * put thousands of unlike sets into one. */
+enum { RAUDO_MOST_COMPARED = 256 };
+
+/* Join what is similar within each bucket; bucket b is members[starts[b] .. starts[b + 1]]. `scratch` has
+ * room for three times the largest of them. */
 void raudo_join_buckets(const raudo_sets *sets, const int64_t *starts, const int64_t *members, size_t lo,
-                        size_t hi, uint32_t *parents);
+                        size_t hi, uint32_t *parents, uint32_t *scratch);
 
 /* Whether the sets' Jaccard similarity reaches the threshold, computed as Python would. */
 int raudo_are_similar(const raudo_sets *sets, size_t a, size_t b);

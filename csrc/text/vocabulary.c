@@ -36,12 +36,28 @@ static slot *find(slot *slots, unsigned bits, uint64_t word)
     return &slots[i];
 }
 
-raudo_vocabulary *raudo_vocabulary_new(void)
+/* Ascending words fill the table from its beginning: one long document would crowd the part of a small
+ * table that it has come to, however empty the rest is. */
+static unsigned bits_for(const uint64_t *words, size_t n)
+{
+    size_t longest = 0, begin = 0;
+    unsigned bits = 14;
+    for (size_t i = 1; i <= n; i++)
+        if (i == n || words[i] < words[i - 1]) {
+            longest = i - begin > longest ? i - begin : longest;
+            begin = i;
+        }
+    while (bits < 40 && (size_t)1 << bits < 4 * longest)
+        bits++;
+    return bits;
+}
+
+raudo_vocabulary *raudo_vocabulary_new(const uint64_t *words, size_t n)
 {
     raudo_vocabulary *vocabulary = malloc(sizeof *vocabulary);
     if (vocabulary == NULL)
         return NULL;
-    vocabulary->bits = 14;
+    vocabulary->bits = bits_for(words, n);
     vocabulary->size = 0;
     vocabulary->slots = new_slots(vocabulary->bits);
     if (vocabulary->slots == NULL) {

@@ -9,8 +9,9 @@ typedef struct raudo_vocabulary raudo_vocabulary;
 
 #define RAUDO_NO_TERM 0xFFFFFFFFu
 
-/* NULL where there is no memory. */
-raudo_vocabulary *raudo_vocabulary_new(void);
+/* An empty one with room for the longest ascending run among n words that will be added; NULL where there
+ * is no memory. */
+raudo_vocabulary *raudo_vocabulary_new(const uint64_t *words, size_t n);
 void raudo_vocabulary_free(raudo_vocabulary *vocabulary);
 size_t raudo_vocabulary_size(const raudo_vocabulary *vocabulary);
 

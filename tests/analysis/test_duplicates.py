@@ -132,3 +132,21 @@ def test_find_duplicates_is_the_jaccard_of_words(documents: list[str], shingle: 
     ]
     expected = model.components(members, 0.6)
     assert analyzer.find_duplicates(0.6, shingle=shingle) == expected
+
+
+@pytest.mark.parametrize("exact_visits", [np.inf, -1.0])
+def test_templates_are_one_group_in_linear_time(exact_visits: float) -> None:
+    template = " ".join(f"word{i}" for i in range(40))
+    documents = [f"{template} number{i}" for i in range(4000)]
+    documents += [f"apart{i} and alone{i}" for i in range(1000)]
+    found = similar_sets(*text.word_sets(documents), 0.9, 2, exact_visits=exact_visits)
+    assert (found.labels[:4000] == 0).all()
+    assert (found.labels[4000:] == np.arange(4000, 5000)).all()
+
+
+def test_bucket_chains_join_what_later_members_link() -> None:
+    # a and c are alike only through b, which comes last in the order of size
+    a, c = {*range(20)}, {*range(4, 24)}
+    members = [a, c, {*range(24)}]
+    found = similar_sets(*packed(members), 0.8, 1, exact_visits=-1.0)
+    assert groups_of(found.labels) == model.components(members, 0.8) == [[0, 1, 2]]

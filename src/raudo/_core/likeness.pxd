@@ -15,6 +15,7 @@ cdef extern from "likeness/join.h" nogil:
     ctypedef struct raudo_sets:
         const int64_t *offsets
         const uint32_t *ranks
+        const uint64_t *signatures
         size_t n_sets
         double threshold
 
@@ -23,28 +24,12 @@ cdef extern from "likeness/join.h" nogil:
         const uint32_t *sets
         const uint32_t *places
 
-    size_t raudo_index_prefix(size_t n, double threshold)
-    size_t raudo_probe_prefix(size_t n, double threshold)
-    void raudo_count_postings(const raudo_sets *sets, int64_t *starts)
+    void raudo_sign_sets(const raudo_sets *sets, uint64_t *signatures)
+    void raudo_count_postings(const raudo_sets *sets, int64_t *starts, int64_t *probes)
     void raudo_fill_postings(const raudo_sets *sets, int64_t *next, uint32_t *in_sets, uint32_t *places)
     void raudo_join(const raudo_sets *sets, const raudo_postings *postings, size_t lo, size_t hi,
                     uint32_t *parents, uint32_t *seen)
     void raudo_join_buckets(const raudo_sets *sets, const int64_t *starts, const int64_t *members, size_t lo,
-                            size_t hi, uint32_t *parents)
+                            size_t hi, uint32_t *parents, uint32_t *scratch)
     uint32_t raudo_root(uint32_t *parents, uint32_t i)
     void raudo_unite(uint32_t *parents, uint32_t a, uint32_t b)
-
-
-cdef extern from "likeness/candidates.h" nogil:
-    ctypedef struct raudo_likeness:
-        const int64_t *offsets
-        const uint32_t *ranks
-        const int64_t *starts
-        const uint32_t *documents
-        const float *idf
-        const float *vectors
-        size_t dimensions
-
-    size_t raudo_shortlist(size_t k)
-    void raudo_likely_neighbours(const raudo_likeness *corpus, size_t lo, size_t hi, size_t k, float *scores,
-                                 uint32_t *best, int64_t *ids, float *similarities)

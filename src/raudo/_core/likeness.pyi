@@ -5,7 +5,6 @@ Many sets are one CSR pair, as in `text`: arrays in C order and of the dtype nam
 deterministic, the number of threads never shows in a result.
 """
 
-from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -26,19 +25,6 @@ def minhash(offsets: _Int64, words: _UInt64, seeds: _UInt32, *, n_jobs: int = 1)
 
 def jaccard_pairs(offsets: _Int64, words: _UInt64, left: _Int64, right: _Int64) -> _Float64:
     """Return the exact Jaccard similarity of sets left[i] and right[i]; 0 where both are empty."""
-
-def likely_neighbours(
-    offsets: _Int64,
-    ranks: _UInt32,
-    idf: _Float32,
-    vectors: _Float32,
-    k: int,
-    *,
-    n_jobs: int = 1,
-    tick: Callable[[int], object] | None = None,
-) -> tuple[_Int64, _Float32]:
-    """Return (ids, cosines), both (n, k), of the best among those that share a document's rarest
-    words; -1 and NaN where there are fewer. Ranks are as `SetJoin` takes them, idf is by rank."""
 
 @disjoint_base
 class Forest:
@@ -63,8 +49,8 @@ class SetJoin:
 
     n: int
     def __init__(self, offsets: _Int64, ranks: _UInt32, threshold: float) -> None: ...
-    def build_index(self, n_ranks: int) -> _Int64:
-        """Index the prefixes; return how many sets hold each rank in theirs. `join` needs it."""
+    def build_index(self, n_ranks: int) -> float:
+        """Index the prefixes; return about how many postings `join` will visit, which needs it."""
     def join(self, lo: int, hi: int, forest: Forest) -> None:
         """Unite each set of [lo, hi) with those before it whose Jaccard reaches the threshold."""
     def join_buckets(

@@ -81,67 +81,6 @@ def jaccard_pairs(const int64_t[::1] offsets not None, const uint64_t[::1] words
     return similarities
 
 
-def likely_neighbours(const int64_t[::1] offsets not None, const uint32_t[::1] ranks not None,
-                      const float[::1] idf not None, const float[:, ::1] vectors not None, Py_ssize_t k, *,
-                      n_jobs=1, tick=None):
-    cdef Py_ssize_t n = offsets.shape[0] - 1, i
-    cdef int64_t j
-    cdef raudo_likeness corpus
-    ids = np.full((n, k), -1, np.int64)
-    similarities = np.full((n, k), np.nan, np.float32)
-    if n == 0 or k == 0 or ranks.shape[0] == 0:
-        return ids, similarities
-    starts = np.zeros(idf.shape[0] + 1, np.int64)
-    np.cumsum(np.bincount(ranks, minlength=idf.shape[0]), out=starts[1:])
-    next_ = starts.copy()
-    documents = np.empty(ranks.shape[0], np.uint32)
-    cdef int64_t[::1] heads = starts
-    cdef int64_t[::1] cursor = next_
-    cdef uint32_t[::1] flat = documents
-    cdef int64_t[:, ::1] ids_out = ids
-    cdef float[:, ::1] similarities_out = similarities
-    with nogil:
-        for i in range(n):
-            for j in range(offsets[i], offsets[i + 1]):
-                flat[cursor[ranks[j]]] = <uint32_t> i
-                cursor[ranks[j]] += 1
-    corpus.offsets = &offsets[0]
-    corpus.ranks = &ranks[0]
-    corpus.starts = &heads[0]
-    corpus.documents = &flat[0]
-    corpus.idf = &idf[0]
-    corpus.vectors = &vectors[0, 0]
-    corpus.dimensions = vectors.shape[1]
-
-    stopped = []
-
-    def work(share):
-        cdef Py_ssize_t lo, hi
-        cdef float *scores = <float *> calloc(n, sizeof(float))
-        cdef uint32_t *best = <uint32_t *> malloc(raudo_shortlist(k) * sizeof(uint32_t))
-        try:
-            if scores == NULL or best == NULL:
-                raise MemoryError
-            for lo, hi in share:
-                if stopped:
-                    break
-                with nogil:
-                    raudo_likely_neighbours(&corpus, lo, hi, k, scores, best, &ids_out[lo, 0],
-                                            &similarities_out[lo, 0])
-                if tick is not None:
-                    tick(hi - lo)
-        finally:
-            free(scores)
-            free(best)
-
-    pieces = ranges(n, 1024)
-    # A few shares more than threads, to even them out: each brings scratch of its own.
-    shares = [pieces[at::4 * max(1, n_jobs)] for at in range(min(len(pieces), 4 * max(1, n_jobs)))]
-    in_threads(work, shares, n_jobs, stopped)
-    similarities[ids < 0] = np.nan
-    return ids, similarities
-
-
 cdef class SetJoin:
     """Similar sets, joined into components. Each thread that works on it brings its own `Forest`."""
 
@@ -157,13 +96,21 @@ cdef class SetJoin:
         self.sets.ranks = &ranks[0] if ranks.shape[0] > 0 else NULL
         self.sets.n_sets = self.n
         self.sets.threshold = threshold
-        self._held = [offsets, ranks]
+        signatures = np.empty(2 * self.n + 1, np.uint64)
+        cdef uint64_t[::1] bits = signatures
+        with nogil:
+            raudo_sign_sets(&self.sets, &bits[0])
+        self.sets.signatures = &bits[0]
+        self._held = [offsets, ranks, signatures]
 
     def build_index(self, Py_ssize_t n_ranks):
         starts = np.zeros(n_ranks + 1, np.int64)
+        probes = np.zeros(n_ranks + 1, np.int64)
         cdef int64_t[::1] heads = starts
+        cdef int64_t[::1] looked_up = probes
         with nogil:
-            raudo_count_postings(&self.sets, &heads[0])
+            raudo_count_postings(&self.sets, &heads[0], &looked_up[0])
+        visits = starts[1:].astype(np.float64) @ probes[:n_ranks].astype(np.float64)
         np.cumsum(starts, out=starts)
         next_ = starts.copy()
         in_sets = np.empty(max(1, starts[n_ranks]), np.uint32)
@@ -177,7 +124,7 @@ cdef class SetJoin:
         self.postings.sets = &sets[0]
         self.postings.places = &where[0]
         self._held += [starts, in_sets, places]
-        return np.diff(starts)
+        return float(visits) / 2
 
     def join(self, Py_ssize_t lo, Py_ssize_t hi, Forest forest not None):
         with nogil:
@@ -185,9 +132,19 @@ cdef class SetJoin:
 
     def join_buckets(self, const int64_t[::1] starts not None, const int64_t[::1] members not None,
                      Py_ssize_t lo, Py_ssize_t hi, Forest forest not None):
-        if hi > lo:
-            with nogil:
-                raudo_join_buckets(&self.sets, &starts[0], &members[0], lo, hi, forest.parents)
+        cdef Py_ssize_t b
+        cdef int64_t most = 0
+        cdef uint32_t *scratch
+        for b in range(lo, hi):
+            most = max(most, starts[b + 1] - starts[b])
+        if most == 0:
+            return
+        scratch = <uint32_t *> malloc(3 * most * sizeof(uint32_t))
+        if scratch == NULL:
+            raise MemoryError
+        with nogil:
+            raudo_join_buckets(&self.sets, &starts[0], &members[0], lo, hi, forest.parents, scratch)
+        free(scratch)
 
 
 cdef class Forest:

@@ -34,7 +34,7 @@ cdef extern from "text/sets.h" nogil:
 
 cdef extern from "text/vocabulary.h" nogil:
     ctypedef struct raudo_vocabulary
-    raudo_vocabulary *raudo_vocabulary_new()
+    raudo_vocabulary *raudo_vocabulary_new(const uint64_t *words, size_t n)
     void raudo_vocabulary_free(raudo_vocabulary *vocabulary)
     size_t raudo_vocabulary_size(const raudo_vocabulary *vocabulary)
     int raudo_vocabulary_add(raudo_vocabulary *vocabulary, const uint64_t *words, size_t n, uint32_t *terms)

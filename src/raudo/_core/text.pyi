@@ -65,5 +65,8 @@ def embed(
 def set_keys(offsets: _Int64, words: _UInt64) -> _UInt64:
     """Return (n, 2): 128 bits that tell one set from another."""
 
+def row_keys(rows: _Float32) -> _UInt64:
+    """Return (n, 2): 128 bits that tell one row of (n, d) from another."""
+
 def take_rows(offsets: _Int64, values: NDArray[Any], rows: _Int64) -> tuple[_Int64, NDArray[Any]]:
     """Gather rows of a CSR pair, of any dtype, into a new one."""

@@ -314,7 +314,7 @@ def vocabulary(const uint64_t[::1] words not None):
     cdef raudo_vocabulary *known
     numbers = np.empty(n, np.uint32)
     cdef uint32_t[::1] terms = numbers
-    known = raudo_vocabulary_new()
+    known = raudo_vocabulary_new(&words[0] if n > 0 else NULL, n)
     if known == NULL:
         raise MemoryError
     try:
@@ -338,7 +338,7 @@ def find_among(const uint64_t[::1] words not None, const uint64_t[::1] wanted no
     found = np.empty(n, np.uint32)
     cdef uint32_t[::1] terms = numbers
     cdef uint32_t[::1] out = found
-    known = raudo_vocabulary_new()
+    known = raudo_vocabulary_new(&wanted[0], n_wanted)
     if known == NULL:
         raise MemoryError
     try:
@@ -391,6 +391,17 @@ def set_keys(const int64_t[::1] offsets not None, const uint64_t[::1] words not 
         for i in range(n):
             n_bytes = (offsets[i + 1] - offsets[i]) * sizeof(uint64_t)
             raudo_hash_twice(first + offsets[i], n_bytes, 1, 2, &out[i, 0])
+    return keys
+
+
+def row_keys(const float[:, ::1] rows not None):
+    cdef Py_ssize_t i, n = rows.shape[0], n_bytes = rows.shape[1] * sizeof(float)
+    keys = np.zeros((n, 2), np.uint64)
+    cdef uint64_t[:, ::1] out = keys
+    if n_bytes > 0:
+        with nogil:
+            for i in range(n):
+                raudo_hash_twice(&rows[i, 0], n_bytes, 3, 4, &out[i, 0])
     return keys
 
 

@@ -19,12 +19,7 @@ from raudo.analysis.documents import Documents
 from raudo.analysis.duplicates import Components, similar_sets, similar_vectors
 from raudo.analysis.embeddings import Embedder, HashingEmbedding, TextEmbedder
 from raudo.analysis.index import Index
-from raudo.analysis.neighbours import (
-    EXACT_LIMIT,
-    Neighbours,
-    exact_neighbours,
-    likely_neighbours,
-)
+from raudo.analysis.neighbours import EXACT_LIMIT, Neighbours, find_neighbours
 from raudo.analysis.picture import sample_of
 from raudo.analysis.report import AnalysisReport, Group, Similar
 from raudo.analysis.stages import Stages
@@ -58,7 +53,8 @@ class DocumentAnalyzer:
             are of one word. Ids must be str or int.
         keep_texts: Hold the texts after `analyze`, which `find_duplicates` needs for shingles of
             more than one word. Without it memory does not grow with their length.
-        exact_limit: Up to so many documents the similar ones are found by comparing all pairs.
+        exact_limit: Up to so many documents, and ten times as many where most numbers of a vector
+            are zero, the similar ones are found by comparing all pairs.
         memory_bytes: Bound on what reading holds: texts in flight, word counts and a model's
             vectors. Beyond it they are mapped from a file without a name in the temporary folder.
         progress: Show progress on standard error.
@@ -206,8 +202,8 @@ class DocumentAnalyzer:
                 index.save()
         if neighbours.method != "exact":
             notes.append(
-                f"similar documents were looked for {neighbours.method}: comparing all pairs of "
-                f"{len(corpus):,} documents is left out above {self._exact_limit:,}"
+                f"similar documents were looked for {neighbours.method}: all pairs of so many "
+                f"are not compared (exact_limit is {self._exact_limit:,})"
             )
         if self._store is not None:
             counts = self._store.counts
@@ -331,20 +327,7 @@ class DocumentAnalyzer:
 
     def _neighbours(self, corpus: Corpus, k: int, tick: Any) -> Neighbours:
         k = min(k, max(0, len(corpus) - 1))
-        if k == 0:
-            return Neighbours.none(len(corpus), "exact")
-        if len(corpus) <= self._exact_limit or corpus.hashing is None:
-            return exact_neighbours(corpus.vectors, k, self._n_jobs, tick)
-        hashing = corpus.hashing
-        return likely_neighbours(
-            corpus.vectors,
-            corpus.words,
-            hashing.terms,
-            hashing.frequency,
-            k,
-            self._n_jobs,
-            tick,
-        )
+        return find_neighbours(corpus.vectors, k, self._n_jobs, tick, self._exact_limit)
 
 
 def _members(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -24,13 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raudo._core import likeness, text
+from raudo.analysis.copies import Copies, fold, fold_vectors
 
 __all__ = ["RECALL", "Components", "choose_bands", "similar_sets", "similar_vectors"]
 
 RECALL = 0.99
 MOST_COMPONENTS = 256
-# Posting visits above which bands are taken: about ten seconds of one core.
-EXACT_VISITS = 3_000_000_000
+# Postings that are always visited, about a second of two cores; more only where bands would take a
+# third of the time or more.
+EXACT_VISITS = 300_000_000
+_VISIT_S, _COMPONENT_S, _BUCKET_S = 4e-9, 1.5e-10, 1.5e-7
 _CHUNK = 512
 # What float32 inner products of unit vectors may be off by.
 COSINE_SLACK = 1e-6
@@ -70,22 +73,18 @@ def similar_sets(
     threshold: float,
     n_jobs: int,
     tick: Tick = lambda n: None,
-    exact_visits: float = EXACT_VISITS,
+    exact_visits: float | None = None,
 ) -> Components:
     """Find the components of sets whose Jaccard similarity reaches the threshold, in (0, 1].
 
-    A set without members is similar to nothing.
+    A set without members is similar to nothing. `exact_visits` is how many postings may be visited
+    before bands are taken instead.
     """
-    n = len(offsets) - 1
-    labels = np.arange(n, dtype=np.int64)
-    filled = np.flatnonzero(np.diff(offsets))
-    if not len(filled):
-        return Components(labels, "exact")
-    first, inverse = _fold(text.set_keys(offsets, words)[filled])
-    distinct = filled[first]
-    order = np.argsort(np.diff(offsets)[distinct], kind="stable")
-    n_distinct = len(distinct)
-    starts, members = text.take_rows(offsets, words, distinct[order])
+    sizes = np.diff(offsets)
+    copies = fold(text.set_keys(offsets, words), sizes > 0)
+    n_distinct = len(copies)
+    order = np.argsort(sizes[copies.first], kind="stable")
+    starts, members = text.take_rows(offsets, words, copies.first[order])
     terms, n_terms = text.vocabulary(members)
     by_rarity = np.argsort(np.bincount(terms, minlength=n_terms), kind="stable")
     rank_of = np.empty(n_terms, np.uint32)
@@ -93,35 +92,32 @@ def similar_sets(
     join = likeness.SetJoin(
         starts, likeness.rank_terms(starts, terms, rank_of, n_jobs=n_jobs), threshold
     )
-    postings = join.build_index(n_terms).astype(np.float64)
-    if float(np.sum(postings * (postings - 1) / 2)) <= exact_visits:
+    n_visits = join.build_index(n_terms)
+    bands, rows = choose_bands(threshold)
+    if exact_visits is None:
+        bands_s = bands * (rows * len(members) * _COMPONENT_S + n_distinct * _BUCKET_S)
+        exact_visits = max(EXACT_VISITS, 3 * bands_s / _VISIT_S)
+    if n_visits <= exact_visits:
         forest = _in_parallel(
             join.n, n_jobs, tick, lambda lo, hi, mine: join.join(lo, hi, mine), n_distinct
         )
         method = "exact"
     else:
-        bands, rows = choose_bands(threshold)
         forest = _join_bands(join, starts, members, bands, rows, n_jobs, tick)
         method = f"minhash, {bands} bands of {rows}, recall >= {RECALL}"
-    # from places in the order of size, back to documents
-    least = np.full(n_distinct, n, np.int64)
-    roots = forest.roots()
-    np.minimum.at(least, roots, distinct[order])
-    of_distinct = np.empty(n_distinct, np.int64)
+    return Components(_labels(copies, order, forest.roots()), method)
+
+
+def _labels(copies: Copies, order: Ints, roots: Ints) -> Ints:
+    """Return the least document of each one's component; `order` is that of the roots' places."""
+    least = np.full(len(copies), len(copies.of), np.int64)
+    np.minimum.at(least, roots, copies.first[order])
+    of_distinct = np.empty(len(copies), np.int64)
     of_distinct[order] = least[roots]
-    labels[filled] = of_distinct[inverse]
-    return Components(labels, method)
-
-
-def _fold(keys: NDArray[np.uint64]) -> tuple[Ints, Ints]:
-    """Return the first of each distinct key, ascending, and which of those each key is."""
-    _, first, inverse = np.unique(keys[:, 0], return_index=True, return_inverse=True)
-    if (keys[first][inverse] != keys).any():  # 64 bits agree by accident: take all 128
-        _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    ascending = np.argsort(first)
-    place = np.empty(len(first), np.int64)
-    place[ascending] = np.arange(len(first))
-    return first[ascending].astype(np.int64), place[inverse.ravel()]
+    labels = np.arange(len(copies.of), dtype=np.int64)
+    kept = copies.of >= 0
+    labels[kept] = of_distinct[copies.of[kept]]
+    return labels
 
 
 def _in_parallel(
@@ -212,16 +208,8 @@ def similar_vectors(
     """
     from raudo.similarity import nearest
 
-    labels = np.arange(len(vectors), dtype=np.int64)
-    filled = np.flatnonzero(vectors.any(axis=1))
-    if not len(filled):
-        return Components(labels, "exact")
-    keys = np.array(
-        [(text.hash_bytes(row, 1), text.hash_bytes(row, 2)) for row in vectors[filled]], np.uint64
-    )
-    first, inverse = _fold(keys)
-    distinct = filled[first]
-    base = np.ascontiguousarray(vectors[distinct])
+    copies = fold_vectors(vectors)
+    base = np.ascontiguousarray(vectors[copies.first])
     forest = likeness.Forest(len(base))
     active, k = np.arange(len(base)), 16
     while len(active):
@@ -234,8 +222,4 @@ def similar_vectors(
         if k == len(base):
             break
         active, k = active[near[:, -1]], k * 4
-    least = np.full(len(base), len(vectors), np.int64)
-    roots = forest.roots()
-    np.minimum.at(least, roots, distinct)
-    labels[filled] = least[roots][inverse]
-    return Components(labels, "exact")
+    return Components(_labels(copies, np.arange(len(copies)), forest.roots()), "exact")

@@ -1,9 +1,10 @@
 """The k most similar documents of each, by the cosine of their vectors.
 
-Exact below `EXACT_LIMIT` documents. Above it all pairs would take hours, so that each document is
-compared with those that share its rarest words (`csrc/likeness/candidates.h`): about as good for
-near documents, blind to pairs that share only frequent words. Vectors of an embedder of one's own
-have no words to go by, and stay exact at every size.
+Up to `EXACT_LIMIT` documents every pair is compared: by int8 copies that sift for float32, or where
+most numbers of a vector are zero, as in the hashing TF-IDF of short texts, by those that are not
+(`csrc/sparse/nearest.h`). That takes a tenth of the time or less, and so is done for ten times as
+many. Above, an index of lists is made and searched (`raudo.similarity.IVFIndex`), which for a
+million short texts would take as long. Equal vectors are folded into one first.
 """
 
 from __future__ import annotations
@@ -14,16 +15,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raudo._core import likeness
-from raudo.analysis.words import WordCounts
+from raudo._core import sparse
+from raudo.analysis.copies import fold_vectors
 from raudo.types import Matches
 
-__all__ = ["EXACT_LIMIT", "Neighbours", "exact_neighbours", "likely_neighbours"]
+__all__ = ["EXACT_LIMIT", "RECALL", "Neighbours", "find_neighbours"]
 
-EXACT_LIMIT = 50_000
+EXACT_LIMIT = 100_000
+# Share of the nearest that the index is made to find.
+RECALL = 0.95
+# Documents of more numbers than this share are compared faster by dense products.
+_SPARSE_SHARE = 0.25
+_SPARSE_GAIN = 10
+_SAMPLED = 1_000
 _BLOCK = 4096
 
 Tick = Callable[[int], None]
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +40,8 @@ class Neighbours:
     """`ids` (n, k) int64 places of documents, best first, -1 where there are fewer; `similarities`
     (n, k) float32 cosines, NaN there. `method` says how they were found."""
 
-    ids: NDArray[np.int64]
-    similarities: NDArray[np.float32]
+    ids: Ints
+    similarities: Floats
     method: str
 
     @classmethod
@@ -40,58 +49,76 @@ class Neighbours:
         return cls(np.empty((n, 0), np.int64), np.empty((n, 0), np.float32), method)
 
 
-def exact_neighbours(
-    vectors: NDArray[np.float32], k: int, n_jobs: int, tick: Tick = lambda n: None
-) -> Neighbours:
-    """Compare every pair. A document without a vector (zeros) has no neighbours and is nobody's."""
-    from raudo.similarity import nearest
-
-    n = len(vectors)
-    ids = np.full((n, k), -1, np.int64)
-    similarities = np.full((n, k), np.nan, np.float32)
-    filled = np.flatnonzero(vectors.any(axis=1))
-    base = np.ascontiguousarray(vectors[filled])
-    for lo in range(0, len(filled), _BLOCK):
-        mine = np.arange(lo, min(lo + _BLOCK, len(filled)))
-        # One more than asked for: the document itself is among its nearest, or is tied out of them.
-        found = nearest(base[mine], base, min(k + 1, len(base)), metric="inner", n_jobs=n_jobs)
-        near, cosines = _without(found, mine, k)
-        rows = filled[mine]
-        width = near.shape[1]
-        ids[rows, :width] = np.where(near >= 0, filled[near], -1)
-        similarities[rows, :width] = np.where(near >= 0, cosines, np.nan)
-        tick(len(mine))
-    return Neighbours(ids, similarities, "exact")
-
-
-def _without(
-    found: Matches, own: NDArray[np.int64], k: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Drop each one's own id, and keep k."""
-    kept = np.argsort(found.ids == own[:, None], axis=1, kind="stable")
-    kept = kept[:, : min(k, found.ids.shape[1] - 1)]
-    return (
-        np.take_along_axis(found.ids, kept, axis=1),
-        np.take_along_axis(found.distances, kept, axis=1).astype(np.float32),
-    )
-
-
-def likely_neighbours(
-    vectors: NDArray[np.float32],
-    words: WordCounts,
-    terms: NDArray[np.uint32],
-    frequency: NDArray[np.int64],
+def find_neighbours(
+    vectors: Floats,
     k: int,
     n_jobs: int,
     tick: Tick = lambda n: None,
+    exact_limit: int = EXACT_LIMIT,
 ) -> Neighbours:
-    """Compare each document with those that share its rarest words, and keep the best by cosine."""
-    by_rarity = np.argsort(frequency, kind="stable")
-    rank_of = np.empty(len(frequency), np.uint32)
-    rank_of[by_rarity] = np.arange(len(frequency), dtype=np.uint32)
-    ranks = likeness.rank_terms(words.offsets, terms, rank_of, n_jobs=n_jobs)
-    idf = np.log((1 + len(words)) / (1 + frequency[by_rarity])) + 1
-    ids, similarities = likeness.likely_neighbours(
-        words.offsets, ranks, idf.astype(np.float32), vectors, k, n_jobs=n_jobs, tick=tick
+    """Find the k nearest of each unit vector; one of zeros has no neighbours and is nobody's.
+
+    Equal cosines are ordered by place. `tick` hears how many documents are done, copies not
+    counted.
+    """
+    if k == 0 or not len(vectors):
+        return Neighbours.none(len(vectors), "exact")
+    copies = fold_vectors(vectors)
+    method = "exact"
+    is_sparse = _is_sparse(vectors, copies.first)
+    if len(copies) > exact_limit * (_SPARSE_GAIN if is_sparse else 1):
+        method = f"in lists, for a recall of {RECALL}"
+        near, cosines = _by_index(vectors, copies.first, k, n_jobs, tick)
+    elif is_sparse:
+        rows = sparse.SparseRows(vectors, copies.first, n_jobs=n_jobs)
+        near, cosines = rows.nearest(k + 1, n_jobs=n_jobs, tick=tick)
+    else:
+        near, cosines = _by_products(vectors, copies.first, k, n_jobs, tick)
+    starts, members = copies.members()
+    ids, similarities = sparse.spread_copies(
+        near, cosines, copies.of, starts, members, k, n_jobs=n_jobs
     )
-    return Neighbours(ids, similarities, "among those that share the rarest words")
+    return Neighbours(ids, similarities, method)
+
+
+def _is_sparse(vectors: Floats, rows: Ints) -> bool:
+    sample = vectors[rows[:: max(1, len(rows) // _SAMPLED)]]
+    n_numbers = int(np.count_nonzero(sample))
+    return sample.shape[1] <= sparse.MOST_DIMENSIONS and n_numbers <= _SPARSE_SHARE * sample.size
+
+
+def _by_products(
+    vectors: Floats, rows: Ints, k: int, n_jobs: int, tick: Tick
+) -> tuple[Ints, Floats]:
+    from raudo.similarity import nearest
+
+    base = vectors if len(rows) == len(vectors) else vectors[rows]
+    return _in_blocks(
+        len(rows), k + 1, tick, lambda lo, hi: nearest(base[lo:hi], base, k + 1, "inner", n_jobs)
+    )
+
+
+def _by_index(vectors: Floats, rows: Ints, k: int, n_jobs: int, tick: Tick) -> tuple[Ints, Floats]:
+    from raudo.similarity import IVFIndex
+
+    index = IVFIndex(vectors.shape[1], "inner", recall=RECALL)
+    index.add(vectors if len(rows) == len(vectors) else vectors[rows])
+    return _in_blocks(
+        len(rows),
+        k + 1,
+        tick,
+        lambda lo, hi: index.search(vectors[rows[lo:hi]], k + 1, n_jobs=n_jobs),
+    )
+
+
+def _in_blocks(
+    n: int, k: int, tick: Tick, search: Callable[[int, int], Matches]
+) -> tuple[Ints, Floats]:
+    """Return (ids, cosines), (n, k), of a search for [lo, hi) that is done block by block."""
+    ids = np.empty((n, k), np.int64)
+    cosines = np.empty((n, k), np.float32)
+    for lo in range(0, n, _BLOCK):
+        hi = min(lo + _BLOCK, n)
+        ids[lo:hi], cosines[lo:hi] = search(lo, hi)
+        tick(hi - lo)
+    return ids, cosines

@@ -1,0 +1,198 @@
+#include "sparse/nearest.h"
+
+#include <math.h>
+#include <string.h>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+enum { LANES = 32 };
+
+/* Products of two numbers in 2^-15, of which the upper 16 bits are kept. */
+static const float UNIT = 32767.0f * 32767.0f / 65536.0f;
+/* What sums of float32 may be off by. */
+static const float SLACK = 1e-5f;
+
+size_t raudo_count_numbers(const float *row, size_t dimensions)
+{
+    uint32_t count = 0;
+    for (size_t d = 0; d < dimensions; d++)
+        count += row[d] != 0.0f;
+    return count;
+}
+
+static inline int16_t rounded(float value)
+{
+    float scaled = rintf(value * 32767.0f);
+    return (int16_t)(scaled > 32767.0f ? 32767.0f : scaled < -32767.0f ? -32767.0f : scaled);
+}
+
+void raudo_gather_numbers(const float *row, size_t dimensions, uint16_t *places, float *values, int16_t *weights)
+{
+    for (size_t d = 0, n = 0; d < dimensions; d++) {
+        if (row[d] == 0.0f)
+            continue;
+        places[n] = (uint16_t)d;
+        values[n] = row[d];
+        weights[n++] = rounded(row[d]);
+    }
+}
+
+/* --- a row and a panel ------------------------------------------------------------------------ */
+
+/* Sum up, for each row of the panel, the products with n numbers; return a bit for each sum that is above
+ * `limit`, or above that row's own. */
+typedef uint32_t (*sift)(const int16_t *panel, const int16_t *limits, const uint16_t *places,
+                         const int16_t *weights, size_t n, int16_t limit);
+
+#if defined(__x86_64__) && defined(__GNUC__)
+__attribute__((target("avx2"))) static uint32_t sift_avx2(const int16_t *panel, const int16_t *limits,
+                                                          const uint16_t *places, const int16_t *weights,
+                                                          size_t n, int16_t limit)
+{
+    const __m256i *theirs = (const __m256i *)(const void *)limits;
+    __m256i low = _mm256_setzero_si256(), high = low, mine = _mm256_set1_epi16(limit);
+    for (size_t i = 0; i < n; i++) {
+        const __m256i *line = (const __m256i *)(const void *)(panel + (size_t)places[i] * LANES);
+        __m256i weight = _mm256_set1_epi16(weights[i]);
+        low = _mm256_add_epi16(low, _mm256_mulhi_epi16(_mm256_loadu_si256(line), weight));
+        high = _mm256_add_epi16(high, _mm256_mulhi_epi16(_mm256_loadu_si256(line + 1), weight));
+    }
+    low = _mm256_cmpgt_epi16(low, _mm256_min_epi16(mine, _mm256_loadu_si256(theirs)));
+    high = _mm256_cmpgt_epi16(high, _mm256_min_epi16(mine, _mm256_loadu_si256(theirs + 1)));
+    __m256i above = _mm256_permute4x64_epi64(_mm256_packs_epi16(low, high), 0xD8);
+    return (uint32_t)_mm256_movemask_epi8(above);
+}
+#endif
+
+static uint32_t sift_plain(const int16_t *panel, const int16_t *limits, const uint16_t *places,
+                           const int16_t *weights, size_t n, int16_t limit)
+{
+    int32_t sums[LANES] = {0};
+    uint32_t above = 0;
+    for (size_t i = 0; i < n; i++) {
+        const int16_t *line = panel + (size_t)places[i] * LANES;
+        for (size_t lane = 0; lane < LANES; lane++)
+            sums[lane] += line[lane] * weights[i] >> 16;
+    }
+    for (size_t lane = 0; lane < LANES; lane++)
+        above |= (uint32_t)(sums[lane] > limit || sums[lane] > limits[lane]) << lane;
+    return above;
+}
+
+static sift best_sift(void)
+{
+#if defined(__x86_64__) && defined(__GNUC__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2"))
+        return sift_avx2;
+#endif
+    return sift_plain;
+}
+
+/* A row that is among x's best has a sum above this. A product loses up to 1 in its last place, and half
+ * of that by the rounding of its factors. */
+static float limit_of(const raudo_sparse *rows, size_t x, const raudo_topk *top)
+{
+    float n = (float)(rows->offsets[x + 1] - rows->offsets[x]);
+    return top->size < top->k ? 0.0f : ((float)-top->scores[0] - SLACK) * UNIT - 1.5f * n - 3.0f;
+}
+
+static int16_t whole_limit(const raudo_sparse *rows, size_t x, const raudo_topk *top)
+{
+    float limit = limit_of(rows, x, top);
+    return (int16_t)(limit < 0.0f ? 0.0f : limit);
+}
+
+int raudo_is_complete(const raudo_sparse *rows, size_t x, const raudo_topk *top)
+{
+    return limit_of(rows, x, top) > 0.0f;
+}
+
+/* --- all rows ---------------------------------------------------------------------------------- */
+
+static void spread_row(const raudo_sparse *rows, size_t x, float *spread)
+{
+    for (int64_t j = rows->offsets[x]; j < rows->offsets[x + 1]; j++)
+        spread[rows->places[j]] = rows->values[j];
+}
+
+static void clear_row(const raudo_sparse *rows, size_t x, float *spread)
+{
+    for (int64_t j = rows->offsets[x]; j < rows->offsets[x + 1]; j++)
+        spread[rows->places[j]] = 0.0f;
+}
+
+/* Zeros add nothing, so the product of x and y is that of y and x, to the last bit. */
+static inline double product_with(const raudo_sparse *rows, const float *spread, size_t y)
+{
+    float product = 0.0f;
+    for (int64_t j = rows->offsets[y]; j < rows->offsets[y + 1]; j++)
+        product += spread[rows->places[j]] * rows->values[j];
+    return (double)product;
+}
+
+static void lay_panel(const raudo_sparse *rows, size_t first, int16_t *panel)
+{
+    memset(panel, 0, rows->dimensions * LANES * sizeof *panel);
+    for (size_t lane = 0; lane < LANES && first + lane < rows->n; lane++)
+        for (int64_t j = rows->offsets[first + lane]; j < rows->offsets[first + lane + 1]; j++)
+            panel[rows->places[j] * LANES + lane] = rows->weights[j];
+}
+
+size_t raudo_nearest_scratch(size_t dimensions)
+{
+    return dimensions * (LANES * sizeof(int16_t) + sizeof(float)) + RAUDO_TILE_ROWS * sizeof(int16_t);
+}
+
+void raudo_meet_rows(const raudo_sparse *rows, size_t lo, size_t hi, raudo_topk *tops, void *scratch)
+{
+    int16_t *panel = scratch;
+    float *spread = (float *)(void *)(panel + rows->dimensions * LANES);
+    int16_t *mine = (int16_t *)(void *)(spread + rows->dimensions), theirs[LANES];
+    sift sift_panel = best_sift();
+
+    memset(spread, 0, rows->dimensions * sizeof *spread);
+    for (size_t x = lo; x < hi; x++)
+        mine[x - lo] = whole_limit(rows, x, &tops[x]);
+    for (size_t first = lo; first < rows->n; first += LANES) {
+        lay_panel(rows, first, panel);
+        for (size_t lane = 0; lane < LANES; lane++)
+            theirs[lane] = first + lane < rows->n ? whole_limit(rows, first + lane, &tops[first + lane])
+                                                  : INT16_MAX;
+        for (size_t x = lo; x < hi && x < first + LANES; x++) {
+            int64_t begin = rows->offsets[x];
+            uint32_t above = sift_panel(panel, theirs, rows->places + begin, rows->weights + begin,
+                                        (size_t)(rows->offsets[x + 1] - begin), mine[x - lo]);
+            if (x > first)
+                above &= ~(uint32_t)0 << (x - first);
+            if (!above)
+                continue;
+            spread_row(rows, x, spread);
+            for (size_t y = first; above; above >>= 1, y++) {
+                if (!(above & 1))
+                    continue;
+                double score = -product_with(rows, spread, y);
+                raudo_topk_push(&tops[x], score, (int64_t)y);
+                if (y != x)
+                    raudo_topk_push(&tops[y], score, (int64_t)x);
+                theirs[y - first] = whole_limit(rows, y, &tops[y]);
+                if (y < hi)
+                    mine[y - lo] = theirs[y - first];
+            }
+            clear_row(rows, x, spread);
+            mine[x - lo] = whole_limit(rows, x, &tops[x]);
+        }
+    }
+}
+
+void raudo_offer_all(const raudo_sparse *rows, size_t x, raudo_topk *top, void *scratch)
+{
+    float *spread = scratch;
+    memset(spread, 0, rows->dimensions * sizeof *spread);
+    spread_row(rows, x, spread);
+    top->size = 0;
+    for (size_t y = 0; y < rows->n; y++)
+        raudo_topk_push(top, -product_with(rows, spread, y), (int64_t)y);
+}

@@ -1,0 +1,226 @@
+"""The k nearest of each of many sparse rows, exactly: `csrc/sparse/nearest.h` has the method.
+
+Arguments are assumed checked; the GIL is released. The number of threads never shows in a result.
+"""
+
+from libc.stdint cimport int16_t, int64_t, uint16_t
+from libc.stdlib cimport free, malloc
+
+import numpy as np
+
+from raudo._core.shares import in_threads, ranges
+
+
+cdef extern from "topk/topk.h" nogil:
+    ctypedef struct raudo_topk:
+        double *scores
+        int64_t *ids
+        size_t k
+        size_t size
+
+    void raudo_topk_push(raudo_topk *top, double score, int64_t id)
+    void raudo_topk_finish(raudo_topk *top)
+    double raudo_topk_limit(const raudo_topk *top)
+
+
+cdef extern from "sparse/nearest.h" nogil:
+    enum:
+        RAUDO_MOST_DIMENSIONS
+        RAUDO_TILE_ROWS
+
+    ctypedef struct raudo_sparse:
+        const int64_t *offsets
+        const uint16_t *places
+        const float *values
+        const int16_t *weights
+        size_t n
+        size_t dimensions
+
+    size_t raudo_count_numbers(const float *row, size_t dimensions)
+    void raudo_gather_numbers(const float *row, size_t dimensions, uint16_t *places, float *values,
+                              int16_t *weights)
+    size_t raudo_nearest_scratch(size_t dimensions)
+    void raudo_meet_rows(const raudo_sparse *rows, size_t lo, size_t hi, raudo_topk *tops, void *scratch)
+    bint raudo_is_complete(const raudo_sparse *rows, size_t x, const raudo_topk *top)
+    void raudo_offer_all(const raudo_sparse *rows, size_t x, raudo_topk *top, void *scratch)
+
+
+MOST_DIMENSIONS = RAUDO_MOST_DIMENSIONS
+
+
+cdef class _Tops:
+    """The k best so far of each of n rows."""
+
+    cdef raudo_topk *tops
+    cdef double *scores
+    cdef int64_t *ids
+
+    def __cinit__(self, Py_ssize_t n, Py_ssize_t k):
+        cdef Py_ssize_t i
+        self.tops = <raudo_topk *> malloc(n * sizeof(raudo_topk))
+        self.scores = <double *> malloc(n * k * sizeof(double))
+        self.ids = <int64_t *> malloc(n * k * sizeof(int64_t))
+        if self.tops == NULL or self.scores == NULL or self.ids == NULL:
+            raise MemoryError
+        for i in range(n):
+            self.tops[i].scores, self.tops[i].ids = self.scores + i * k, self.ids + i * k
+            self.tops[i].k, self.tops[i].size = k, 0
+
+    def __dealloc__(self):
+        free(self.tops)
+        free(self.scores)
+        free(self.ids)
+
+
+cdef void _take_over(raudo_topk *top, const raudo_topk *other) noexcept nogil:
+    cdef size_t i
+    for i in range(other.size):
+        raudo_topk_push(top, other.scores[i], other.ids[i])
+
+
+cdef class SparseRows:
+    """The numbers other than zero of some rows."""
+
+    cdef raudo_sparse rows
+    cdef object _held
+    cdef readonly Py_ssize_t n
+    cdef readonly Py_ssize_t n_numbers
+
+    def __init__(self, const float[:, ::1] vectors not None, const int64_t[::1] numbers not None, *, n_jobs=1):
+        cdef Py_ssize_t n = numbers.shape[0], d = vectors.shape[1]
+        offsets = np.zeros(n + 1, np.int64)
+        cdef int64_t[::1] ends = offsets
+
+        def count(piece):
+            cdef Py_ssize_t lo = piece[0], hi = piece[1]
+            cdef Py_ssize_t i
+            with nogil:
+                for i in range(lo, hi):
+                    ends[i + 1] = raudo_count_numbers(&vectors[numbers[i], 0], d)
+
+        in_threads(count, ranges(n, 8192), n_jobs)
+        np.cumsum(offsets, out=offsets)
+        self.n, self.n_numbers = n, offsets[n]
+        places = np.empty(self.n_numbers + 1, np.uint16)
+        values = np.empty(self.n_numbers + 1, np.float32)
+        weights = np.empty(self.n_numbers + 1, np.int16)
+        cdef uint16_t[::1] places_out = places
+        cdef float[::1] values_out = values
+        cdef int16_t[::1] weights_out = weights
+
+        def gather(piece):
+            cdef Py_ssize_t lo = piece[0], hi = piece[1]
+            cdef Py_ssize_t i
+            with nogil:
+                for i in range(lo, hi):
+                    raudo_gather_numbers(&vectors[numbers[i], 0], d, &places_out[ends[i]],
+                                         &values_out[ends[i]], &weights_out[ends[i]])
+
+        in_threads(gather, ranges(n, 8192), n_jobs)
+        self.rows.n, self.rows.dimensions = n, d
+        self.rows.offsets, self.rows.places = &ends[0], &places_out[0]
+        self.rows.values, self.rows.weights = &values_out[0], &weights_out[0]
+        self._held = [offsets, places, values, weights]
+
+    def nearest(self, Py_ssize_t k, *, n_jobs=1, tick=None):
+        cdef Py_ssize_t n = self.n, wanted = min(k, n)
+        ids = np.full((n, k), -1, np.int64)
+        products = np.full((n, k), np.nan, np.float32)
+        if wanted == 0:
+            return ids, products
+        cdef int64_t[:, ::1] ids_out = ids
+        cdef float[:, ::1] products_out = products
+        # The first tiles meet the most rows. Each worker has tops of its own, so that none waits.
+        tiles = iter(ranges(n, RAUDO_TILE_ROWS))
+        n_workers = max(1, min(n_jobs, (n + RAUDO_TILE_ROWS - 1) // RAUDO_TILE_ROWS))
+        workers = [_Tops(n, wanted) for _ in range(n_workers)]
+        stopped = []
+
+        def meet(_Tops mine):
+            cdef Py_ssize_t lo, hi
+            cdef void *scratch = malloc(raudo_nearest_scratch(self.rows.dimensions))
+            if scratch == NULL:
+                raise MemoryError
+            try:
+                for lo, hi in tiles:
+                    if stopped:
+                        break
+                    with nogil:
+                        raudo_meet_rows(&self.rows, lo, hi, mine.tops, scratch)
+                    if tick is not None:
+                        tick(hi - lo)
+            except BaseException:
+                stopped.append(True)
+                raise
+            finally:
+                free(scratch)
+
+        def finish(piece):
+            cdef Py_ssize_t lo = piece[0], hi = piece[1]
+            cdef Py_ssize_t i, j
+            cdef _Tops mine = workers[0], other
+            cdef void *scratch = malloc(raudo_nearest_scratch(self.rows.dimensions))
+            if scratch == NULL:
+                raise MemoryError
+            for other in workers[1:]:
+                with nogil:
+                    for i in range(lo, hi):
+                        _take_over(&mine.tops[i], &other.tops[i])
+            with nogil:
+                for i in range(lo, hi):
+                    if not raudo_is_complete(&self.rows, i, &mine.tops[i]):
+                        raudo_offer_all(&self.rows, i, &mine.tops[i], scratch)
+                    raudo_topk_finish(&mine.tops[i])
+                    for j in range(wanted):
+                        ids_out[i, j] = mine.tops[i].ids[j]
+                        products_out[i, j] = <float> -mine.tops[i].scores[j]
+            free(scratch)
+
+        in_threads(meet, workers, n_jobs, stopped)
+        in_threads(finish, ranges(n, 8192), n_jobs)
+        return ids, products
+
+
+def spread_copies(const int64_t[:, ::1] near not None, const float[:, ::1] products not None,
+                  const int64_t[::1] copy_of not None, const int64_t[::1] starts not None,
+                  const int64_t[::1] members not None, Py_ssize_t k, *, n_jobs=1):
+    cdef Py_ssize_t n = copy_of.shape[0], width = near.shape[1]
+    ids = np.full((n, k), -1, np.int64)
+    found = np.full((n, k), np.nan, np.float32)
+    if n == 0 or k == 0 or width == 0:
+        return ids, found
+    cdef int64_t[:, ::1] ids_out = ids
+    cdef float[:, ::1] found_out = found
+
+    def work(piece):
+        cdef Py_ssize_t lo = piece[0], hi = piece[1]
+        cdef Py_ssize_t i, j, at, end
+        cdef int64_t mine, other
+        cdef raudo_topk top
+        cdef double *scores = <double *> malloc(k * sizeof(double))
+        if scores == NULL:
+            raise MemoryError
+        with nogil:
+            for i in range(lo, hi):
+                mine = copy_of[i]
+                if mine < 0:
+                    continue
+                top.scores, top.ids, top.k, top.size = scores, &ids_out[i, 0], k, 0
+                for j in range(width):
+                    other = near[mine, j]
+                    if other < 0 or -products[mine, j] > raudo_topk_limit(&top):
+                        break
+                    at, end = starts[other], starts[other + 1]
+                    if end > at + k + 1:  # the first k of them, and one for the row itself
+                        end = at + k + 1
+                    while at < end:
+                        if members[at] != i:
+                            raudo_topk_push(&top, -<double> products[mine, j], members[at])
+                        at += 1
+                raudo_topk_finish(&top)
+                for j in range(k):
+                    found_out[i, j] = <float> -scores[j]
+        free(scores)
+
+    in_threads(work, ranges(n, 8192), n_jobs)
+    return ids, found
