@@ -20,6 +20,7 @@
     │   ├── BadRowValue    ValueError          a value, or a key, that does not fit
     │   └── BadRowType     TypeError           a value of a type that has no form there
     ├── EndpointUnavailable  OSError           a process whose metrics cannot be read
+    ├── SourceUnavailable  ConnectionError     a queue that cannot be read from or written to
     ├── ExportError        OSError             rows that could not be written where they were to go
     └── MissingExtra       ImportError         an optional dependency that is not installed
 
@@ -51,6 +52,7 @@ __all__ = [
     "RaudoError",
     "RemoteError",
     "RetriesExhausted",
+    "SourceUnavailable",
     "TaskTimeout",
     "TierUnavailable",
     "UnknownPool",
@@ -157,6 +159,10 @@ class BadRowType(BadRow, TypeError):
 
 class EndpointUnavailable(RaudoError, OSError):
     """The metrics of another process cannot be read; the message says why."""
+
+
+class SourceUnavailable(RaudoError, ConnectionError):
+    """A queue cannot be read from or written to for now."""
 
 
 class ExportError(RaudoError, OSError):

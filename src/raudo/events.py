@@ -16,6 +16,8 @@ __all__ = [
     "AlertChanged",
     "MemoryGrew",
     "MemoryShort",
+    "MessageBuried",
+    "SourceFailed",
     "TierFailed",
     "WorkerReplaced",
     "emit",
@@ -45,6 +47,24 @@ class WorkerReplaced:
     """A worker process ended under a task, or was ended for its timeout; another took its place."""
 
     pid: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFailed:
+    """A queue's source raised; it is asked again after a pause."""
+
+    source: str
+    operation: str
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class MessageBuried:
+    """A message went to the dead letters."""
+
+    source: str
+    message_id: str
     reason: str
 
 

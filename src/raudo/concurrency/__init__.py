@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raudo.concurrency.async_processor import AsyncProcessor
     from raudo.concurrency.batch_processor import BatchProcessor
+    from raudo.concurrency.local_queue import LocalQueue
     from raudo.concurrency.mapping import parallel_imap, parallel_map
     from raudo.concurrency.parallel_executor import ParallelExecutor
     from raudo.concurrency.retrying import Backoff, retry
+    from raudo.concurrency.seen import RecentKeys
 
 __all__ = [
     "AsyncProcessor",
@@ -26,6 +28,8 @@ __all__ = [
     "parallel_imap",
     "retry",
     "Backoff",
+    "LocalQueue",
+    "RecentKeys",
 ]
 
 _MODULE_OF = {
@@ -36,6 +40,8 @@ _MODULE_OF = {
     "parallel_imap": "mapping",
     "retry": "retrying",
     "Backoff": "retrying",
+    "LocalQueue": "local_queue",
+    "RecentKeys": "seen",
 }
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, NamedTuple, Self, get_args
 
 from raudo.concurrency._batch import Batch
 from raudo.concurrency._calls import KINDS, Kind, TaskLike, n_tasks_of
+from raudo.concurrency._consumed import Tallies
 from raudo.concurrency._deadlines import Run, check_timeout
 from raudo.concurrency._engine import Engine, Limits, Plan
 from raudo.concurrency._ledger import Ledger
@@ -24,11 +26,13 @@ from raudo.concurrency._queue import OnFull, SubmitQueue
 from raudo.concurrency._stats import Figures, as_dict, as_samples, ran_of
 from raudo.concurrency._stream import Stream
 from raudo.concurrency._workers.crew import positive_count
+from raudo.concurrency.consume import Consumer
 from raudo.concurrency.limits import CircuitBreaker, Circuits, RateLimit, RetryBudget
 from raudo.concurrency.retrying import Backoff, RetryOn, RetryRule
+from raudo.concurrency.seen import RecentKeys
 from raudo.concurrency.timeouts import SmartTimeout, SmartTimeouts
 from raudo.errors import Closed
-from raudo.types import Distribution, Outcome, Sample
+from raudo.types import Distribution, Message, MessageSource, Outcome, Sample, SeenKeys
 
 __all__ = ["AsyncProcessor", "Ended"]
 
@@ -161,6 +165,7 @@ class AsyncProcessor:
             auto_scale=bool(auto_scale),
         )
         self._name = name
+        self._tallies = Tallies()  # of what consumers count
         self._past = Ledger()  # of loops that are closed
         self._loops = PerLoop(self._make, self._retire)
         self._is_stopped = False
@@ -415,6 +420,67 @@ class AsyncProcessor:
             raise TypeError(f"priority must be an int, not {type(priority).__name__}")
         return fn, args, kwargs
 
+    def consume(
+        self,
+        source: MessageSource,
+        handler: Callable[[Message], Any],
+        max_concurrent: int = 16,
+        *,
+        window: int | None = None,
+        retries: int = 4,
+        backoff: float | Backoff | None = None,
+        timeout: float | None = None,
+        kind: Kind = "auto",
+        seen: SeenKeys | None = None,
+        max_deliveries: int = 10,
+    ) -> Consumer:
+        """Call `handler(message)` for each message of a queue: at least once, in order by key.
+
+        `await processor.consume(source, handler)` goes on until `stop`, of the consumer or of the
+        processor: then what the handler is at ends and is acknowledged, the rest is given back, and
+        the consumer leaves its group. `raudo.concurrency.consume` says what is promised.
+
+        Args:
+            source: A `LocalQueue`, `RedisStream`, `KafkaTopic`, or other `MessageSource`.
+            handler: A coroutine function, or a plain one, which runs where `kind` says.
+            max_concurrent: Most messages in the handler at once. Those of one key never are.
+            window: Most messages held, waiting for the handler or for their next attempt
+                included; eight times `max_concurrent` when None.
+            retries: Attempts after the first; then the message goes to the dead letters. Errors
+                that are not the processor's `retry_on` go there at once. An open circuit is waited
+                for, and is no attempt.
+            backoff: Seconds before the second attempt (then doubling), or a `Backoff`; the
+                processor's when None. The message's key waits, others go on.
+            timeout: Seconds an attempt may run; the processor's when None.
+            seen: Where the idempotency keys of handled messages are remembered;
+                `RecentKeys(10_000)`, in this process, when None.
+            max_deliveries: Deliveries after which a message goes to the dead letters unhandled:
+                its consumers may have died of it. Where the source counts them (not Kafka).
+        """
+        if not callable(handler):
+            raise TypeError(f"handler must be a function, not {type(handler).__name__}")
+        n_workers = positive_count("max_concurrent", max_concurrent)
+        n_held = 8 * n_workers if window is None else positive_count("window", window)
+        plan = self._plan_for(timeout, None, kind)
+        rule = RetryRule.of(
+            retries, self._rule.retry_on, self._rule.backoff if backoff is None else backoff
+        )
+        positive_count("max_deliveries", max_deliveries)
+        engine = self._here().engine
+        tally, ended = self._tallies.open(source.name)
+        return Consumer(
+            engine,
+            source,
+            handler,
+            replace(plan, rule=rule),
+            max_concurrent=n_workers,
+            window=n_held,
+            max_deliveries=max_deliveries,
+            seen=RecentKeys() if seen is None else seen,
+            tally=tally,
+            on_end=ended,
+        )
+
     # --- beginning and end ------------------------------------------------------------------
 
     async def start(self) -> Self:
@@ -425,6 +491,8 @@ class AsyncProcessor:
 
     async def drain(self) -> Ended:
         """Wait until nothing is queued or in flight on this loop; say how it ended.
+
+        A consumer is in flight until it is stopped.
 
         Raises:
             RuntimeError: A task of the processor called it, and would wait for itself.
@@ -463,6 +531,9 @@ class AsyncProcessor:
             return Ended(0, 0, 0, 0)
         self._is_stopped = True
         here.queue.refuse_waiting(closed)
+        for work in list(engine.in_flight):
+            if isinstance(work, Consumer):
+                work.stop()
         before = Ended.of(engine.ledger)
         try:
             if not cancel:
@@ -543,7 +614,10 @@ class AsyncProcessor:
 
     def samples(self) -> list[Sample]:
         """Return the same figures for a `Monitor`. Thread-safe."""
-        return as_samples(self._figures(), self._pools, self._name)
+        return [
+            *as_samples(self._figures(), self._pools, self._name),
+            *self._tallies.samples(self._name),
+        ]
 
     def histograms(self) -> list[Distribution]:
         """Return how long tasks ran, for a `Monitor`. Thread-safe."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from raudo.testing.index import IndexContract
     from raudo.testing.metric import MetricContract
     from raudo.testing.sink import FormatContract, SinkContract
+    from raudo.testing.source import MessageSourceContract
     from raudo.testing.tier import TierContract
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "FakeClock",
     "FormatContract",
     "IndexContract",
+    "MessageSourceContract",
     "MetricContract",
     "SinkContract",
     "TierContract",
@@ -32,6 +34,7 @@ _HOME_OF = {
     "FakeClock": "clock",
     "FormatContract": "sink",
     "IndexContract": "index",
+    "MessageSourceContract": "source",
     "MetricContract": "metric",
     "SinkContract": "sink",
     "TierContract": "tier",
