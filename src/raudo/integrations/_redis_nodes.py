@@ -85,6 +85,10 @@ class Node:
             connection = await self._connection()
             return await connection.call(commands)
 
+    async def open(self) -> LoopConnection:
+        """Return a connection of the caller's own, for commands that block."""
+        return await LoopConnection.open(_settings_for(self.address, self._settings))
+
     async def _connection(self) -> LoopConnection:
         """Return the running loop's connection; who finds none opens it, others wait for that."""
         loop = asyncio.get_running_loop()
