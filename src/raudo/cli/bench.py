@@ -25,6 +25,7 @@ _MODULES = {
     "memory": "_bench_memory_room",
     "similarity": "_bench_similarity",
     "monitoring": "_bench_monitoring",
+    "growth": "_bench_growth",
 }
 
 

