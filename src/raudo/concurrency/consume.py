@@ -28,7 +28,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from raudo import events
+from raudo import _trace, events
 from raudo.concurrency._calls import is_coroutine_function
 from raudo.concurrency._consumed import Consumed, Tally
 from raudo.concurrency._deadlines import NOT_TIMED, Run
@@ -299,7 +299,7 @@ class Consumer:
         run = Run(task)
         sweep = engine.watch(run, plan.timeout)
         # The commonest path, a coroutine function without limits, spares the engine's.
-        is_direct = (
+        may_be_direct = (
             plan.kind in ("auto", "async")
             and not plan.isolate
             and not engine.limits.any
@@ -323,6 +323,7 @@ class Consumer:
                     continue
                 if not failures or message.idempotency_key not in failures:
                     ledger.submitted += 1
+                is_direct = may_be_direct and _trace.begin is None
                 try:
                     if is_direct:
                         run.ran_s, run.started = 0.0, clock()
@@ -343,7 +344,9 @@ class Consumer:
                         del final  # its traceback holds this frame
                 else:
                     ledger.succeeded += 1
-                    ledger.busy_s += run.ran_s
+                    ledger.note_run(run.ran_s)
+                    if not is_direct:
+                        ledger.count_kind(run.kind)
                     self._done.append(message)
                     if not has_done.is_set():
                         has_done.set()
@@ -369,11 +372,11 @@ class Consumer:
     async def _recover(self, run: Run, message: Message, error: BaseException) -> None:
         """Have the message tried again after a pause, or bury it."""
         ledger, rule, budget = self._engine.ledger, self._plan.rule, self._engine.limits.budget
-        ledger.busy_s += run.ran_s
         if run.task.cancelling() > run.cancelling or isinstance(
             error, KeyboardInterrupt | SystemExit | GeneratorExit
         ):
             ledger.cancelled += 1
+            ledger.note_run(run.ran_s)
             raise error  # the message is held still, and goes back
         name = message.idempotency_key
         failures = self._failures.setdefault(name, 0)
@@ -389,9 +392,11 @@ class Consumer:
                 pause = None
         if pause is None:
             ledger.failed += 1
+            ledger.note_run(run.ran_s)
             await self._bury(message, f"{type(error).__name__}: {error}")
         else:
             ledger.retried += 1
+            ledger.busy_s += run.ran_s  # an attempt of a task that has not ended
             self._later[name] = self._engine.loop.call_later(pause, self._again, message)
 
     def _again(self, message: Message) -> None:
