@@ -31,7 +31,7 @@ def program():
 
 # Tansu lets the first of a group wait for half a session's timeout, and misses a silent one after
 # a whole one: short, so that tests are.
-FAST = {"session_timeout_ms": 400, "heartbeat_interval_ms": 80, "metadata_max_age_ms": 2000}
+FAST = {"session_timeout_ms": 2000, "heartbeat_interval_ms": 200, "metadata_max_age_ms": 2000}
 
 
 class Broker:
