@@ -23,6 +23,8 @@ from raudo.testing import MessageSourceContract
 pytest.importorskip("aiokafka")
 from raudo.integrations.kafka import KafkaTopic
 
+pytestmark = pytest.mark.slow  # servers, which no interpreter changes
+
 
 class TestKafkaTopic(MessageSourceContract):
     @pytest.fixture(autouse=True)

@@ -6,7 +6,11 @@ import asyncio
 import runpy
 from pathlib import Path
 
+import pytest
+
 from kafka_broker import FAST
+
+pytestmark = pytest.mark.slow  # servers, which no interpreter changes
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 # Order 13 is tried as often as it was sent.

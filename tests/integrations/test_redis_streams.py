@@ -21,6 +21,8 @@ from raudo.integrations.redis_streams import RedisSeen, RedisStream
 from raudo.testing import MessageSourceContract
 from redis_servers import Server
 
+pytestmark = pytest.mark.slow  # servers, which no interpreter changes
+
 
 class TestRedisStream(MessageSourceContract):
     @pytest.fixture(autouse=True)

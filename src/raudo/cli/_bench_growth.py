@@ -12,6 +12,7 @@ from raudo.cli._bench_timing import heading
 __all__ = ["SECTIONS", "packages", "render", "run"]
 
 SECTIONS = {
+    "redis": Section("a shared level beside the bare client", 20, "_bench_redis"),
     "queues": Section("messages through a handler, beside the bare clients", 40, "_bench_queues"),
 }
 
