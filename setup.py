@@ -72,16 +72,14 @@ def extension(pyx: Path) -> Extension:
     for folder in C_FOLDERS.get(pyx.stem, []):
         sources += sorted(map(str, Path(folder).glob("*.c")))
     compile_args, link_args = FLAGS[MODE]
+    strip = ["-s"] if MODE == "release" and sys.platform == "linux" else []
     return Extension(
         f"raudo._core.{pyx.stem}",
         sources,
         include_dirs=["csrc", str(CORE)],
-        depends=sorted(map(str, Path("csrc").rglob("*.[hcd]*")))
-        + sorted(map(str, CORE.glob("*.pxd"))),
+        depends=sorted(map(str, [*Path("csrc").rglob("*.[hcd]*"), *CORE.glob("*.pxd")])),
         extra_compile_args=["-std=c11", "-fvisibility=hidden", *compile_args],
-        extra_link_args=["-s", *link_args]
-        if MODE == "release" and sys.platform == "linux"
-        else link_args,
+        extra_link_args=[*strip, *link_args],
     )
 
 

@@ -57,8 +57,8 @@ def groups_part(report: AnalysisReport, names: Names, texts: Mapping[int, str]) 
         left = len(report.groups) - _GROUPS_SHOWN
         shown.append(f"<p class='about'>{left:,} smaller groups are not shown.</p>")
     return (
-        "<input type='search' id='find' placeholder='Find in these groups' "
-        "aria-label='Find in these groups'> <span id='found' role='status'></span>"
+        "<label>Find in these groups <input type='search' id='find'></label> "
+        "<span id='found' role='status'></span>"
         f"<div id='groups'>{''.join(shown)}</div>"
     )
 
