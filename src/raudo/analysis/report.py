@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from raudo.analysis.neighbours import Neighbours
 from raudo.analysis.picture import Sample
 from raudo.analysis.stages import Stage
+from raudo.memory.gc import gc_paused
 
 __all__ = ["AnalysisReport", "Group", "Similar"]
 
@@ -119,16 +120,38 @@ class AnalysisReport:
 
     def document_rows(self) -> Iterator[dict[str, Any]]:
         """Yield a row a document: id, path, group (None: in none), similar, chars, words."""
-        for i, (id_, path) in enumerate(zip(self.ids, self.paths, strict=True)):
-            group = int(self.group_of[i])
-            yield {
+        for start in range(0, len(self), _ROWS_AT_ONCE):
+            with gc_paused():  # some ten containers a row, none of them in a cycle
+                rows = self._rows(slice(start, start + _ROWS_AT_ONCE))
+            yield from rows
+
+    def _rows(self, part: slice) -> list[dict[str, Any]]:
+        """Return rows of some documents, whose numbers leave NumPy together."""
+        ids, near = self.ids, self.neighbours
+        cosines = np.round(near.similarities[part].astype(np.float64), 4)
+        similar = [
+            [
+                {"id": ids[j], "similarity": cosine}
+                for j, cosine in zip(*each, strict=True)
+                if j >= 0
+            ]
+            for each in zip(near.ids[part].tolist(), cosines.tolist(), strict=True)
+        ]
+        columns = (self.group_of[part], self.chars[part], self.words[part])
+        numbers = (column.tolist() for column in columns)
+        return [
+            {
                 "id": id_,
                 "path": path,
                 "group": None if group < 0 else group,
-                "similar": [{"id": s.id, "similarity": s.similarity} for s in self.similar(i)],
-                "chars": int(self.chars[i]),
-                "words": int(self.words[i]),
+                "similar": alike,
+                "chars": n_chars,
+                "words": n_words,
             }
+            for id_, path, alike, group, n_chars, n_words in zip(
+                ids[part], self.paths[part], similar, *numbers, strict=True
+            )
+        ]
 
     def group_rows(self) -> Iterator[dict[str, Any]]:
         """Yield a row a group: group, representative, members, similarities."""
@@ -221,6 +244,8 @@ class AnalysisReport:
         return render(self, title, documents)
 
 
+# Rows that are made at once, for an export that takes some thousand at a time.
+_ROWS_AT_ONCE = 4096
 _FORMATS = ("jsonl", "csv", "parquet", "arrow")
 
 
