@@ -237,6 +237,15 @@ def test_wrong_options_are_said_by_the_command(capsys: pytest.CaptureFixture[str
     assert "'lots', wanted 1MiB or more" in capsys.readouterr().err
 
 
+def test_figures_are_written_where_asked_for(folder: Path, tmp_path: Path) -> None:
+    done = raudo(tmp_path, "analyze", folder, "--figures", "--out", tmp_path / "out", "--quiet")
+    assert done.returncode == 0, done.stderr
+    row = json.loads((tmp_path / "out" / "documents.jsonl").read_text("utf-8").splitlines()[0])
+    assert list(row)[-5:] == ["sentences", "language", "top_terms", "readability", "entropy"]
+    refused = raudo(tmp_path, "analyze", folder, "--figures")
+    assert (refused.returncode, "--figures" in refused.stderr) == (2, True)
+
+
 def test_standard_input_is_a_path(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "raudo", "analyze", "-", "--quiet", "--memory", "100MB"],

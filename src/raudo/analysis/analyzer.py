@@ -18,6 +18,7 @@ from raudo.analysis.corpus import Corpus, read_corpus
 from raudo.analysis.documents import Documents
 from raudo.analysis.duplicates import Components, similar_sets, similar_vectors
 from raudo.analysis.embeddings import Embedder, HashingEmbedding, TextEmbedder
+from raudo.analysis.figures import FigureColumns
 from raudo.analysis.index import Index
 from raudo.analysis.neighbours import EXACT_LIMIT, Neighbours, find_neighbours
 from raudo.analysis.picture import sample_of
@@ -57,6 +58,8 @@ class DocumentAnalyzer:
             are zero, the similar ones are found by comparing all pairs.
         memory_bytes: Bound on what reading holds: texts in flight, word counts and a model's
             vectors. Beyond it they are mapped from a file without a name in the temporary folder.
+        figures: Tell of each document its sentences, language, top terms, readability and entropy
+            (`report.figures`). Not with `index`, which has no texts.
         progress: Show progress on standard error.
 
     An analyzer may be used by many threads; questions are about the analysis that ended last.
@@ -74,6 +77,7 @@ class DocumentAnalyzer:
         keep_texts: bool = True,
         exact_limit: int = EXACT_LIMIT,
         memory_bytes: int | None = None,
+        figures: bool = False,
         progress: bool = False,
     ) -> None:
         self._embedder = None if embedder == "hashing" else TextEmbedder(embedder, embedder_name)
@@ -83,6 +87,9 @@ class DocumentAnalyzer:
         self._exact_limit = _whole("exact_limit", exact_limit, 0)
         self._index = None if index is None else Path(index)
         self._keep_texts = keep_texts
+        if figures and index is not None:
+            raise ValueError("figures is True with an index, wanted one: an index keeps no texts")
+        self._figures = figures
         self._memory_bytes = (
             None if memory_bytes is None else _whole("memory_bytes", memory_bytes, 1 << 20)
         )
@@ -148,6 +155,7 @@ class DocumentAnalyzer:
         if self._store is not None and self._embedder is not None and self._embedder.kind is None:
             notes.append("embeddings were not cached: the embedder has no embedder_name")
         index = None if self._index is None else self._opened(self._index, shingle, k)
+        figures = FigureColumns(self._n_jobs) if self._figures else None
         if index is not None:
             corpus = index.read(
                 documents,
@@ -168,12 +176,17 @@ class DocumentAnalyzer:
                 keep_texts=self._keep_texts or shingle > 1,
                 check=check,
                 memory_bytes=self._memory_bytes,
+                figures=figures,
             )
         if self._embedder is None and index is None:
             with stages.timed("embed", len(corpus)):
                 corpus.hashing, corpus.vectors = HashingEmbedding.of(
                     corpus.words, self._dimensions, self._n_jobs
                 )
+        told = None
+        if figures is not None:
+            with stages.timed("figures"):
+                told = figures.finish(corpus.words)
         check()
         with stages.shown("duplicates", len(corpus)) as tick:
 
@@ -228,6 +241,7 @@ class DocumentAnalyzer:
             sample=sample_of(corpus.vectors),
             texts=corpus.texts,
             peak_bytes=peak_bytes(),
+            figures=told,
         )
 
     def _opened(self, folder: Path, shingle: int, k: int) -> Index:

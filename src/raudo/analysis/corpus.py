@@ -20,6 +20,7 @@ from raudo._core import text
 from raudo.analysis.ahead import read_ahead
 from raudo.analysis.documents import BATCH_CHARS, BATCH_DOCUMENTS, Batch, Documents, as_batches
 from raudo.analysis.embeddings import HashingEmbedding, TextEmbedder
+from raudo.analysis.figures import FigureColumns
 from raudo.analysis.spool import Spool
 from raudo.analysis.stages import Stages
 from raudo.analysis.store import Keys, Rows, Store
@@ -93,8 +94,10 @@ def read_corpus(
     keep_texts: bool,
     check: Callable[[], None],
     memory_bytes: int | None = None,
+    figures: FigureColumns | None = None,
 ) -> Corpus:
     """Read all documents; `embedder` None leaves the vectors to the hashing TF-IDF of the whole.
+    `figures` is shown the texts while they are at hand.
 
     `check` is called between batches and may raise to end the analysis. A source of batches is read
     by a thread of its own, ahead of the analysis; other iterables by the caller's, which they may
@@ -118,7 +121,11 @@ def read_corpus(
                     chars.append(np.fromiter(map(len, texts), np.int64, len(texts)))
                     with stages.timed("words", len(texts)) as stage:
                         keys = text.content_keys(texts) if store is not None else None
-                        words.append(count_known(texts, keys, store, new_words, stage, n_jobs))
+                        counted = count_known(texts, keys, store, new_words, stage, n_jobs)
+                        words.append(counted)
+                    if figures is not None:
+                        with stages.timed("figures", len(texts)):
+                            figures.append(texts, counted)
                     if embedder is not None:
                         with stages.timed("embed", len(texts)) as stage:
                             vectors.append(

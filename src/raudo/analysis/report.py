@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raudo.analysis.figures import Figures
 from raudo.analysis.neighbours import Neighbours
 from raudo.analysis.picture import Sample
 from raudo.analysis.stages import Stage
@@ -52,8 +53,8 @@ class AnalysisReport:
     Documents keep the order in which they were read; `group_of[i]` is the number of document i's
     group, -1 where it has none; `skipped` maps a reason to what was skipped for it, and
     `badly_encoded` names what is not UTF-8 and was read as Latin-1. `sample` is what the map of the
-    page shows, `texts` are all texts where the analyzer keeps them, and `peak_bytes` is the most
-    memory that the process has held.
+    page shows, `texts` are all texts where the analyzer keeps them, `peak_bytes` is the most memory
+    that the process has held, and `figures` are those of each document where they were asked for.
     """
 
     ids: tuple[Hashable, ...]
@@ -73,6 +74,7 @@ class AnalysisReport:
     sample: Sample | None = None
     texts: Sequence[str] | None = None
     peak_bytes: int = 0
+    figures: Figures | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -119,10 +121,15 @@ class AnalysisReport:
         return int(document)
 
     def document_rows(self) -> Iterator[dict[str, Any]]:
-        """Yield a row a document: id, path, group (None: in none), similar, chars, words."""
+        """Yield a row a document: id, path, group (None: in none), similar, chars, words; then,
+        where they were asked for, sentences, language, top_terms, readability, entropy.
+        """
         for start in range(0, len(self), _ROWS_AT_ONCE):
             with gc_paused():  # some ten containers a row, none of them in a cycle
                 rows = self._rows(slice(start, start + _ROWS_AT_ONCE))
+                if self.figures is not None:
+                    for i, row in enumerate(rows, start):
+                        row.update(self.figures.row(i))
             yield from rows
 
     def _rows(self, part: slice) -> list[dict[str, Any]]:

@@ -64,6 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep the analysis there: the next run reads what changed and updates the rest",
     )
     parser.add_argument(
+        "--figures",
+        action="store_true",
+        help="tell of each document sentences, language, top terms, readability and entropy",
+    )
+    parser.add_argument(
         "--keep-markup", action="store_true", help="read HTML and Markdown with their tags"
     )
     parser.add_argument(
@@ -155,6 +160,7 @@ def run(args: argparse.Namespace) -> int:
         n_jobs=args.jobs,
         keep_texts=False,
         memory_bytes=args.memory,
+        figures=args.figures,
         progress=not args.quiet,
     )
     found = analyzer.analyze(
@@ -203,6 +209,10 @@ def _wrong(args: argparse.Namespace) -> str | None:
     for option, folder in (("--cache", args.cache), ("--index", args.index)):
         if folder and Path(folder).exists() and not Path(folder).is_dir():
             return f"argument {option}: {folder} is not a folder"
+    if args.figures and not args.out:
+        return "argument --figures: they are written to --out, which is missing"
+    if args.index and args.figures:
+        return "argument --index: it keeps words, not texts, which --figures needs"
     if args.index and args.shingle > 1:
         return f"argument --index: it keeps words, not texts: --shingle is {args.shingle}, wanted 1"
     if args.format in ("parquet", "arrow") and args.out:
