@@ -16,6 +16,7 @@ SECTIONS = {
     "bits": Section("Hamming and Jaccard distances of packed bits", 30, "_bench_bits"),
     "knn": Section("exact search among 100,000 rows, one thread", 90, "_bench_knn"),
     "knn_threads": Section("the same, all cores", 60, "_bench_knn_threads"),
+    "indexes": Section("approximate indexes at equal recall", 90, "_bench_indexes"),
 }
 
 
