@@ -72,12 +72,16 @@ c-test:  ## the C code alone, under ASan and UBSan
 	$(MAKE) -C csrc/test
 
 # A copy of the tree, so that the release build in place stays as it is. Only files whose content
-# changed are copied, and with a new time, so that the second run compiles these and no others.
+# changed are copied, and with a new time, so that the second run compiles these and no others; the
+# C that Cython made of the present sources too, as it is the same for every build.
 asan:
 	mkdir -p $(ASAN_DIR)
 	git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for f; do \
 		[ ! -e "$$f" ] || cmp -s "$$f" "$(ASAN_DIR)/$$f" \
 		|| { mkdir -p "$(ASAN_DIR)/$$(dirname "$$f")" && cp "$$f" "$(ASAN_DIR)/$$f"; }; done' sh
+	newest=$$(ls -t src/raudo/_core/*.pyx src/raudo/_core/*.pxd | head -n 1); \
+	for c in src/raudo/_core/*.c; do [ ! "$$c" -nt "$$newest" ] || cmp -s "$$c" "$(ASAN_DIR)/$$c" \
+		|| cp "$$c" "$(ASAN_DIR)/$$c"; done
 	cd $(ASAN_DIR) && RAUDO_BUILD=asan $(PYTHON) setup.py -q build_ext --inplace
 	cd $(ASAN_DIR) && PYTHONPATH=src PYTHONMALLOC=malloc RAUDO_SANITIZED=1 \
 		LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
