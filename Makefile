@@ -8,7 +8,7 @@ ASAN_TESTS := $(wildcard tests/core tests/compat/test_cachetools.py \
 	tests/analysis/test_text*.py)
 CORE_MODULES = $(patsubst src/raudo/_core/%.pyx,raudo._core.%,$(wildcard src/raudo/_core/*.pyx))
 
-.PHONY: build test test-isas test-fast monitoring-e2e soak behaviour bench bench-check lint floors types c-test asan wheel clean
+.PHONY: build test test-isas test-fast monitoring-e2e queues-e2e soak behaviour bench bench-check lint floors types c-test asan wheel clean
 
 build:  ## compile what changed, in place
 	$(PYTHON) setup.py -q build_ext --inplace
@@ -55,6 +55,10 @@ monitoring-e2e: build  ## against the real Prometheus, Alertmanager, an OTLP col
 	$(PYTHON) -m pip install -q rotel opentelemetry-exporter-otlp-proto-http \
 		playwright 'grafana-foundation-sdk==1769699998!10.1.0'
 	CI=1 $(PYTHON) -m pytest -q $(wildcard tests/monitoring/test_e2e_*.py)
+
+queues-e2e: build  ## queues on real brokers that are killed, cut off and shared
+	CI=1 RAUDO_KAFKA_FAULTS=1 $(PYTHON) -m pytest -q tests/integrations/test_kafka.py \
+		tests/integrations/test_redis_streams.py tests/integrations/test_queue_examples.py
 
 lint: floors
 	$(PYTHON) -m ruff check .

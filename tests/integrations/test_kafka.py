@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 
 import pytest
@@ -24,6 +25,11 @@ pytest.importorskip("aiokafka")
 from raudo.integrations.kafka import KafkaTopic
 
 pytestmark = pytest.mark.slow  # servers, which no interpreter changes
+faults = pytest.mark.skipif(
+    not os.environ.get("RAUDO_KAFKA_FAULTS"),
+    reason="the broker of these tests loses a group's members where the machine is loaded for "
+    "seconds: `make queues-e2e` runs them alone",
+)
 
 
 class TestKafkaTopic(MessageSourceContract):
@@ -52,6 +58,7 @@ def fill(broker, queue, n):
     asyncio.run(send())
 
 
+@faults
 def test_kill_9_loses_nothing(kafka_broker, redis_server):
     def notes_of(queue):
         fill(kafka_broker, queue, 300)
@@ -64,6 +71,7 @@ def test_kill_9_loses_nothing(kafka_broker, redis_server):
     kill_9(notes_of, 300, begin)
 
 
+@faults
 def test_consumers_come_and_go(kafka_broker):
     made = []
 
@@ -85,6 +93,7 @@ def test_consumers_come_and_go(kafka_broker):
         assert numbers == sorted(numbers)
 
 
+@faults
 def test_a_broker_that_goes_and_comes_back(kafka_broker):
     async def main():
         await kafka_broker.create_async("away", partitions=2)
