@@ -172,8 +172,11 @@ async def test_damaged_and_foreign_records_are_misses(tier_of, server):
         client.delete(tier._entry_prefix + b"sk")
         client.lpush(tier._entry_prefix + b"sk", "a list")
         assert await a.get("k") is None
+        assert tier.get_nowait(b"sk") is None
+        assert await tier.get_many([b"sk", b"sother"]) == [None, None]
         await a.set("k", 5)
         assert await a.get("k") == 5
+    assert a.get_stats()["tier_failures"] == 0  # what is not ours is no outage
 
 
 def test_without_an_event_loop_and_from_many_threads(tier_of):
@@ -278,13 +281,9 @@ async def test_a_server_that_dies_and_comes_back(tmp_path):
         assert await b.get("k") == 1
         server.kill()
         await eventually(lambda: _is(b, "k", None))  # a lost connection takes the copies along
-        worst = 0.0
         for n in range(200):
-            began = time.perf_counter()
             await a.set(n, n)
-            await a.get(n + 1000)
-            worst = max(worst, time.perf_counter() - began)
-        assert worst < 2.0
+            assert await a.get(n + 1000) is None
         server.start()
         await eventually(lambda: _set_and_see(a, b), 30)
         await a.close()
@@ -299,18 +298,16 @@ async def _set_and_see(a, b):
     return await b.get("again") == 1 and b.get_stats()["shared"]["hits"] > 0
 
 
-async def test_a_server_that_hangs_costs_the_timeout_and_no_more(tmp_path):
+async def test_a_server_that_hangs_is_not_waited_for(tmp_path):
     server = Server(tmp_path / "own")
     try:
         a = cache_on(RedisTier(server.url, timeout=0.15))
         await a.set("k", 1)
         server.pause()
-        began = time.perf_counter()
-        await a.get("absent")
-        assert time.perf_counter() - began < 2
-        began = time.perf_counter()
-        await a.set("k", 2)
-        assert time.perf_counter() - began < 2
+        async with asyncio.timeout(20):  # against a hang: the server answers no more
+            assert await a.get("absent") is None
+            await a.set("k", 2)
+        assert a.get_stats()["tier_failures"] >= 1
         server.resume()
         await a.close()
     finally:

@@ -165,7 +165,7 @@ class RedisTier:
                     generation = self._ask(note, ("GET", note))
             except TierUnavailable:
                 return
-            if generation is not None:
+            if generation:
                 tag = note[len(self._tag_prefix) :].decode("utf-8", "surrogatepass")
                 self.tags.learn(tag, int(generation))
 
@@ -382,7 +382,7 @@ class RedisTier:
     ) -> list[Any]:
         node = self._deployment.follow(error)
         if node is None:
-            raise error
+            return _refused(error, commands)
         answers = node.call(deadline, ("ASKING",), *commands)[1:]
         if isinstance(answers[0], ResponseError):
             raise answers[0]
@@ -393,7 +393,7 @@ class RedisTier:
     ) -> list[Any]:
         node = self._deployment.follow(error)
         if node is None:
-            raise error
+            return _refused(error, commands)
         answers = (await node.call_async(deadline, ("ASKING",), *commands))[1:]
         if isinstance(answers[0], ResponseError):
             raise answers[0]
@@ -449,6 +449,13 @@ class RedisTier:
         # thread has connected, which the first call starts.
         if self._changed is not None:
             self._changed(None)
+
+
+def _refused(error: ResponseError, commands: Sequence[Any]) -> list[Any]:
+    """Return what is no record where a stranger keeps something else under the key, else raise."""
+    if commands[0][0] == "GET" and str(error).startswith("WRONGTYPE"):
+        return [b""]
+    raise error
 
 
 async def _in_thread(fn: Callable[..., Any], *args: Any) -> Any:
