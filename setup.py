@@ -1,6 +1,6 @@
 """Lists the compiled floor: one extension per `src/raudo/_core/*.pyx`. Metadata: pyproject.toml.
 
-RAUDO_BUILD=release|debug|asan|tsan|coverage picks the flags; RAUDO_ONLY=table,memo builds only two.
+RAUDO_BUILD=release|quick|debug|asan|tsan|coverage picks the flags; RAUDO_ONLY=table,memo builds only two.
 """
 
 import os
@@ -27,6 +27,7 @@ C_FOLDERS = {
 }
 FLAGS = {
     "release": (["-O3", "-g0", "-fno-plt"], []),
+    "quick": (["-O1", "-g0"], []),
     "debug": (["-O0", "-g3", "-UNDEBUG"], []),
     "asan": (
         ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"],
