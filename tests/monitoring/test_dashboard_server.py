@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import gc
 import os
 import socket
 import threading
@@ -168,6 +170,38 @@ def test_close_ends_streams_frees_the_port_and_may_be_repeated():
     assert (closed, server.is_running, threading.active_count()) == ([1], False, threads - 1)
     assert repr(server).endswith("closed>")
     Server(echo, port=server.port).close()
+
+
+def test_a_client_that_comes_as_the_server_closes_is_not_left_open():
+    server, goes_on = Server(echo), threading.Event()
+    server._loop.call_soon_threadsafe(goes_on.wait)
+    with connect(server) as client:
+        closing = threading.Thread(target=server.close)
+        closing.start()
+        until(lambda: server._thread is None and len(server._loop._ready) > 0)
+        goes_on.set()  # the loop hears of the client and of the end in one turn
+        closing.join()
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(10) == b""
+    gc.collect()  # a socket that nobody closed warns, which is an error here
+
+
+def test_a_server_without_descriptors_accepts_when_there_are_some_again():
+    with Server(echo) as server:
+        listener, failures = server._listener, [errno.EMFILE, errno.ECONNABORTED]
+
+        class Listener:
+            def accept(self):
+                if failures:
+                    raise OSError(failures.pop(), "injected")
+                return listener.accept()
+
+            def __getattr__(self, name):
+                return getattr(listener, name)
+
+        server._listener = Listener()
+        assert ask(server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")[0] == 200
+        assert not failures
 
 
 def test_a_port_in_use_is_told(server):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import errno
 import ipaddress
 import logging
 import os
@@ -33,6 +34,7 @@ _log = logging.getLogger("raudo.monitoring")
 
 _MOST_HEAD_BYTES = 16_384
 _MOST_HEADERS = 64
+_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) (/[!-~]*) HTTP/1\.[01]")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
 _REASONS = {
@@ -154,30 +156,36 @@ class Server:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        accepting = asyncio.create_task(self._accept())
+        self._loop.add_reader(self._listener, self._accept)
         await self._is_over.wait()
+        self._loop.remove_reader(self._listener)
         self._listener.close()
-        tasks = [accepting, *self._clients]
+        tasks = list(self._clients)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                client, address = await loop.sock_accept(self._listener)
-            except OSError:  # the client has gone again, or there is no file descriptor left
-                await asyncio.sleep(0.05)
-                continue
-            client.setblocking(False)
-            if len(self._clients) >= self._most_connections:
-                with contextlib.suppress(OSError), client:
-                    client.send(_head(503, [(b"retry-after", b"5")]))
-                continue
-            task = asyncio.create_task(self._answer(client, address))
-            self._clients[task] = client
-            task.add_done_callback(self._forget)
+    def _accept(self) -> None:
+        """Take a client on at once: one on its way to a task that is cancelled would stay open."""
+        try:
+            client, address = self._listener.accept()
+        except OSError as error:
+            if error.errno in _OUT_OF_DESCRIPTORS:  # it stays readable: not asked again at once
+                self._loop.remove_reader(self._listener)
+                self._loop.call_later(0.05, self._accept_again)
+            return  # or the client has gone again
+        client.setblocking(False)
+        if len(self._clients) >= self._most_connections:
+            with contextlib.suppress(OSError), client:
+                client.send(_head(503, [(b"retry-after", b"5")]))
+            return
+        task = self._loop.create_task(self._answer(client, address))
+        self._clients[task] = client
+        task.add_done_callback(self._forget)
+
+    def _accept_again(self) -> None:
+        if not self._is_over.is_set():
+            self._loop.add_reader(self._listener, self._accept)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._clients.pop(task).close()
