@@ -125,18 +125,39 @@ class Cluster:
             time.sleep(0.1)
         raise RuntimeError("the cluster did not come up")
 
-    def master_of(self, key):
-        slot = self.servers[0].client().execute_command("CLUSTER", "KEYSLOT", key)
+    def pairs(self):
+        """Return the masters that have a replica, each with it."""
+        roles = {}
         for server in self.servers:
             if server.process.poll() is None:
-                with suppress(redis.RedisError):
-                    server.client().execute_command("CLUSTER", "COUNTKEYSINSLOT", slot)
-                    info = server.client().info("replication")
-                    with suppress(redis.exceptions.MovedError):
-                        server.client().get(key)
-                        if info["role"] == "master":
-                            return server
-        raise RuntimeError("nobody serves it")
+                with server.client() as client:
+                    roles[server.port] = (server, client.info("replication"))
+        found = [
+            (roles[info["master_port"]][0], server)
+            for server, info in roles.values()
+            if info["role"] == "slave" and info["master_link_status"] == "up"
+        ]
+        return [(master, replica) for master, replica in found if master.process.poll() is None]
+
+    def kill_a_master(self):
+        self.pairs()[0][0].kill()
+
+    def replica_of(self, key):
+        """Return the replica of the master that serves the key, None if it has none."""
+        for master, replica in self.pairs():
+            with suppress(redis.exceptions.MovedError), master.client() as client:
+                client.get(key)
+                return replica
+        return None
+
+    def hand_over(self, replica):
+        """Let a replica become the master, which goes on as its replica."""
+        with replica.client() as client:
+            client.execute_command("CLUSTER", "FAILOVER")
+            until = time.monotonic() + 30
+            while client.info("replication")["role"] != "master":
+                assert time.monotonic() < until
+                time.sleep(0.02)
 
     def stop(self):
         for server in self.servers:

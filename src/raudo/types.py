@@ -50,6 +50,7 @@ __all__ = [
     "Task",
     "Tier",
     "TierStats",
+    "UnwatchedBlob",
     "Writer",
 ]
 
@@ -110,6 +111,11 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
+class UnwatchedBlob(Blob):
+    """What a `SharedTier` read where it would not hear of a change: answered with, and not kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class TierStats:
     """What a tier counts; reading it does no I/O."""
 
@@ -164,8 +170,11 @@ class SharedTier(Tier, Protocol):
 
     The levels above keep copies. `watch` is given a function to call, from any thread, with a key
     that another process wrote or dropped, and with None where any may have been: the copies go.
-    Changes of this process's own are not told. A batch is a list of keys with a blob, or with None
-    for a drop, no key twice. The calls with `_nowait` wait for the network, without an event loop.
+    Changes of this process's own are not told. What is read while changes of it would not be told
+    (no connection that listens, say) is an `UnwatchedBlob`, of which no copy is kept; and what was
+    written then is told as if another had written it. A batch is a list of keys with a blob, or
+    with None for a drop, no key twice. The calls with `_nowait` wait for the network, without an
+    event loop.
     """
 
     writes_through: ClassVar[Literal[True]]

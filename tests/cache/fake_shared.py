@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from raudo.cache.tags import TagGenerations
-from raudo.types import TierStats
+from raudo.types import TierStats, UnwatchedBlob
 
 
 class Server:
@@ -25,7 +25,7 @@ class Server:
             else:
                 self.entries[key] = blob
         for other in self.tiers:
-            if other is not tier:
+            if (other is tier) == other.is_deaf:  # who does not hear gives its own copies up too
                 for key, _ in changes:
                     other.changed(key)
 
@@ -36,6 +36,8 @@ class Server:
 
 
 class FakeSharedTier:
+    """`is_deaf` stops it from hearing of what others change."""
+
     name = "fake"
     survives_restart = True
     shared = True
@@ -47,7 +49,7 @@ class FakeSharedTier:
         if server.tiers:
             self.tags._base = server.tiers[0].tags._base
         self.changed = lambda key: None
-        self.is_closed = False
+        self.is_closed = self.is_deaf = False
         server.tiers.append(self)
 
     def watch(self, changed):
@@ -55,7 +57,13 @@ class FakeSharedTier:
 
     def get_nowait(self, key):
         self.server.check("get")
-        return self.server.entries.get(key)
+        return self._read(key)
+
+    def _read(self, key):
+        blob = self.server.entries.get(key)
+        if blob is None or not self.is_deaf:
+            return blob
+        return UnwatchedBlob(blob.payload, blob.codec, blob.raw_bytes, blob.expires_ns, blob.tags)
 
     def put_many_nowait(self, changes):
         self.server.write(self, changes)
@@ -87,7 +95,7 @@ class FakeSharedTier:
     async def get_many(self, keys):
         await asyncio.sleep(0)
         self.server.check("get_many")
-        return [self.server.entries.get(key) for key in keys]
+        return [self._read(key) for key in keys]
 
     async def put(self, key, blob):
         await self.put_many([(key, blob)])

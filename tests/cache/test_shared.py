@@ -56,6 +56,27 @@ async def test_every_arrangement_of_levels_above(levels, tmp_path):
     assert stats["sets"] <= stats["size"] + gone
 
 
+async def test_no_copy_is_kept_of_what_may_change_unheard():
+    _, a, b = two(loader=lambda key: "loaded")
+    await a.set_many({"k": 0, "other": 0})
+    b._levels.shared.tier.is_deaf = True
+    for n in range(1, 4):
+        await a.set("k", n)
+        assert await b.get("k") == n
+        assert b.get_nowait("k") == n
+        assert await b.get_many(["k", "other"]) == {"k": n, "other": 0}
+        assert await b.get_or_load("k") == n
+    assert await b.touch("k", 5)
+    assert await b.get_or_load("new") == "loaded"
+    await a.set("new", "replaced")
+    assert await b.get("new") == "replaced"
+    b._levels.shared.tier.is_deaf = False
+    assert await b.get("k") == 3
+    hits = b.get_stats()["shared"]["hits"]
+    assert await b.get("k") == 3
+    assert b.get_stats()["shared"]["hits"] == hits
+
+
 async def test_without_an_event_loop():
     server = Server()
     a, b = (SmartCache(8, tiers=[FakeSharedTier(server)]) for _ in range(2))

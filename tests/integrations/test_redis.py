@@ -84,6 +84,26 @@ async def test_own_writes_leave_the_own_copy(tier_of):
     assert a.get_stats()["shared"]["hits"] == 0
 
 
+async def test_without_being_told_of_changes_no_copy_is_kept(server):
+    with server.client() as client:
+        client.acl_setuser(
+            "shy", enabled=True, nopass=True, keys=["*"], categories=["+@all"], commands=["-client"]
+        )
+    name = f"shy:x@127.0.0.1:{server.port}"
+    a, b = cache_on(RedisTier(server.url)), cache_on(RedisTier(f"redis://{name}/0", timeout=2.0))
+    for n in range(5):
+        await a.set("k", n)
+        assert await b.get("k") == n
+        assert b.get_nowait("k") == n
+        assert await b.get_many(["k", "other"]) == {"k": n}
+        await b.set("mine", n)
+        await a.set("mine", -n)
+        assert await b.get("mine") == -n
+    assert a.get_stats()["tier_failures"] == b.get_stats()["tier_failures"] == 0
+    await a.close()
+    await b.close()
+
+
 async def test_a_stranger_who_deletes_is_heard(tier_of, server):
     a = cache_on(tier_of())
     await a.set("k", 1)

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from raudo.cache.entries import Watched, unwrap
 from raudo.cache.fetched import Fetched
 from raudo.cache.loading import MISSING
 from raudo.errors import CorruptEntry, ForbiddenType
-from raudo.types import Blob
+from raudo.types import Blob, UnwatchedBlob
 
 if TYPE_CHECKING:
     from raudo.cache.levels import Levels
@@ -270,7 +269,8 @@ class Promoter:
             else:
                 levels.counters.l3_hits += counts
             has_above = levels.sizes[0] or levels.l2 is not None
-            if has_above and levels.cold.release(data, fetched.guard):
+            is_kept = has_above and not isinstance(blob, UnwatchedBlob)
+            if is_kept and levels.cold.release(data, fetched.guard):
                 del self.reads[data]  # others who read it find it above
                 levels.down.begin_call()
                 self._put_up(key, data, blob, value)
@@ -280,7 +280,7 @@ class Promoter:
     def finish_touch(
         self, data: bytes, token: Read, fetched: Fetched | None, ttl: float | None
     ) -> bool:
-        """Put what was read back with a new time to live, where no level is above."""
+        """Put what was read back with a new time to live, where no level above keeps it."""
         levels = self._levels
         with levels.lock:
             levels.check()
@@ -291,10 +291,15 @@ class Promoter:
             except (CorruptEntry, ForbiddenType):
                 return False
             del self.reads[data]
+            expires_ns = 0 if ttl is None else levels.clock.time_ns() + round(ttl * 1e9)
+            old = fetched.blob
+            touched = Blob(old.payload, old.codec, old.raw_bytes, expires_ns, old.tags)
+            if levels.shared is not None and fetched.guard is levels.shared.guard:
+                levels.shared.publish(data, touched)
+                return True
             if not levels.cold.drop(data):
                 return False
-            expires_ns = 0 if ttl is None else levels.clock.time_ns() + round(ttl * 1e9)
-            levels.down.to_cold(data, replace(fetched.blob, expires_ns=expires_ns))
+            levels.down.to_cold(data, touched)
             return True
 
     def note_late(self, value: Any, counts: bool) -> None:

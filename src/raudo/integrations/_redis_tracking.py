@@ -7,7 +7,8 @@ both at once the server goes by who was last, so that a copy of our own is kept 
 the server has (Redis, `CLIENT TRACKING ... BCAST NOLOOP REDIRECT`).
 
 One thread listens to all servers, sees that both ends are alive, and looks up which servers there
-are. Whenever it may have missed something it says so: all copies go.
+are. Whenever it may have missed something it says so: all copies go. Of what is read from a server
+that it has no pair to, no copies are kept in the first place.
 """
 
 from __future__ import annotations
@@ -160,10 +161,7 @@ class Tracker:
                     self._connect()
                     wait_s = _FIRST_WAIT_S
                 except (RedisError, OSError):
-                    # Copies that were made before a server was first listened to go too, once. The
-                    # others are listened to meanwhile; not all processes ask again in step.
-                    if wait_s == _FIRST_WAIT_S:
-                        self._tell([None])
+                    # The others are listened to meanwhile; not all processes ask again in step.
                     retry_at = time.monotonic() + wait_s * random.uniform(0.5, 1.0)
                     wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
             self._listen()

@@ -19,6 +19,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any, ClassVar, Literal
 
 from raudo._clock import SYSTEM_CLOCK, Clock
@@ -26,14 +27,14 @@ from raudo._core.records import Records
 from raudo.cache._forks import reset_after_fork
 from raudo.cache.tiers.blobs import BLOBS
 from raudo.errors import Closed, MissingExtra, TierUnavailable
-from raudo.types import Blob, TierStats
+from raudo.types import Blob, TierStats, UnwatchedBlob
 
 try:
     from redis.exceptions import ResponseError
 
     from raudo.integrations._redis_nodes import Deployment, Node, chunks, unavailable
     from raudo.integrations._redis_tags import BASE, RedisTags
-    from raudo.integrations._redis_tracking import Tracker
+    from raudo.integrations._redis_tracking import Line, Tracker
 except ImportError as error:
     raise MissingExtra("the redis tier", "redis") from error
 
@@ -42,6 +43,7 @@ __all__ = ["RedisTier"]
 _RECORDS = Records(BLOBS)
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _MAX_PIPELINE = 512
+_FIELDS = tuple(field.name for field in fields(Blob))
 # How long the note that a tag was invalidated stays, for others to read which one it was.
 _TAG_NOTE_S = 60
 
@@ -170,7 +172,20 @@ class RedisTier:
                 self.tags.learn(tag, int(generation))
 
     def _ask(self, key: bytes, command: Sequence[Any]) -> Any:
-        return self._call(key, [command], time.monotonic() + self.timeout)[0]
+        _, answer = self._call(key, command, time.monotonic() + self.timeout)
+        return answer
+
+    def _line_to(self, node: Node) -> Line | None:
+        """Return the connections that listen to a server; without them no copy may be kept."""
+        return self._ensure_tracker().line_to(node) if self._changed is not None else None
+
+    def _forget_copies(self, commands: Sequence[Sequence[Any]]) -> None:
+        """Have the copies go of what was written to a server that nobody listens to."""
+        if self._changed is None:
+            return
+        for _, key, *_ in commands:
+            if key.startswith(self._entry_prefix):
+                self._changed(key[len(self._entry_prefix) :])
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -178,18 +193,20 @@ class RedisTier:
         """Return the blob, waiting for the network."""
         stored = self._stored_as(key)
         with self._guard("get"):
-            return self._open(key, self._ask(stored, ("GET", stored)))
+            deadline = time.monotonic() + self.timeout
+            return self._open(key, *self._call(stored, ("GET", stored), deadline))
 
     async def get(self, key: bytes) -> Blob | None:
         stored = self._stored_as(key)
         with self._guard("get"):
             deadline = time.monotonic() + self.timeout
-            (answer,) = await self._call_async(stored, [("GET", stored)], deadline)
-            return self._open(key, answer)
+            node = self._node_of(stored)
+            (answer,) = await node.call_async(deadline, ("GET", stored))
+            return self._open(key, *await self._settled(key, node, answer, deadline))
 
     async def get_many(self, keys: Sequence[bytes]) -> list[Blob | None]:
         """Return the blobs in order; one trip to each server for up to 512 keys."""
-        found: dict[bytes, Any] = {}
+        found: dict[bytes, tuple[Node, Any]] = {}
         with self._guard("get_many"):
             deadline = time.monotonic() + self.timeout
             for node, part in self._by_node(keys, lambda key: key):
@@ -197,18 +214,25 @@ class RedisTier:
                     commands = [("GET", self._stored_as(key)) for key in some]
                     answers = await node.call_async(deadline, *commands)
                     for key, answer in zip(some, answers, strict=True):
-                        found[key] = await self._settled(key, answer, deadline)
-        return [self._open(key, found[key]) for key in keys]
+                        found[key] = await self._settled(key, node, answer, deadline)
+            return [self._open(key, *found[key]) for key in keys]
 
-    async def _settled(self, key: bytes, answer: Any, deadline: float) -> Any:
-        """Ask again where a slot has moved."""
+    async def _settled(
+        self, key: bytes, node: Node, answer: Any, deadline: float
+    ) -> tuple[Node, Any]:
+        """Ask again where a slot has moved; return who answered, and what."""
         if not isinstance(answer, ResponseError):
-            return answer
-        stored = self._stored_as(key)
-        (answer,) = await self._followed_async(answer, [("GET", stored)], deadline)
-        return answer
+            return node, answer
+        command = ("GET", self._stored_as(key))
+        moved_to = self._deployment.follow(answer)
+        if moved_to is None:
+            return node, _refused(answer, command)
+        _, answer = await moved_to.call_async(deadline, ("ASKING",), command)
+        if isinstance(answer, ResponseError):
+            raise answer
+        return moved_to, answer
 
-    def _open(self, key: bytes, answer: Any) -> Blob | None:
+    def _open(self, key: bytes, node: Node, answer: Any) -> Blob | None:
         if answer is None:
             self._misses += 1
             return None
@@ -225,6 +249,8 @@ class RedisTier:
             self._misses += 1
             return None
         self._hits += 1
+        if self._changed is not None and self._line_to(node) is None:  # it may change unheard
+            return UnwatchedBlob(*(getattr(blob, each) for each in _FIELDS))
         return blob
 
     # --- writing ------------------------------------------------------------------------------
@@ -239,7 +265,7 @@ class RedisTier:
                     answers = self._write(node, commands, deadline)
                     for command, answer in zip(commands, answers, strict=True):
                         if isinstance(answer, ResponseError):
-                            self._followed(answer, [command], deadline)
+                            self._write_again(answer, command, deadline)
         self._puts += sum(blob is not None for _, blob in changes)
 
     def _change(self, key: bytes, blob: Blob | None) -> Sequence[Any]:
@@ -266,7 +292,7 @@ class RedisTier:
         stored = self._stored_as(key)
         with self._guard("drop"):
             deadline = time.monotonic() + self.timeout
-            return bool(self._write_to(stored, [("UNLINK", stored)], deadline)[0])
+            return bool(self._write_to(stored, deadline, ("UNLINK", stored))[0])
 
     async def drop(self, key: bytes) -> bool:
         return bool(await _in_thread(self.drop_nowait, key))
@@ -286,15 +312,15 @@ class RedisTier:
     def _publish(self, changes: dict[str, int], deadline: float) -> None:
         if self.tags.is_overfull():  # a new base, and nothing else: no tagged entry is believed
             fresh = ("HSET", self._tags_key, BASE, max(changes.values()))
-            self._write_to(self._tags_key, [("DEL", self._tags_key), fresh], deadline)
+            self._write_to(self._tags_key, deadline, ("DEL", self._tags_key), fresh)
             self._read_tags()
             return
         encoded = {tag.encode("utf-8", "surrogatepass"): each for tag, each in changes.items()}
         pairs = [part for pair in encoded.items() for part in pair]
-        self._write_to(self._tags_key, [("HSET", self._tags_key, *pairs)], deadline)
+        self._write_to(self._tags_key, deadline, ("HSET", self._tags_key, *pairs))
         for tag, generation in encoded.items():
             note = self._tag_prefix + tag
-            self._write_to(note, [("SET", note, generation, "EX", _TAG_NOTE_S)], deadline)
+            self._write_to(note, deadline, ("SET", note, generation, "EX", _TAG_NOTE_S))
 
     async def publish_tags(self) -> None:
         await _in_thread(self.publish_tags_nowait)
@@ -350,54 +376,48 @@ class RedisTier:
             parts.setdefault(self._node_of(self._stored_as(key_of(item))), []).append(item)
         return list(parts.items())
 
-    def _call(self, stored: bytes, commands: Sequence[Any], deadline: float) -> list[Any]:
-        answers = self._node_of(stored).call(deadline, *commands)
-        if isinstance(answers[0], ResponseError):
-            return self._followed(answers[0], commands, deadline)
-        return answers
+    def _call(self, stored: bytes, command: Sequence[Any], deadline: float) -> tuple[Node, Any]:
+        """Return who answered, and what."""
+        node = self._node_of(stored)
+        (answer,) = node.call(deadline, command)
+        if not isinstance(answer, ResponseError):
+            return node, answer
+        moved_to = self._deployment.follow(answer)
+        if moved_to is None:
+            return node, _refused(answer, command)
+        _, answer = moved_to.call(deadline, ("ASKING",), command)
+        if isinstance(answer, ResponseError):
+            raise answer
+        return moved_to, answer
 
-    async def _call_async(
-        self, stored: bytes, commands: Sequence[Any], deadline: float
-    ) -> list[Any]:
-        answers = await self._node_of(stored).call_async(deadline, *commands)
-        if isinstance(answers[0], ResponseError):
-            return await self._followed_async(answers[0], commands, deadline)
-        return answers
-
-    def _write_to(self, stored: bytes, commands: Sequence[Any], deadline: float) -> list[Any]:
+    def _write_to(self, stored: bytes, deadline: float, *commands: Sequence[Any]) -> list[Any]:
         answers = self._write(self._node_of(stored), commands, deadline)
-        if isinstance(answers[0], ResponseError):
-            return self._followed(answers[0], commands, deadline)
-        return answers
+        return [
+            self._write_again(answer, command, deadline)
+            if isinstance(answer, ResponseError)
+            else answer
+            for answer, command in zip(answers, commands, strict=True)
+        ]
 
     def _write(self, node: Node, commands: Sequence[Any], deadline: float) -> list[Any]:
         """Write by the connection whose changes are not told to us, if there is one already."""
-        line = self._ensure_tracker().line_to(node) if self._changed is not None else None
-        return (
-            line.write(deadline, commands) if line is not None else node.call(deadline, *commands)
-        )
-
-    def _followed(
-        self, error: ResponseError, commands: Sequence[Any], deadline: float
-    ) -> list[Any]:
-        node = self._deployment.follow(error)
-        if node is None:
-            return _refused(error, commands)
-        answers = node.call(deadline, ("ASKING",), *commands)[1:]
-        if isinstance(answers[0], ResponseError):
-            raise answers[0]
+        line = self._line_to(node)
+        if line is not None:
+            return line.write(deadline, commands)
+        answers = node.call(deadline, *commands)
+        self._forget_copies(commands)
         return answers
 
-    async def _followed_async(
-        self, error: ResponseError, commands: Sequence[Any], deadline: float
-    ) -> list[Any]:
+    def _write_again(self, error: ResponseError, command: Sequence[Any], deadline: float) -> Any:
+        """Write where a slot has moved to."""
         node = self._deployment.follow(error)
         if node is None:
-            return _refused(error, commands)
-        answers = (await node.call_async(deadline, ("ASKING",), *commands))[1:]
-        if isinstance(answers[0], ResponseError):
-            raise answers[0]
-        return answers
+            raise error
+        _, answer = node.call(deadline, ("ASKING",), command)
+        if isinstance(answer, ResponseError):
+            raise answer
+        self._forget_copies([command])
+        return answer
 
     def _guard(self, operation: str) -> unavailable:
         return unavailable(operation, self._note_loss)
@@ -451,10 +471,10 @@ class RedisTier:
             self._changed(None)
 
 
-def _refused(error: ResponseError, commands: Sequence[Any]) -> list[Any]:
+def _refused(error: ResponseError, command: Sequence[Any]) -> bytes:
     """Return what is no record where a stranger keeps something else under the key, else raise."""
-    if commands[0][0] == "GET" and str(error).startswith("WRONGTYPE"):
-        return [b""]
+    if command[0] == "GET" and str(error).startswith("WRONGTYPE"):
+        return b""
     raise error
 
 
