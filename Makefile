@@ -1,14 +1,19 @@
 # What a contributor types, and what the gate and CI call. PYTHON chooses the interpreter.
 
 PYTHON ?= python
-ASAN_DIR := build/asan
 ASAN_TESTS := $(wildcard tests/core tests/compat/test_cachetools.py \
 	tests/compat/test_cachetools_hostile.py tests/memory/test_*pool*.py tests/memory/test_compact*.py \
 	tests/similarity/test_copies.py tests/concurrency/test_drive.py tests/concurrency/test_futures.py \
-	tests/analysis/test_text*.py)
+	tests/analysis/test_text*.py tests/analysis/test_figures.py tests/similarity/test_sketches.py \
+	tests/similarity/test_within.py)
+TSAN_TESTS := $(wildcard tests/core/test_threads.py tests/core/test_memo.py tests/core/test_histogram.py \
+	tests/concurrency/test_drive.py tests/concurrency/test_workers_threads.py \
+	tests/similarity/test_search.py tests/analysis/test_text_kernels.py)
+FUZZ_SECONDS ?= 5
+LEAK_OPERATIONS ?= 5000
 CORE_MODULES = $(patsubst src/raudo/_core/%.pyx,raudo._core.%,$(wildcard src/raudo/_core/*.pyx))
 
-.PHONY: build test test-isas test-fast monitoring-e2e queues-e2e soak behaviour bench bench-check lint floors types c-test asan wheel clean
+.PHONY: build test test-isas test-fast monitoring-e2e queues-e2e soak behaviour bench bench-check lint floors types c-test asan tsan fuzz leaks harden wheel wheels clean
 
 build:  ## compile what changed, in place
 	$(PYTHON) setup.py -q build_ext --inplace
@@ -75,25 +80,53 @@ types:  ## mypy strict, and the stubs of the compiled floor against what it real
 c-test:  ## the C code alone, under ASan and UBSan
 	$(MAKE) -C csrc/test
 
-# A copy of the tree, so that the release build in place stays as it is. Only files whose content
-# changed are copied, and with a new time, so that the second run compiles these and no others; the
-# C that Cython made of the present sources too, as it is the same for every build.
-asan:
-	mkdir -p $(ASAN_DIR)
+# A build with a sanitizer is made in a copy of the tree, so that the release build in place stays as it
+# is. Only files whose content changed are copied, and with a new time, so that the second run compiles
+# these and no others; the C that Cython made of the present sources too, as it is the same for every build.
+build/%/.copied: force
+	mkdir -p build/$*
 	git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for f; do \
-		[ ! -e "$$f" ] || cmp -s "$$f" "$(ASAN_DIR)/$$f" \
-		|| { mkdir -p "$(ASAN_DIR)/$$(dirname "$$f")" && cp "$$f" "$(ASAN_DIR)/$$f"; }; done' sh
-	newest=$$(ls -t src/raudo/_core/*.pyx src/raudo/_core/*.pxd | head -n 1); \
-	for c in src/raudo/_core/*.c; do [ ! "$$c" -nt "$$newest" ] || cmp -s "$$c" "$(ASAN_DIR)/$$c" \
-		|| cp "$$c" "$(ASAN_DIR)/$$c"; done
-	cd $(ASAN_DIR) && RAUDO_BUILD=asan $(PYTHON) setup.py -q build_ext --inplace
-	cd $(ASAN_DIR) && PYTHONPATH=src PYTHONMALLOC=malloc RAUDO_SANITIZED=1 \
-		LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
+		[ ! -e "$$f" ] || cmp -s "$$f" "build/$*/$$f" \
+		|| { mkdir -p "build/$*/$$(dirname "$$f")" && cp "$$f" "build/$*/$$f"; }; done' sh
+	newest=$$(ls -t src/raudo/_core/*.pyx src/raudo/_core/*.pxd setup.py | head -n 1); \
+	for c in src/raudo/_core/*.c; do [ ! "$$c" -nt "$$newest" ] || cmp -s "$$c" "build/$*/$$c" \
+		|| cp "$$c" "build/$*/$$c"; done
+	cd build/$* && RAUDO_BUILD=$* $(PYTHON) setup.py -q build_ext --inplace
+.PHONY: force
+force:
+PYTEST_SANITIZED = PYTHONPATH=src PYTHONMALLOC=malloc RAUDO_SANITIZED=1 \
+	$(PYTHON) -m pytest -q -p no:cacheprovider --timeout 900
+
+asan: build/asan/.copied  ## with AddressSanitizer and UBSan; ASAN_TESTS=tests: the whole suite
+	cd build/asan && LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-		$(PYTHON) -m pytest -q -p no:cacheprovider --timeout 900 $(ASAN_TESTS)
+		$(PYTEST_SANITIZED) $(ASAN_TESTS)
+
+# Python itself is not instrumented: what its lock orders is seen by the locks and conditions it is made of.
+tsan: build/tsan/.copied  ## with ThreadSanitizer, what runs in threads
+	cd build/tsan && LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" \
+		TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1 suppressions=$(CURDIR)/.ci/tsan-suppressions.txt" \
+		$(PYTEST_SANITIZED) $(TSAN_TESTS)
+
+fuzz:  ## libFuzzer on csrc, FUZZ_SECONDS for each target
+	$(MAKE) -C csrc/test/fuzz PYTHON=$(PYTHON) FUZZ_SECONDS=$(FUZZ_SECONDS)
+
+leaks: build  ## LEAK_OPERATIONS of each kind leave objects, blocks and memory as they were
+	RAUDO_LEAK_OPERATIONS=$(LEAK_OPERATIONS) $(PYTHON) -m pytest -q tests/isolated --timeout 3600
+
+harden: c-test  ## all of it: some hours on two cores; what CI does in short form
+	$(MAKE) asan ASAN_TESTS=tests
+	$(MAKE) tsan
+	$(MAKE) fuzz FUZZ_SECONDS=$${FUZZ_SECONDS:-120}
+	$(MAKE) leaks LEAK_OPERATIONS=1000000
+	HYPOTHESIS_PROFILE=deep $(PYTHON) -m pytest -q tests/test_hostile_input.py --timeout 3600
 
 wheel:
 	$(PYTHON) -m build --wheel
+
+WHEEL_TESTS ?= -m "not slow"
+wheels:  ## for each Python that is here: manylinux2014, checked, and tested outside of the tree
+	$(PYTHON) packaging/wheels.py --test $(WHEEL_TESTS)
 
 clean:
 	rm -rf build dist src/raudo/_core/*.c src/raudo/_core/*.so

@@ -13,6 +13,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, ExecError, PlatformError
 
 CORE = Path("src/raudo/_core")
+SHARED = "raudo._core._cyutility"  # what Cython would else put into each module: a third of the wheel
 MODE = os.environ.get("RAUDO_BUILD", "release")
 ONLY = set(filter(None, os.environ.get("RAUDO_ONLY", "").split(",")))
 
@@ -68,24 +69,32 @@ class BuildExt(build_ext):
             sys.exit(cause if ran else NO_COMPILER.format(error=cause))
 
 
-def extension(pyx: Path) -> Extension:
-    sources = [str(pyx)]
-    for folder in C_FOLDERS.get(pyx.stem, []):
-        sources += sorted(map(str, Path(folder).glob("*.c")))
+def compiled(name: str, sources: list[str]) -> Extension:
     compile_args, link_args = FLAGS[MODE]
-    strip = ["-s"] if MODE == "release" and sys.platform == "linux" else []
+    if sys.platform == "linux":  # -ldl: before glibc 2.34, `dlsym` is in a library of its own
+        link_args = [*link_args, "-Wl,--as-needed", "-ldl", *(["-s"] if MODE == "release" else [])]
     return Extension(
-        f"raudo._core.{pyx.stem}",
+        name,
         sources,
         include_dirs=["csrc", str(CORE)],
         depends=sorted(map(str, [*Path("csrc").rglob("*.[hcd]*"), *CORE.glob("*.pxd")])),
         extra_compile_args=["-std=c11", "-fvisibility=hidden", *compile_args],
-        extra_link_args=[*strip, *link_args],
+        extra_link_args=link_args,
     )
 
 
+def extension(pyx: Path) -> Extension:
+    sources = [str(pyx)]
+    for folder in C_FOLDERS.get(pyx.stem, []):
+        sources += sorted(map(str, Path(folder).glob("*.c")))
+    return compiled(f"raudo._core.{pyx.stem}", sources)
+
+
 modules = [extension(pyx) for pyx in sorted(CORE.glob("*.pyx")) if not ONLY or pyx.stem in ONLY]
+modules.append(compiled(SHARED, [str(CORE / "_cyutility.c")]))
 setup(
-    ext_modules=cythonize(modules, compiler_directives=DIRECTIVES, nthreads=0),
+    ext_modules=cythonize(
+        modules, compiler_directives=DIRECTIVES, nthreads=0, shared_utility_qualified_name=SHARED
+    ),
     cmdclass={"build_ext": BuildExt},
 )
