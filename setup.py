@@ -13,7 +13,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, ExecError, PlatformError
 
 CORE = Path("src/raudo/_core")
-SHARED = "raudo._core._cyutility"  # what Cython would else put into each module: a third of the wheel
+SHARED = "raudo._core._cyutility"  # what Cython would else put into each module
 MODE = os.environ.get("RAUDO_BUILD", "release")
 ONLY = set(filter(None, os.environ.get("RAUDO_ONLY", "").split(",")))
 
@@ -72,7 +72,8 @@ class BuildExt(build_ext):
 def compiled(name: str, sources: list[str]) -> Extension:
     compile_args, link_args = FLAGS[MODE]
     if sys.platform == "linux":  # -ldl: before glibc 2.34, `dlsym` is in a library of its own
-        link_args = [*link_args, "-Wl,--as-needed", "-ldl", *(["-s"] if MODE == "release" else [])]
+        strip = ["-s"] if MODE == "release" else []
+        link_args = [*link_args, "-Wl,--as-needed", "-lm", "-ldl", *strip]
     return Extension(
         name,
         sources,

@@ -77,8 +77,9 @@ def build(version: str, source: Path, tools: Path) -> Path:
     """Return the repaired wheel of one interpreter."""
     raw = WORK / "raw" / version
     shutil.rmtree(raw, ignore_errors=True)
-    # Compiled with the interpreter's own flags; only what links is another than it would take.
-    linker = f"{tools} -m ziglang cc -target {MACHINE}-linux-gnu.2.17 -shared"
+    # gcc's own helpers come from gcc: zig's bring 100 KB of its run time along.
+    helpers = subprocess.check_output(["gcc", "-print-libgcc-file-name"], text=True).strip()
+    linker = f"{tools} -m ziglang cc -target {MACHINE}-linux-gnu.2.17 -shared {helpers}"
     pip = (interpreter(version), "-m", "pip", "wheel", "-q", "--no-deps", "-w", raw)
     run(*pip, source, LDSHARED=linker)
     (made,) = raw.glob("*.whl")

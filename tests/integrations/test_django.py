@@ -13,7 +13,13 @@ from django.conf import settings
 if not settings.configured:
     settings.configure(SECRET_KEY="only for tests, and long enough")
 
+from raudo.cache import SmartCache
 from raudo.integrations import django as integration
+
+
+class Exploding:
+    def __reduce__(self):
+        return pytest.fail, ("a planted pickle was loaded",)
 
 
 @pytest.fixture
@@ -92,6 +98,15 @@ def test_a_folder_is_warm_after_a_restart_and_signed(make, tmp_path):
     other = make(folder, OPTIONS={"secret": "of someone else, as long"})
     assert other.get("k") is None
     assert other.smart.get_stats()["corrupt"] == 1
+
+
+def test_a_folder_among_the_options_is_signed_too(make, tmp_path):
+    make("named", OPTIONS={"path": tmp_path, "MAX_ENTRIES": 4}).set("k", {"a": 1})
+    integration._shared.pop("named").cache.close_nowait()
+    # Whoever else writes there has no key: what they plant is a miss, and is never unpickled.
+    with SmartCache(4, path=tmp_path) as other:
+        other.set_nowait(":1:k", (None, pickle.dumps(Exploding())))
+    assert make("named", OPTIONS={"path": tmp_path, "MAX_ENTRIES": 4}).get("k") is None
 
 
 def test_options_are_those_of_smart_cache(make):

@@ -10,8 +10,8 @@
 
 One cache per LOCATION and process, shared by all threads and event loops. What comes back is a new
 object each time, as Django promises, so values are kept pickled. A LOCATION that is an absolute
-path is a folder; what is there is signed with `SECRET_KEY`, so that nobody else can plant a pickle,
-and one process owns it: give each worker its own, or use a name.
+path is a folder, and one process owns it: give each worker its own, or use a name. What is kept in
+a folder or in `tiers` of OPTIONS is signed with `SECRET_KEY`, so that nobody can plant a pickle.
 """
 
 from __future__ import annotations
@@ -47,9 +47,11 @@ def _open(location: str, max_entries: int, options: dict[str, Any]) -> _Shared:
         found = _shared.get(location)
         if found is None:
             if os.path.isabs(location):
+                options = {"path": location, **options}
+            if options.keys() & {"path", "tiers"}:  # others could write there
                 from django.conf import settings
 
-                options = {"path": location, "secret": settings.SECRET_KEY, **options}
+                options = {"secret": settings.SECRET_KEY, **options}
             cache = SmartCache(max_entries, name=f"django {location}", **options)
             found = _shared[location] = _Shared(cache)
         return found
