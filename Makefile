@@ -126,7 +126,7 @@ wheel:
 
 WHEEL_TESTS ?= -m "not slow"
 wheels:  ## for each Python that is here: manylinux2014, checked, and tested outside of the tree
-	$(PYTHON) packaging/wheels.py --test $(WHEEL_TESTS)
+	$(PYTHON) building/wheels.py --test $(WHEEL_TESTS)
 
 clean:
 	rm -rf build dist src/raudo/_core/*.c src/raudo/_core/*.so

@@ -205,7 +205,7 @@ def test_every_folder_of_c_is_linked_into_one_extension() -> None:
     text = (ROOT / "setup.py").read_text()
     folders = {relative(path.parent) for path in C_FILES if path.suffix == ".c"}
     folders -= {folder for folder in folders if folder.startswith("csrc/test")}
-    listed = re.findall(r'"(csrc[\w/]*)"', text.split("FLAGS", 1)[0])
+    listed = re.findall(r'"(csrc[\w/]*)"', text.split("DIRECTIVES", 1)[0])
     assert sorted(listed) == sorted(set(listed)), "a folder is linked twice"
     assert folders <= set(listed)
 

@@ -23,7 +23,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 def copy(tmp_path: Path) -> Path:
     """Return a copy of the sources without anything that was built."""
     built = shutil.ignore_patterns("*.so", "_core/*.c", "__pycache__", "*.egg-info")
-    for name in ("src", "csrc"):
+    for name in ("src", "csrc", "building"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=built)
     for path in (tmp_path / "src/raudo/_core").glob("*.c"):
         path.unlink()

@@ -1,8 +1,8 @@
 """Make the wheels of this machine as they are published, and test them as they are installed.
 
-    python packaging/wheels.py                    build for 3.11, 3.12, 3.13; repair; check
-    python packaging/wheels.py 3.12 --test        also run the tests, each wheel in a bare venv
-    python packaging/wheels.py --no-build --test tests/core -x    pytest's arguments come last
+    python building/wheels.py                    build for 3.11, 3.12, 3.13; repair; check
+    python building/wheels.py 3.12 --test        also run the tests, each wheel in a bare venv
+    python building/wheels.py --no-build --test tests/core -x    pytest's arguments come last
 
 The source distribution is made first and the wheels are made of it. No container is needed: gcc
 compiles, and what is linked is linked by zig (from its package) against the symbols of glibc 2.17,
