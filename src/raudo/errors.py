@@ -20,6 +20,7 @@
     │   ├── BadRowValue    ValueError          a value, or a key, that does not fit
     │   └── BadRowType     TypeError           a value of a type that has no form there
     ├── EndpointUnavailable  OSError           a process whose metrics cannot be read
+    ├── ClusterUnavailable ConnectionError     a cluster that cannot be reached, or gave up a task
     ├── SourceUnavailable  ConnectionError     a queue that cannot be read from or written to
     ├── ExportError        OSError             rows that could not be written where they were to go
     └── MissingExtra       ImportError         an optional dependency that is not installed
@@ -40,6 +41,7 @@ __all__ = [
     "BadTrace",
     "CircuitOpen",
     "Closed",
+    "ClusterUnavailable",
     "CorruptEntry",
     "EndpointUnavailable",
     "ExportError",
@@ -159,6 +161,10 @@ class BadRowType(BadRow, TypeError):
 
 class EndpointUnavailable(RaudoError, OSError):
     """The metrics of another process cannot be read; the message says why."""
+
+
+class ClusterUnavailable(RaudoError, ConnectionError):
+    """A cluster cannot be reached, or gave up a task that nobody cancelled."""
 
 
 class SourceUnavailable(RaudoError, ConnectionError):

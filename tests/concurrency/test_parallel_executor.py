@@ -231,6 +231,7 @@ def test_idle_workers_say_nothing_about_the_limit() -> None:
         ({"max_processes": "2"}, TypeError, "max_processes"),
         ({"kind": "fiber"}, ValueError, "kind"),
         ({"backend": "cloud"}, ValueError, "'local'"),
+        ({"backend": 3}, TypeError, "backend"),
         ({"initializer": 3}, TypeError, "initializer"),
         ({"initargs": 3}, TypeError, "initargs"),
     ],

@@ -17,9 +17,10 @@ from raudo.concurrency.routing import Kind
 
 __all__ = ["ChunkSizer", "size_of"]
 
-_TARGET_SECONDS: dict[str, float] = {"inline": 0.002, "thread": 0.004, "process": 0.020}
-# Below this, handing a chunk over costs a tenth of it and more: the last chunks get no smaller.
-_LEAST_SECONDS: dict[str, float] = {"thread": 0.0005, "process": 0.002}
+_TARGET_SECONDS: dict[str, float] = {"inline": 0.002, "thread": 0.004}
+# Of that: with less, handing a chunk over costs a tenth of it and more. The last chunks get no
+# smaller.
+_LEAST_SHARE: dict[str, float] = {"thread": 0.125, "process": 0.1}
 _MAX_BYTES = 1 << 20
 _MAX_ITEMS = 10_000
 _GROWTH = 4
@@ -76,10 +77,12 @@ class ChunkSizer:
     Args:
         fixed: Items per chunk, if the caller said so.
         n_items: Items there are in all; None when that is not known.
+        process_s: How long a chunk for another process should take.
     """
 
-    def __init__(self, fixed: int | None, n_items: int | None) -> None:
+    def __init__(self, fixed: int | None, n_items: int | None, process_s: float = 0.020) -> None:
         self._fixed = fixed
+        self._target_s = {**_TARGET_SECONDS, "process": process_s}
         self._left = n_items
         self._seconds_per_item: float | None = None
         self._last_n: dict[str, int] = {}
@@ -90,6 +93,11 @@ class ChunkSizer:
             per_item = wall_s / n_items
             known = self._seconds_per_item
             self._seconds_per_item = per_item if known is None else 0.7 * known + 0.3 * per_item
+
+    @property
+    def is_informed(self) -> bool:
+        """Whether it is known what an item takes."""
+        return self._seconds_per_item is not None
 
     def left_seconds(self) -> float | None:
         """Return the work that is left, in seconds of one worker; None when that is not known."""
@@ -102,10 +110,11 @@ class ChunkSizer:
             return self._fixed
         if self._seconds_per_item is None:
             return 1
-        wanted = int(_TARGET_SECONDS[kind] / max(self._seconds_per_item, 1e-9))
+        target_s = self._target_s[kind]
+        wanted = int(target_s / max(self._seconds_per_item, 1e-9))
         wanted = min(wanted, _GROWTH * self._last_n.get(kind, 1), _MAX_ITEMS)
         if self._left is not None and kind != "inline":
-            least = int(_LEAST_SECONDS[kind] / max(self._seconds_per_item, 1e-9))
+            least = int(target_s * _LEAST_SHARE[kind] / max(self._seconds_per_item, 1e-9))
             wanted = min(wanted, max(least, -(-self._left // (2 * n_workers))))
         return max(1, wanted)
 

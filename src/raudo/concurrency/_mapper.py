@@ -111,7 +111,9 @@ class Mapper:
         self.on_done: Callable[[int, int], object] = lambda n_done, n_failed: None
         self._n_taken = self._n_ended = 0
         self._is_stopped = False
-        self._sizer = ChunkSizer(1 if plan.timeout is not None else plan.chunksize, plan.n_items)
+        chunksize = 1 if plan.timeout is not None else plan.chunksize
+        self._sizer = ChunkSizer(chunksize, plan.n_items, backend.chunk_s)
+        self._shared_fn: Any = None
         self._is_exhausted = False
         self._n_groups = 0
         self._next_number = 0
@@ -243,8 +245,13 @@ class Mapper:
         return self._backend.router.is_known(self._fn) and self._choose()[0] == "inline"
 
     def _depth(self, kind: Kind) -> int:
-        """Two pieces per worker, so that none waits for this thread; one where each is timed."""
-        return self._backend.slots(kind) * (1 if self._plan.timeout is not None else 2)
+        """Enough pieces that no worker waits for this thread; one each where they are timed, and
+        two until it is known what an item takes."""
+        n_slots = self._backend.slots(kind)
+        if self._plan.timeout is not None:
+            return n_slots
+        n_ahead = self._backend.ahead(kind)
+        return n_ahead if self._sizer.is_informed else min(n_ahead, 2 * n_slots)
 
     def _slots_while_unknown(self) -> int:
         """An unknown function starts alone. If it turns out to wait, all threads may run it; if it
@@ -274,12 +281,14 @@ class Mapper:
     def _submit(self, piece: _Piece) -> None:
         plan = self._plan
         stops = plan.on_error == "raise"
-        args: tuple[Any, ...] = (self._fn, piece.items, plan.is_spread, plan.retries, stops)
+        args: tuple[Any, ...] = (piece.items, plan.is_spread, plan.retries, stops)
         if piece.kind == "thread":
-            future = self._backend.submit("thread", run_chunk, (*args, piece.started), {})
+            future = self._backend.submit("thread", run_chunk, (self._fn, *args, piece.started), {})
         else:
+            if self._shared_fn is None:
+                self._shared_fn = self._backend.share(self._fn)
             future = self._backend.submit(
-                "process", run_chunk_remotely, args, {}, timeout=plan.timeout
+                "process", run_chunk_remotely, (self._shared_fn, *args), {}, timeout=plan.timeout
             )
         self._in_flight[future] = piece
         future.add_done_callback(self._ended.put)

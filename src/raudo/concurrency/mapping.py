@@ -42,6 +42,7 @@ def parallel_map(
     progress: bool = False,
     ordered: bool = True,
     buffersize: int | None = None,
+    backend: object = "local",
 ) -> list[R]:
     """Return `[fn(item) for item in items]`, computed in parallel.
 
@@ -60,6 +61,9 @@ def parallel_map(
         progress: Show a progress line on standard error.
         ordered: False gives the results as they come.
         buffersize: Most items read ahead of the results; by default there is no bound here.
+        backend: "local", or a cluster: "dask" or a Dask `Client`, on which "auto" and "process" run
+            (`raudo.integrations.dask`); `max_workers` is then the most tasks at once, by default as
+            many as it has threads. What `fn` is bound to (`functools.partial`) travels once.
 
     An item whose worker process dies fails with `WorkerDied`; items that were in its chunk are run
     again, one by one. An error that was raised in a process carries its traceback as `__cause__`.
@@ -71,7 +75,7 @@ def parallel_map(
     return list(
         _imap(
             fn, items, max_workers, kind, chunksize, timeout, retries, on_error, progress, ordered,
-            None if buffersize is None else positive_count("buffersize", buffersize), True,
+            None if buffersize is None else positive_count("buffersize", buffersize), True, backend,
         )
     )  # fmt: skip
 
@@ -89,6 +93,7 @@ def parallel_imap(
     progress: bool = False,
     ordered: bool = True,
     buffersize: int | None = None,
+    backend: object = "local",
 ) -> Iterator[R]:
     """Yield the results of `parallel_map` one by one, reading `items` only as they are taken.
 
@@ -104,7 +109,7 @@ def parallel_imap(
     )
     return _imap(
         fn, items, max_workers, kind, chunksize, timeout, retries, on_error, progress, ordered,
-        read_ahead, False,
+        read_ahead, False, backend,
     )  # fmt: skip
 
 
@@ -128,6 +133,7 @@ def _imap(
     ordered: bool,
     read_ahead: int | None,
     fails_fast: bool,
+    backend: object,
 ) -> Iterator[Any]:
     """Check the arguments now, and return the generator that does the work."""
     if not callable(fn):
@@ -162,7 +168,8 @@ def _imap(
         n_items=n_items,
         fails_fast=fails_fast,
     )
-    return _results(fn, iter(items), plan, Settings(n_threads, n_processes), progress)
+    settings = Settings(n_threads, n_processes, most_at_once=max_workers)
+    return _results(fn, iter(items), plan, settings, progress, backend)
 
 
 def _results(
@@ -171,9 +178,10 @@ def _results(
     plan: Plan,
     settings: Settings,
     progress: bool,
+    backend: object,
 ) -> Iterator[Any]:
-    backend = open_backend("local", settings)
-    mapper = Mapper(backend, fn, items, plan)
+    engine = open_backend(backend, settings)
+    mapper = Mapper(engine, fn, items, plan)
     is_complete = False
     try:
         with open_progress(name_of(fn), plan.n_items, enabled=progress) as shown:
@@ -184,4 +192,4 @@ def _results(
     finally:
         # A thread that is over its time, or still busy with what nobody waits for, is left alone.
         wait = is_complete and not mapper.n_stuck_threads
-        backend.close(wait=wait, cancel=not wait)
+        engine.close(wait=wait, cancel=not wait)

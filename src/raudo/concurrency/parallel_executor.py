@@ -53,7 +53,10 @@ class ParallelExecutor(Submitter, Executor):
             bounds, and let idle workers go.
         kind: What `submit` uses: "thread" and "process" make this a stand-in for the standard
             pools, "inline" runs in the caller, "auto" learns per function.
-        backend: The engine, by name; "local" is this machine.
+        backend: The engine: "local" is this machine, "dask" or a Dask `Client` a cluster
+            (`raudo.integrations.dask`), on which "auto" and "process" run; or a function that
+            makes one of `raudo.concurrency.backends.Settings`. A cluster that is given is used as
+            large as it is.
         initializer: Called as `initializer(*initargs)` in each new worker.
 
     Workers start when they are needed. A worker process that dies fails the task it ran with
@@ -67,7 +70,7 @@ class ParallelExecutor(Submitter, Executor):
         auto_scale: bool = True,
         *,
         kind: AnyKind = "auto",
-        backend: str = "local",
+        backend: object = "local",
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
     ) -> None:
@@ -84,7 +87,6 @@ class ParallelExecutor(Submitter, Executor):
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer must be callable, not {type(initializer).__name__}")
         self._kind: AnyKind = kind
-        self._backend_name = backend
         self._backend = open_backend(backend, settings)
         self._tally = Tally()
         super().__init__(CountedFuture, self._tally)

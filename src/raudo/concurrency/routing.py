@@ -201,11 +201,14 @@ class Router:
                 }
             return report
 
+    def _why_it_stays(self, fn: Callable[..., Any]) -> str | None:
+        return why_it_stays(fn)
+
     def _record(self, fn: Callable[..., Any]) -> Record:
         key = _key(fn)
         record = self._records.get(key)
         if record is None:
-            record = self._records[key] = Record(name_of(fn), why_it_stays(fn))
+            record = self._records[key] = Record(name_of(fn), self._why_it_stays(fn))
             if len(self._records) > _MAX_FUNCTIONS:
                 self._records.popitem(last=False)
         else:

@@ -1,7 +1,8 @@
 """What a test of raudo, or of a plug-in for it, needs: a clock to turn by hand and contract suites.
 
-Each suite checks one seam against its protocol in `raudo.types`; the built-in parts pass the same
-suites. They load on first use, so that a test of one seam does not import the rooms of the others.
+Each suite checks one seam against its protocol, most of which are in `raudo.types`; the built-in
+parts pass the same suites. They load on first use, so that a test of one seam does not import the
+rooms of the others.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raudo.testing.backend import BackendContract
     from raudo.testing.clock import FakeClock
     from raudo.testing.exporter import ExporterContract
     from raudo.testing.index import IndexContract
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from raudo.testing.tier import TierContract
 
 __all__ = [
+    "BackendContract",
     "ExporterContract",
     "FakeClock",
     "FormatContract",
@@ -30,6 +33,7 @@ __all__ = [
 ]
 
 _HOME_OF = {
+    "BackendContract": "backend",
     "ExporterContract": "exporter",
     "FakeClock": "clock",
     "FormatContract": "sink",

@@ -66,16 +66,21 @@ class Encoder:
     Used by one thread at a time; an `Encoded` is valid until the next. Large contiguous buffers
     stay out of the pickle. What plain pickle refuses, or would name something in a `__main__` that
     nobody else can import, goes by value through cloudpickle, if that is installed.
+
+    Args:
+        shares_main: Whether who reads it can import this program's `__main__`, if anyone can.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shares_main: bool = True) -> None:
         self._memory = _Memory()
+        self._shares_main = shares_main
 
     def encode(self, value: object) -> Encoded:
         """Pickle `value`; raises what pickling it raises."""
         try:
             encoded = self._encode(pickle.Pickler, value)
-            if find_main() is not None or not _NAMES_MAIN.search(encoded.payload):
+            is_main_known = self._shares_main and find_main() is not None
+            if is_main_known or not _NAMES_MAIN.search(encoded.payload):
                 return encoded
         except Exception:
             by_value = _pickler_by_value()

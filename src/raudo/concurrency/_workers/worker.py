@@ -13,11 +13,10 @@ import signal
 import socket
 import sys
 import threading
-import time
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from raudo.concurrency._workers import wire
-from raudo.concurrency._workers.chunks import ChunkResult
+from raudo.concurrency._workers.calls import run_call
 from raudo.concurrency._workers.failures import encode_error
 from raudo.concurrency._workers.main_module import MainModule, stand_in_for
 from raudo.concurrency._workers.pickling import Encoded, Encoder
@@ -133,27 +132,5 @@ class _Worker:
         return True
 
     def _run(self, message: wire.Message) -> tuple[int, Encoded]:
-        try:
-            fn, args, kwargs = message.load()
-            wall, cpu = time.perf_counter(), time.thread_time()
-            value = fn(*args, **kwargs)
-            spent = time.perf_counter() - wall, time.thread_time() - cpu
-            del fn, args, kwargs
-        except BaseException as error:
-            return wire.ERROR, Encoded(encode_error(error), [])
-        encode = self._encoder.encode
-        try:
-            return wire.RESULT, encode((value, *spent))
-        except BaseException as cause:
-            if isinstance(value, ChunkResult):
-                return wire.RESULT, encode((value.salvaged(encode, unpicklable), *spent))
-            return wire.ERROR, Encoded(encode_error(unpicklable(value, cause)), [])
-
-
-def unpicklable(value: Any, cause: BaseException) -> BaseException:
-    error = TypeError(
-        f"the task's result, a {type(value).__qualname__}, cannot be pickled and so cannot leave "
-        f"its worker process: {cause}"
-    )
-    error.__cause__ = cause
-    return error
+        succeeded, reply = run_call(message.load, self._encoder)
+        return (wire.RESULT if succeeded else wire.ERROR), reply

@@ -1,8 +1,9 @@
-"""The engines that a `ParallelExecutor` can run on, by name.
+"""The engines that a `ParallelExecutor` can run on.
 
 An engine runs single tasks and says how many at once; cutting work into chunks, retrying, ordering
-and counting is done above it, once for all. To add one: a module here with a class that follows
-`Backend`, and a line in `_BACKENDS`; `tests/concurrency/test_backends.py` has the contract.
+and counting is done above it, once for all. To add one: a class that follows `Backend`, made with
+`Settings`, and its place in `_BACKENDS` or under the entry point group `raudo.backends`;
+`raudo.testing.BackendContract` proves it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from raudo._core.jobs import JobQueue
@@ -18,16 +20,26 @@ from raudo.concurrency.routing import Kind, Router
 
 __all__ = ["Backend", "Settings", "open_backend"]
 
-_BACKENDS = {"local": "raudo.concurrency.backends.local:LocalBackend"}
+_BACKENDS = {
+    "local": "raudo.concurrency.backends.local:LocalBackend",
+    "dask": "raudo.integrations.dask:DaskBackend",
+}
+# Libraries of which a client is as good as the engine's name: by their top-level package.
+_DRIVEN_BY = {"distributed": "dask"}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an engine is opened with."""
+    """What an engine is opened with.
+
+    `max_processes` is for workers that the engine starts; one that is given a cluster leaves that
+    as it is, and heeds `most_at_once`, the tasks that may run on it, if that is not None.
+    """
 
     max_threads: int
     max_processes: int
     auto_scale: bool = False
+    most_at_once: int | None = None
     initializer: Callable[..., object] | None = None
     initargs: tuple[Any, ...] = ()
     start_method: str | None = None
@@ -45,8 +57,22 @@ class Backend(Protocol):
         """Return how many tasks of a kind run at once."""
         ...
 
+    def ahead(self, kind: Kind) -> int:
+        """Return how many tasks of a kind to have handed over, so that no worker waits."""
+        ...
+
+    @property
+    def chunk_s(self) -> float:
+        """How long a task in another process should be, for handing it over to cost little."""
+        ...
+
     def is_warm(self, kind: Kind) -> bool:
         """Say whether workers of a kind run already, so that using them costs no start."""
+        ...
+
+    def share(self, value: Any) -> Any:
+        """Return what to give to `submit` as the first argument of many tasks in another process in
+        place of a large value that all have, so that it travels once; the value itself if not."""
         ...
 
     def submit(
@@ -94,16 +120,38 @@ class Backend(Protocol):
         ...
 
 
-def open_backend(name: object, settings: Settings) -> Backend:
-    """Open an engine by its name.
+def open_backend(backend: object, settings: Settings) -> Backend:
+    """Open an engine: by its name, for a client of its library, or by a function of `Settings`.
 
     Raises:
         ValueError: There is none of that name; the message lists those there are.
+        TypeError: It is none of the three.
+        MissingExtra: The engine's library is not installed.
     """
-    where = _BACKENDS.get(name) if isinstance(name, str) else None
-    if where is None:
-        known = ", ".join(map(repr, _BACKENDS))
-        raise ValueError(f"backend must be one of {known}, not {name!r}")
-    module, _, cls = where.partition(":")
-    opened: Backend = getattr(importlib.import_module(module), cls)(settings)
+    if isinstance(backend, str):
+        return _named(backend)(settings)
+    for kind in type(backend).__mro__:
+        name = _DRIVEN_BY.get(kind.__module__.partition(".")[0])
+        if name is not None:
+            return _named(name)(settings, backend)
+    if not callable(backend):
+        raise TypeError(
+            f"backend is {type(backend).__name__}, wanted a name, a Dask client or a function of "
+            "the settings"
+        )
+    opened: Backend = backend(settings)
     return opened
+
+
+def _named(name: str) -> Callable[..., Backend]:
+    where = _BACKENDS.get(name)
+    if where is not None:
+        module, _, cls = where.partition(":")
+        built_in: Callable[..., Backend] = getattr(importlib.import_module(module), cls)
+        return built_in
+    found = {each.name: each for each in entry_points(group="raudo.backends")}
+    if name not in found:
+        known = ", ".join(map(repr, sorted([*_BACKENDS, *found])))
+        raise ValueError(f"backend must be one of {known}, not {name!r}")
+    plug_in: Callable[..., Backend] = found[name].load()
+    return plug_in

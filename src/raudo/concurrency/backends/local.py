@@ -19,6 +19,7 @@ from raudo.errors import Closed
 
 __all__ = ["LocalBackend"]
 
+_CHUNK_SECONDS = 0.020
 _IDLE_SECONDS = 10.0  # with auto_scale, workers without work leave after this long
 
 
@@ -45,6 +46,16 @@ class LocalBackend:
         if kind == "inline":
             return 1
         return self._scales[kind].limit
+
+    def ahead(self, kind: Kind) -> int:
+        return 2 * self.slots(kind)
+
+    @property
+    def chunk_s(self) -> float:
+        return _CHUNK_SECONDS
+
+    def share(self, value: Any) -> Any:
+        return value
 
     def is_warm(self, kind: Kind) -> bool:
         pool = self._pools.get(kind)
