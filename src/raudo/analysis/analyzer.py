@@ -25,6 +25,7 @@ from raudo.analysis.picture import sample_of
 from raudo.analysis.report import AnalysisReport, Group, Similar
 from raudo.analysis.stages import Stages
 from raudo.analysis.store import Store, open_store
+from raudo.concurrency.parallel_executor import ParallelExecutor, executor_on
 
 __all__ = ["DocumentAnalyzer", "Measure"]
 
@@ -61,6 +62,10 @@ class DocumentAnalyzer:
         figures: Tell of each document its sentences, language, top terms, readability and entropy
             (`report.figures`). Not with `index`, which has no texts.
         progress: Show progress on standard error.
+        backend: Where to compute what is worth it, if not here: a `ParallelExecutor`, or what one
+            takes ("dask", a Dask `Client`). That is the vectors of an embedder, batch by batch, and
+            the comparison of all pairs of dense ones; words are counted and joined here, which
+            takes less than sending texts. Not with `index`.
 
     An analyzer may be used by many threads; questions are about the analysis that ended last.
     """
@@ -79,6 +84,7 @@ class DocumentAnalyzer:
         memory_bytes: int | None = None,
         figures: bool = False,
         progress: bool = False,
+        backend: object = None,
     ) -> None:
         self._embedder = None if embedder == "hashing" else TextEmbedder(embedder, embedder_name)
         self._store: Store | None = open_store(cache)
@@ -94,6 +100,9 @@ class DocumentAnalyzer:
             None if memory_bytes is None else _whole("memory_bytes", memory_bytes, 1 << 20)
         )
         self._progress = progress
+        if backend is not None and index is not None:
+            raise ValueError(f"backend is {backend!r} with an index, one of the two is wanted")
+        self._backend = backend
         self._corpus: Corpus | None = None
 
     def analyze(
@@ -148,6 +157,29 @@ class DocumentAnalyzer:
         k: int,
         check: Any,
     ) -> AnalysisReport:
+        embedder = self._embedder
+        if self._backend is None:
+            return self._analyze_on(
+                None, embedder, documents, threshold, measure, shingle, k, check
+            )
+        with executor_on(self._backend) as executor:
+            if embedder is not None:
+                embedder = embedder.on(executor)
+            return self._analyze_on(
+                executor, embedder, documents, threshold, measure, shingle, k, check
+            )
+
+    def _analyze_on(
+        self,
+        executor: ParallelExecutor | None,
+        embedder: TextEmbedder | None,
+        documents: Documents,
+        threshold: float,
+        measure: Measure,
+        shingle: int,
+        k: int,
+        check: Any,
+    ) -> AnalysisReport:
         _check_duplicates(threshold, measure, shingle)
         _whole("k", k, 0)
         stages = Stages(self._progress)
@@ -169,7 +201,7 @@ class DocumentAnalyzer:
         else:
             corpus = read_corpus(
                 documents,
-                self._embedder,
+                embedder,
                 self._store,
                 stages,
                 n_jobs=self._n_jobs,
@@ -191,7 +223,7 @@ class DocumentAnalyzer:
         with stages.shown("duplicates", len(corpus)) as tick:
 
             def all_components() -> Components:
-                return self._components(corpus, threshold, measure, shingle, tick)
+                return self._components(corpus, threshold, measure, shingle, tick, executor)
 
             found = (
                 index.components(threshold, measure, self._n_jobs, all_components)
@@ -203,7 +235,7 @@ class DocumentAnalyzer:
         with stages.shown("similar", len(corpus)) as tick:
 
             def all_neighbours(k: int) -> Neighbours:
-                return self._neighbours(corpus, k, tick)
+                return self._neighbours(corpus, k, tick, executor)
 
             neighbours = (
                 index.neighbours(self._n_jobs, all_neighbours)
@@ -270,7 +302,7 @@ class DocumentAnalyzer:
         _check_duplicates(threshold, measure, shingle)
         corpus = self._analysed()
         with Stages(self._progress).shown("duplicates", len(corpus)) as tick:
-            found = self._components(corpus, threshold, measure, shingle, tick)
+            found = self._components(corpus, threshold, measure, shingle, tick, self._backend)
         return [[corpus.ids[i] for i in members] for members in _members(found.labels)]
 
     def similar(self, query: str, k: int = 10) -> list[Similar]:
@@ -310,10 +342,16 @@ class DocumentAnalyzer:
         return text.word_sets(corpus.texts, shingle=shingle, n_jobs=self._n_jobs)
 
     def _components(
-        self, corpus: Corpus, threshold: float, measure: str, shingle: int, tick: Any
+        self,
+        corpus: Corpus,
+        threshold: float,
+        measure: str,
+        shingle: int,
+        tick: Any,
+        backend: object,
     ) -> Components:
         if measure == "cosine":
-            return similar_vectors(corpus.vectors, threshold, self._n_jobs, tick)
+            return similar_vectors(corpus.vectors, threshold, self._n_jobs, tick, backend)
         return similar_sets(*self._sets(corpus, shingle), threshold, self._n_jobs, tick)
 
     def _groups(
@@ -339,9 +377,9 @@ class DocumentAnalyzer:
             at += len(ids)
         return tuple(groups), group_of
 
-    def _neighbours(self, corpus: Corpus, k: int, tick: Any) -> Neighbours:
+    def _neighbours(self, corpus: Corpus, k: int, tick: Any, backend: object) -> Neighbours:
         k = min(k, max(0, len(corpus) - 1))
-        return find_neighbours(corpus.vectors, k, self._n_jobs, tick, self._exact_limit)
+        return find_neighbours(corpus.vectors, k, self._n_jobs, tick, self._exact_limit, backend)
 
 
 def _members(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -199,7 +199,11 @@ def _join_buckets(
 
 
 def similar_vectors(
-    vectors: NDArray[np.float32], threshold: float, n_jobs: int, tick: Tick = lambda n: None
+    vectors: NDArray[np.float32],
+    threshold: float,
+    n_jobs: int,
+    tick: Tick = lambda n: None,
+    backend: object = None,
 ) -> Components:
     """Find the components of unit vectors whose cosine reaches the threshold; a zero row is alone.
 
@@ -214,7 +218,8 @@ def similar_vectors(
     active, k = np.arange(len(base)), 16
     while len(active):
         k = min(k, len(base))
-        found = nearest(base[active], base, k, metric="inner", n_jobs=n_jobs)
+        jobs = n_jobs if backend is None else None
+        found = nearest(base[active], base, k, "inner", jobs, backend=backend)
         near = (found.distances >= threshold - COSINE_SLACK) & (found.ids >= 0)
         left = np.repeat(active, k).reshape(-1, k)[near]
         forest.unite(left.astype(np.int64), found.ids[near].astype(np.int64))

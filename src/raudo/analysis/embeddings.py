@@ -8,10 +8,12 @@ microseconds. A model's vector depends on the text alone and is cached as it is.
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from raudo._core import text
 from raudo.analysis.models import Embedder, Encode, load_model, version_of
 from raudo.analysis.words import WordCounts
-from raudo.concurrency import BatchProcessor
+from raudo.concurrency import BatchProcessor, ParallelExecutor
 
 __all__ = ["Embedder", "Fit", "HashingEmbedding", "TextEmbedder", "unit_rows"]
 
@@ -140,18 +142,11 @@ class TextEmbedder:
         self._embedder = embedder
         self._encode: Encode | None = None
         self._width: int | None = None
+        self._there: _There | None = None
         if isinstance(embedder, str):
             name = name or version_of(embedder)
-        elif hasattr(embedder, "encode") or hasattr(embedder, "embed"):
-            own: Encode | None = getattr(embedder, "encode", None)
-            self._encode = own or getattr(embedder, "embed", None)
-        elif callable(embedder):
-            self._encode = embedder
         else:
-            raise TypeError(
-                f"embedder is {type(embedder).__name__}, wanted 'hashing', a model's name, "
-                "a callable, or an object with .encode or .embed"
-            )
+            self._encode = _encode_of(embedder)
         self.name = name
 
     @property
@@ -163,9 +158,23 @@ class TextEmbedder:
         """Return (n, d) float32, rows of unit length."""
         if not len(texts):
             return np.empty((0, self._width or 0), np.float32)
+        if self._there is not None:
+            batches = [texts[lo : lo + BATCH_TEXTS] for lo in range(0, len(texts), BATCH_TEXTS)]
+            encoded = self._there.executor.map(
+                self._there.encode, batches, kind="process", chunksize=1
+            )
+            parts = [self._checked(v, len(b)) for v, b in zip(encoded, batches, strict=True)]
+            return unit_rows(np.concatenate(parts))
         if self._encode is None:
             self._encode = load_model(str(self._embedder))
         return unit_rows(np.stack(_run(self._in_batches, list(texts))))
+
+    def on(self, executor: ParallelExecutor) -> TextEmbedder:
+        """Return one that has batches encoded by the executor's workers, several at once."""
+        other = copy.copy(self)
+        encode = executor.share(partial(_encode_there, self._embedder))
+        other._there = _There(executor, encode)
+        return other
 
     async def _in_batches(self, texts: list[str]) -> list[Vectors]:
         async with BatchProcessor(BATCH_TEXTS, max_concurrent=1, name="embed") as batches:
@@ -173,11 +182,13 @@ class TextEmbedder:
 
     def _encode_batch(self, texts: list[str]) -> list[Vectors]:
         assert self._encode is not None
-        vectors = np.asarray(self._encode(texts), dtype=np.float32)
-        if vectors.ndim != 2 or len(vectors) != len(texts):
+        return list(self._checked(self._encode(texts), len(texts)))
+
+    def _checked(self, given: Any, n: int) -> Vectors:
+        vectors: Vectors = np.asarray(given, dtype=np.float32)
+        if vectors.ndim != 2 or len(vectors) != n:
             raise ValueError(
-                f"embedder returned shape {vectors.shape} for {len(texts)} texts, "
-                f"wanted ({len(texts)}, d)"
+                f"embedder returned shape {vectors.shape} for {n} texts, wanted ({n}, d)"
             )
         if self._width is not None and vectors.shape[1] != self._width:
             raise ValueError(
@@ -186,7 +197,29 @@ class TextEmbedder:
         if not np.isfinite(vectors).all():
             raise ValueError("embedder returned numbers that are not finite")
         self._width = vectors.shape[1]
-        return list(vectors)
+        return vectors
+
+
+class _There(NamedTuple):
+    """Where texts are encoded, if not here, and by what."""
+
+    executor: ParallelExecutor
+    encode: Callable[..., Any]
+
+
+def _encode_of(embedder: Any) -> Encode:
+    own: Encode | None = getattr(embedder, "encode", None) or getattr(embedder, "embed", None)
+    if own is None and not callable(embedder):
+        raise TypeError(
+            f"embedder is {type(embedder).__name__}, wanted 'hashing', a model's name, "
+            "a callable, or an object with .encode or .embed"
+        )
+    return embedder if own is None else own
+
+
+def _encode_there(embedder: Embedder, texts: list[str]) -> Any:
+    encode = load_model(embedder) if isinstance(embedder, str) else _encode_of(embedder)
+    return np.asarray(encode(texts), dtype=np.float32)
 
 
 def _run(work: Callable[[list[str]], Coroutine[Any, Any, R]], texts: list[str]) -> R:

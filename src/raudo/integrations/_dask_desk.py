@@ -6,11 +6,10 @@ import importlib
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any
 
-from raudo.concurrency._workers import lifetime
 from raudo.concurrency._workers.failures import decode_error
 from raudo.errors import ClusterUnavailable, WorkerDied
 from raudo.integrations._dask_worker import Parcel, Reply
@@ -59,19 +58,16 @@ class Task:
 class Desk:
     """Where replies come in and are handed out, by a thread that is there while any are awaited."""
 
-    can_stop: ClassVar[bool] = True
-
     def __init__(self, client: Any, on_error: Callable[[BaseException], object]) -> None:
         self._client, self._on_error = client, on_error
         self._lock = threading.Lock()
-        self._tasks: dict[int, Task] = {}
+        self._tasks: dict[Future[Any], Task] = {}
         self._thread: threading.Thread | None = None
         self._replies: queue.SimpleQueue[tuple[Task, Reply | None, BaseException | None]]
         self._replies = queue.SimpleQueue()
         self._cancelled: list[Any] = []
         self._when_done: list[Callable[[], object]] = []
         self.n_bytes = 0
-        lifetime.register(self)
 
     @property
     def n_tasks(self) -> int:
@@ -79,17 +75,18 @@ class Desk:
 
     def add(self, task: Task) -> None:
         with self._lock:
-            self._tasks[id(task)] = task
+            self._tasks[task.future] = task
             self.n_bytes += task.call.n_bytes
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="raudo-dask", daemon=True)
                 self._thread.start()
-        task.future.add_done_callback(lambda future: self._ended(future, task))
+        task.future.add_done_callback(self._ended)
         self._client.loop.add_callback(self._watch, task)
 
-    def _ended(self, future: Future[Any], task: Task) -> None:
+    def _ended(self, future: Future[Any]) -> None:
         """Tell the cluster of what was cancelled here; of many at once, together."""
-        if not future.cancelled():
+        task = self._tasks.get(future) if future.cancelled() else None
+        if task is None:
             return
         with self._lock:
             self._cancelled.append(task.remote)
@@ -139,7 +136,7 @@ class Desk:
     def _dropped(self, task: Task) -> list[Callable[[], object]] | None:
         """Forget a task; return what is to be done after the last."""
         with self._lock:
-            del self._tasks[id(task)]
+            del self._tasks[task.future]
             self.n_bytes -= task.call.n_bytes
             if self._tasks:
                 return None
@@ -148,24 +145,26 @@ class Desk:
             return done
 
     def _settle(self, task: Task, reply: Reply | None, error: BaseException | None) -> None:
-        future = task.future
-        if not future.set_running_or_notify_cancel():
+        if not task.future.set_running_or_notify_cancel():
             return
-        try:
-            if error is not None or reply is None:
-                raise _translated(error, task.name)
-            succeeded, parcel = reply
-            if not succeeded:
-                raise decode_error(parcel.payload)
-            value, wall_s, cpu_s = parcel.load()
-            if task.observe is not None:
-                task.observe(value, wall_s, cpu_s)
-        except BaseException as raised:
-            self._on_error(raised)
-            future.set_exception(raised)
-            del future, raised
+        failure: BaseException | None = None
+        value: Any = None
+        if error is not None or reply is None:
+            failure = _translated(error, task.name)
+        elif not reply[0]:
+            failure = decode_error(reply[1].payload)
         else:
-            future.set_result(value)
+            try:
+                value, wall_s, cpu_s = reply[1].load()
+                if task.observe is not None:
+                    task.observe(value, wall_s, cpu_s)
+            except BaseException as raised:
+                failure = raised
+        if failure is None:
+            task.future.set_result(value)
+        else:
+            self._on_error(failure)
+            task.future.set_exception(failure)
 
     def cancel_all(self) -> None:
         with self._lock:
@@ -183,19 +182,6 @@ class Desk:
             call()
         elif wait and thread is not threading.current_thread():
             thread.join()
-        if thread is None or wait:
-            lifetime.unregister(self)
-
-    def close(self, wait: bool = True, cancel: bool = False) -> None:
-        """At the interpreter's exit."""
-        if cancel:
-            self.cancel_all()
-        self.when_done(lambda: None, wait)
-
-    def abandon(self) -> None:
-        """In a fork of the process, where the client is not."""
-        self._lock = threading.Lock()
-        self._tasks, self._thread, self._when_done = {}, None, []
 
 
 def _translated(error: BaseException | None, name: str) -> BaseException:
@@ -204,7 +190,7 @@ def _translated(error: BaseException | None, name: str) -> BaseException:
         told: BaseException = WorkerDied(
             f"each worker that ran {name} died, {error.allowed_failures + 1} in a row"
         )
-    elif isinstance(error, Exception):
+    elif isinstance(error, Exception) and not isinstance(error, CancelledError | OSError):
         return error  # raised by Dask in the worker: a module that is missing there, say
     else:
         told = ClusterUnavailable(f"the cluster gave up {name}: {error}")

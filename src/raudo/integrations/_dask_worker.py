@@ -115,7 +115,8 @@ def _run(call: Parcel, shared: Parcel | None, setup: Parcel | None, token: str) 
 def _load(call: Parcel, shared: Parcel | None) -> tuple[Any, ...]:
     fn, args, kwargs = call.load()
     if shared is not None:
-        args = (shared.load(), *args[1:])
+        value = shared.load()
+        fn, args = (value, args) if fn is SHARED else (fn, (value, *args[1:]))
     return fn, args, kwargs
 
 

@@ -16,7 +16,7 @@ A task whose worker dies is run again, by Dask, on another one: at least once. W
 up, after the fourth, it is run once more in a process below its worker: only if that dies it was
 the task, and it fails with `WorkerDied`. A task with a timeout runs in such a process from the
 beginning, and is killed; any other cannot be stopped once it runs, and when it is cancelled goes on
-unheeded.
+unheeded. Tasks that are not done when the interpreter exits are lost: close the executor before.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from raudo._core.jobs import JobQueue
 from raudo.concurrency._workers.chunks import run_chunk_remotely
@@ -101,7 +101,7 @@ class DaskBackend:
             n_workers=1 if settings.auto_scale else most,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
         )
         if settings.auto_scale:
             self._cluster.adapt(minimum=1, maximum=most, interval="500ms", target_duration="2s")
@@ -134,6 +134,8 @@ class DaskBackend:
     # --- tasks ----------------------------------------------------------------------------------
 
     def share(self, value: Any) -> Any:
+        if isinstance(value, _Sent):
+            return value
         try:
             parcel = _parcel(value)
         except Exception:  # as in each task: told there
@@ -158,13 +160,12 @@ class DaskBackend:
         if future is None:
             future = Future()
         self._refuse_if_over()
-        shared = None
-        name = name_of(fn)
-        if args and isinstance(args[0], _Sent):
-            name, shared = name_of(args[0].value), args[0].remote
-            args = (SHARED, *args[1:])
-        elif fn is run_chunk_remotely:
-            name = name_of(args[0])
+        shared: Any = None
+        name = name_of(args[0] if fn is run_chunk_remotely else fn)
+        if isinstance(fn, _Sent):
+            shared, fn = fn.remote, SHARED
+        elif args and isinstance(args[0], _Sent):
+            shared, args = args[0].remote, (SHARED, *args[1:])
         try:
             call = _parcel((fn, args, dict(kwargs)))
         except Exception as cause:  # whatever a user's __reduce__ raises
@@ -261,11 +262,15 @@ def _parcel(value: Any) -> Parcel:
     return Parcel.of(Encoder(shares_main=False).encode(value))
 
 
-class _Sent(NamedTuple):
-    """A value that is on the cluster."""
+class _Sent:
+    """A value that is on the cluster; here it does what it did before."""
 
-    value: Any
-    remote: Any
+    def __init__(self, value: Any, remote: Any) -> None:
+        self.value, self.remote = value, remote
+        self.__qualname__ = name_of(value)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.value(*args, **kwargs)
 
 
 class _Size:

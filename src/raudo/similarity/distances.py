@@ -36,6 +36,7 @@ def pairwise_distances(
     n_jobs: SupportsIndex | None = None,
     *,
     chunks: None = None,
+    backend: object = None,
 ) -> NDArray[Any]: ...
 @overload
 def pairwise_distances(
@@ -46,6 +47,7 @@ def pairwise_distances(
     n_jobs: SupportsIndex | None = None,
     *,
     chunks: SupportsIndex | Literal["auto"],
+    backend: object = None,
 ) -> Iterator[NDArray[Any]]: ...
 def pairwise_distances(
     x: ArrayLike,
@@ -55,6 +57,7 @@ def pairwise_distances(
     n_jobs: SupportsIndex | None = None,
     *,
     chunks: SupportsIndex | Literal["auto"] | None = None,
+    backend: object = None,
 ) -> NDArray[Any] | Iterator[NDArray[Any]]:
     """Compute the distance of every row of x to every row of y.
 
@@ -71,6 +74,9 @@ def pairwise_distances(
         chunks: Rows of x at a time, or "auto" for blocks of some 64 MB: an iterator of the blocks
             in place of the matrix, each computed when it is asked for. Stacked they are the matrix,
             digit for digit. With `out` they are parts of it.
+        backend: Where to compute, if not on threads here: a `ParallelExecutor`, or what one takes
+            ("dask", a Dask `Client`), to which the rows travel once and from which blocks come
+            back; `n_jobs` is for each task, 1 if None. Not with `chunks`.
 
     Returns:
         (q, n) float32 for float32, float16, bool and packed bits, float64 for all else; with
@@ -84,12 +90,19 @@ def pairwise_distances(
     matrix = Matrix(chosen, rows)
     q, n, d = len(rows.x), len(rows.y), rows.x.shape[1]
     if chunks is not None:
+        if backend is not None:
+            raise ValueError(f"chunks is {chunks!r} with a backend, one of the two is wanted")
         step = _chunk_rows(chunks, q, n * rows.result_dtype.itemsize)
         _check_jobs_and_out(n_jobs, out, (q, n), rows)
         return _blocks(matrix, out, step, n_jobs)
     jobs = jobs_for(n_jobs, q * n * max(d, 1))
     result = _result(out, (q, n), rows)
-    matrix.fill(0, result, jobs)
+    if backend is None:
+        matrix.fill(0, result, jobs)
+    else:
+        from raudo.similarity._spread import fill_spread
+
+        fill_spread(matrix, result, jobs_for(n_jobs, 0), backend)
     if out is not None and result is not out:
         out[...] = result
         return out

@@ -31,6 +31,8 @@ def nearest(
     k: SupportsIndex,
     metric: str | Metric = "sqeuclidean",
     n_jobs: SupportsIndex | None = None,
+    *,
+    backend: object = None,
 ) -> Matches:
     """Find the k nearest rows of `base` for each query.
 
@@ -40,6 +42,8 @@ def nearest(
         k: How many; where there are fewer, ids are -1 and distances NaN.
         metric: As in `pairwise_distances`. With `inner` the larger is the nearer.
         n_jobs: Threads; None takes all cores for big work and one for small, -1 all cores.
+        backend: Where to compute, if not on threads here: a `ParallelExecutor`, or what one takes
+            ("dask", a Dask `Client`). The base travels once; `n_jobs` is for each task, 1 if None.
 
     Returns:
         `Matches(ids, distances)`, (q, k) each, best first; equal distances are ordered by id, and
@@ -51,6 +55,10 @@ def nearest(
     chosen = metric_of(metric)
     wanted = check_k(k)
     rows = pair(chosen, queries, base, ("queries", "base"))
+    if backend is not None:
+        from raudo.similarity._spread import spread_search
+
+        return spread_search(chosen, rows, wanted, jobs_for(n_jobs, 0), backend)
     return search_rows(chosen, rows, wanted, n_jobs)
 
 

@@ -135,6 +135,11 @@ class BackendContract:
             shared = backend.share(words)
             futures = [backend.submit("process", work.item, (shared, i), {}) for i in range(5)]
             assert [each.result(self.patience) for each in futures] == words[:5]
+        with ParallelExecutor(2, 2, backend=self.backend) as executor:
+            find = executor.share(partial(work.item, words))
+            assert executor.submit(find, 3).result(self.patience) == "word 3"
+            assert list(executor.map(find, range(9), kind="process")) == words[:9]
+            assert list(executor.map(find, range(9), kind="thread")) == words[:9]
 
     # --- maps -----------------------------------------------------------------------------------
 

@@ -71,8 +71,9 @@ class Backend(Protocol):
         ...
 
     def share(self, value: Any) -> Any:
-        """Return what to give to `submit` as the first argument of many tasks in another process in
-        place of a large value that all have, so that it travels once; the value itself if not."""
+        """Return what to give to `submit` in place of a large value that many tasks have, as their
+        function or first argument, so that it travels once; the value itself if that is as well.
+        """
         ...
 
     def submit(
