@@ -22,7 +22,8 @@
     ├── EndpointUnavailable  OSError           a process whose metrics cannot be read
     ├── ClusterUnavailable ConnectionError     a cluster that cannot be reached, or gave up a task
     ├── SourceUnavailable  ConnectionError     a queue that cannot be read from or written to
-    ├── ExportError        OSError             rows that could not be written where they were to go
+    ├── ExportError        OSError             rows or files that could not be written
+    ├── PurgeFailed        ConnectionError     published, but a cache could not be told to forget
     └── MissingExtra       ImportError         an optional dependency that is not installed
 
 Each also inherits the standard class that a caller would catch anyway. A caller's own mistake (a
@@ -33,6 +34,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import BrokenExecutor
+from typing import Any
 
 __all__ = [
     "BadRow",
@@ -50,6 +52,7 @@ __all__ = [
     "MissingExtra",
     "PoolError",
     "PoolExhausted",
+    "PurgeFailed",
     "QueueFull",
     "RaudoError",
     "RemoteError",
@@ -172,7 +175,21 @@ class SourceUnavailable(RaudoError, ConnectionError):
 
 
 class ExportError(RaudoError, OSError):
-    """Rows could not be written to where they were to go."""
+    """Rows or files could not be written to where they were to go."""
+
+
+class PurgeFailed(RaudoError, ConnectionError):
+    """All is published, but a cache could not be told to forget what it held before.
+
+    `published.purge` is what to purge; until then copies live as long as they may.
+    """
+
+    def __init__(self, message: str, published: Any) -> None:
+        super().__init__(message)
+        self.published = published
+
+    def __reduce__(self) -> tuple[type[PurgeFailed], tuple[str, Any]]:
+        return type(self), (str(self), self.published)
 
 
 class MissingExtra(RaudoError, ImportError):

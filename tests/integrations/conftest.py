@@ -22,3 +22,12 @@ def kafka_broker(tmp_path_factory):
     made = Broker(tmp_path_factory.mktemp("kafka"))
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory):
+    from object_store import ObjectStore
+
+    made = ObjectStore(tmp_path_factory.mktemp("objects"))
+    yield made
+    made.stop()

@@ -17,7 +17,7 @@ from raudo.errors import RaudoError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("analyze", "bench", "cache", "info", "serve", "top")
+COMMANDS = ("analyze", "bench", "cache", "info", "publish", "serve", "top")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,7 +30,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="raudo",
-        description="Near-duplicates, cache sizes, benchmarks, live views, and what is installed.",
+        description="Near-duplicates, cache sizes, publishing, benchmarks, live views.",
     )
     parser.add_argument("--version", action="version", version=f"raudo {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

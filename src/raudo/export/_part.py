@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, BinaryIO, cast
 
@@ -15,7 +15,7 @@ from raudo.export.compression import CompressedFile
 from raudo.export.sinks import sink_for
 from raudo.types import Format
 
-__all__ = ["Part"]
+__all__ = ["Part", "as_export_error"]
 
 
 class _Counted(io.RawIOBase):
@@ -24,6 +24,7 @@ class _Counted(io.RawIOBase):
     def __init__(self, file: BinaryIO, hashed: bool) -> None:
         self._file, self._end = file, 0
         self.digest = hashlib.sha256() if hashed else None
+        self.is_dropped = False
 
     def writable(self) -> bool:
         return True
@@ -34,6 +35,8 @@ class _Counted(io.RawIOBase):
 
     def write(self, data: Any, /) -> int:
         n_bytes = memoryview(data).nbytes
+        if self.is_dropped:
+            return n_bytes
         self._file.write(data)
         if self.digest is not None:
             self.digest.update(data)
@@ -51,7 +54,7 @@ class _Counted(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def _where(path: str) -> Iterator[None]:
+def as_export_error(path: str) -> Iterator[None]:
     """Turn the operating system's errors into ours, with the path that was asked for."""
     try:
         yield
@@ -76,22 +79,24 @@ class Part:
         outer: str,
         hashed: bool,
         behind: Executor | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self._pool = behind
         self._behind: Behind | None = None
         self.path, self.rows, self.bytes, self.sha256 = path, 0, 0, ""
         self._format, self._outer, self._hashed = format, outer, hashed
-        self._sink, self._place = sink_for(path)
+        self._sink, self._place = sink_for(path, options)
         self._closers = contextlib.ExitStack()
         self._writer: Any = None
         self._packed: CompressedFile | None = None
+        self._counted: _Counted | None = None
 
     def open(self, sample: Sequence[Any]) -> None:
-        with _where(self.path):
+        with as_export_error(self.path):
             self._file = self._sink.open(self._place)
             self._closers.callback(self._file.close)
-            self._counted = _Counted(self._file, self._hashed)
-            stream: Any = self._counted
+            stream: Any = _Counted(self._file, self._hashed)
+            self._counted = stream
             if self._outer != "none":
                 stream = self._packed = CompressedFile(
                     cast(BinaryIO, stream), self._outer, self._pool
@@ -103,7 +108,7 @@ class Part:
     def write(self, rows: Sequence[Any], first: int = 0) -> None:
         """Write rows; `first` is the number of the first of them in the whole export."""
         try:
-            with _where(self.path):
+            with as_export_error(self.path):
                 self._writer.write(rows)
         except BadRow as bad:
             bad.row += first
@@ -112,13 +117,14 @@ class Part:
 
     def finish(self) -> None:
         """Complete the file, still aside."""
-        with _where(self.path):
+        with as_export_error(self.path):
             writer, self._writer = self._writer, None
             writer.close()
             if self._behind is not None:
                 self._behind.flush()
             if self._packed is not None:
                 self._packed.finish()
+            assert self._counted is not None, "it was opened"
             self.bytes = self._counted.size()
             if self._counted.digest is not None:
                 self.sha256 = self._counted.digest.hexdigest()
@@ -126,13 +132,15 @@ class Part:
 
     def commit(self) -> None:
         """Put the file in its place."""
-        with _where(self.path):
+        with as_export_error(self.path):
             self._sink.commit(self._place)
 
     def abort(self) -> None:
         # What cannot be closed or dropped must not hide why the export failed.
         if self._behind is not None:
             self._behind.stop()
+        if self._counted is not None:
+            self._counted.is_dropped = True  # what a writer still does when it is closed
         with contextlib.suppress(Exception):
             if self._writer is not None:
                 writer, self._writer = self._writer, None

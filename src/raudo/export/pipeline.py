@@ -4,7 +4,7 @@
 
 One file that is compressed is so by other threads than the caller's; of several files, each is
 written whole by a thread of its own. Memory is bounded by two batches for each part, and 8 MiB of
-encoded bytes. Nothing has its final name before the last row is
+encoded bytes (on S3 32 MiB for each part). Nothing has its final name before the last row is
 written; an exception anywhere (the rows' own iterator included) drops every part.
 """
 
@@ -22,6 +22,7 @@ from collections.abc import (
     Callable,
     Iterable,
     Iterator,
+    Mapping,
     Sequence,
 )
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -51,8 +52,9 @@ class ExportResult:
 class _Export:
     """One export under way; fed by one thread at a time, it ends in `finish` or `abort`."""
 
-    def __init__(self, layout: Layout, n_jobs: int) -> None:
+    def __init__(self, layout: Layout, n_jobs: int, options: Mapping[str, Any] | None) -> None:
         self._layout, self._start, self._opened = layout, time.monotonic(), False
+        self._options = options
         hashed = layout.manifest is not None
         self._manifest: Part | None = None
         self._n_rows = 0
@@ -66,7 +68,8 @@ class _Export:
         is_behind = n_jobs > 1 and not self._deals and layout.outer != "none"
         behind = self._pool if is_behind else None
         self._parts = [
-            Part(path, layout.format, layout.outer, hashed, behind) for path in layout.paths
+            Part(path, layout.format, layout.outer, hashed, behind, options)
+            for path in layout.paths
         ]
 
     @property
@@ -117,7 +120,9 @@ class _Export:
             manifest=self._layout.manifest,
         )
         if result.manifest is not None:
-            self._manifest = Part(result.manifest, Manifest(), "none", hashed=False)
+            self._manifest = Part(
+                result.manifest, Manifest(), "none", hashed=False, options=self._options
+            )
             self._manifest.open(())
             self._manifest.write([self._description(result)])
             self._manifest.finish()
@@ -179,6 +184,7 @@ def _start(
     compression: str,
     parts: int | None,
     n_jobs: int | None,
+    options: Mapping[str, Any] | None,
 ) -> _Export:
     location = os.fspath(path)
     if not isinstance(location, str):
@@ -187,7 +193,7 @@ def _start(
     n_threads = _count("n_jobs", n_jobs) or os.cpu_count() or 1
     if len(layout.paths) > 1:
         n_threads = min(len(layout.paths), n_threads)
-    return _Export(layout, n_threads)
+    return _Export(layout, n_threads, options)
 
 
 def _count(name: str, value: int | None) -> int | None:
@@ -210,6 +216,7 @@ def export(
     compression: str = "auto",
     parts: int | None = None,
     n_jobs: int | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> ExportResult:
     """Write rows to a file, or to several in parallel, whole or not at all.
 
@@ -219,8 +226,8 @@ def export(
     Args:
         rows: Mappings or dataclass instances; Arrow tables and batches; for npy also arrays and
             sequences of numbers.
-        path: A local path or any URL that fsspec knows (`memory://`, `s3://`). Its folder must
-            exist.
+        path: A local path or any URL that fsspec knows (`memory://`, `s3://`). Its folder or bucket
+            must exist.
         format: `jsonl`, `csv`, `npy`, `parquet`, `arrow` or a plug-in's; None takes it from the
             suffix (`rows.jsonl.gz`).
         compression: `none`, `gzip`, `lz4`, `zstd`; `auto` takes it from the suffix.
@@ -229,6 +236,7 @@ def export(
             in turn; within a part rows keep their order.
         n_jobs: Threads that write parts, or that compress and write one file beside the caller's
             (1: in it); None for the number of CPUs.
+        storage_options: Of the URL's file system, as for fsspec (`endpoint_url`, `key`, ...).
 
     Raises:
         ExportError: The place cannot be written (an `OSError`, with its `errno`).
@@ -240,7 +248,7 @@ def export(
     What the iterator of the rows raises passes through unchanged.
     """
     check_rows(rows)
-    job = _start(path, format, compression, parts, n_jobs)
+    job = _start(path, format, compression, parts, n_jobs, storage_options)
     try:
         for block in blocks(rows, parts or 1, job.is_columnar):
             job.write(block)
@@ -258,6 +266,7 @@ async def export_async(
     compression: str = "auto",
     parts: int | None = None,
     n_jobs: int | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> ExportResult:
     """Do as `export` does, off the event loop; rows may also come from an async iterable.
 
@@ -266,7 +275,7 @@ async def export_async(
     """
     if not isinstance(rows, AsyncIterable):
         check_rows(rows)
-    job = _start(path, format, compression, parts, n_jobs)
+    job = _start(path, format, compression, parts, n_jobs, storage_options)
     if isinstance(rows, AsyncIterable):
         source = async_blocks(rows, parts or 1)
     else:

@@ -1,4 +1,4 @@
-"""Anything that fsspec knows (memory, S3, GCS, SFTP, ...): written aside, then moved into place.
+"""Anything that fsspec knows (memory, GCS, SFTP, ...): written aside, then moved into place.
 
 Not every file system of fsspec can hold back a file until it is committed, but all of them can
 move one; on an object store that is a copy on the server's side.
@@ -7,6 +7,7 @@ move one; on an object store that is a copy on the server's side.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any, BinaryIO, cast
 
 from raudo.errors import MissingExtra
@@ -15,18 +16,24 @@ __all__ = ["FsspecSink"]
 
 
 class FsspecSink:
-    """Writes `<path>.<random>.part` and moves it; readers see the old object or the new one."""
+    """Writes `<path>.<random>.part` and moves it; readers see the old object or the new one.
 
-    def __init__(self) -> None:
+    Paths are URLs, or of the `system` where one is given.
+    """
+
+    def __init__(self, options: Mapping[str, Any] | None = None, system: Any = None) -> None:
         try:
             import fsspec.core
         except ImportError as error:
             raise MissingExtra("exporting to a URL", "s3") from error
-        self._url_to_fs = fsspec.core.url_to_fs
+        self._url_to_fs, self._options = fsspec.core.url_to_fs, dict(options or {})
+        self._system = system
         self._aside: dict[str, tuple[Any, str, str]] = {}
 
     def open(self, path: str) -> BinaryIO:
-        system, target = self._url_to_fs(path)
+        system, target = self._system, path
+        if system is None:
+            system, target = self._url_to_fs(path, **self._options)
         aside = f"{target}.{secrets.token_hex(4)}.part"
         file = system.open(aside, "wb")
         self._aside[path] = (system, aside, target)
