@@ -25,6 +25,7 @@ C_FOLDERS = {
     "text": ["csrc/hash", "csrc/text"],
     "encode": ["csrc/encode"],
     "likeness": ["csrc/likeness"],
+    "walk": ["csrc/walk"],
 }
 DIRECTIVES = {
     "language_level": 3,

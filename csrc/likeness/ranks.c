@@ -39,3 +39,20 @@ size_t raudo_overlap(const uint64_t *a, size_t n_a, const uint64_t *b, size_t n_
     }
     return shared;
 }
+
+int raudo_reach(const uint64_t *a, size_t n_a, const uint64_t *b, size_t n_b, double threshold)
+{
+    /* Rounded down, so that no pair at the threshold is lost before it is divided. */
+    size_t wanted = (size_t)((double)(n_a + n_b) * threshold / (1.0 + threshold) * (1.0 - 1e-9));
+    size_t i = 0, j = 0, shared = 0;
+    while (i < n_a && j < n_b) {
+        uint64_t x = a[i], y = b[j];
+        shared += x == y;
+        i += x <= y;
+        j += y <= x;
+        size_t rest = n_a - i < n_b - j ? n_a - i : n_b - j;
+        if (shared + rest < wanted)
+            return 0;
+    }
+    return shared > 0 && (double)shared / (double)(n_a + n_b - shared) >= threshold;
+}

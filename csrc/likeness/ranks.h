@@ -11,4 +11,8 @@ void raudo_sort_ranks(uint32_t *items, size_t n, uint32_t *scratch, unsigned bit
 /* Size of the intersection of two sorted sets. */
 size_t raudo_overlap(const uint64_t *a, size_t n_a, const uint64_t *b, size_t n_b);
 
+/* Whether the Jaccard similarity of two sorted sets, not both empty, is at least `threshold`; it costs
+ * little where it is far from that. */
+int raudo_reach(const uint64_t *a, size_t n_a, const uint64_t *b, size_t n_b, double threshold);
+
 #endif

@@ -28,9 +28,36 @@ static inline int16_t rounded(float value)
     return (int16_t)(scaled > 32767.0f ? 32767.0f : scaled < -32767.0f ? -32767.0f : scaled);
 }
 
+/* Which of 16 numbers are not zero. */
+static inline uint32_t numbers_among(const float *row)
+{
+#if defined(__SSE2__)
+    uint32_t found = 0;
+    for (int i = 0; i < 4; i++) {
+        __m128 differs = _mm_cmpneq_ps(_mm_loadu_ps(row + 4 * i), _mm_setzero_ps());
+        found |= (uint32_t)_mm_movemask_ps(differs) << (4 * i);
+    }
+    return found;
+#else
+    uint32_t found = 0;
+    for (int i = 0; i < 16; i++)
+        found |= (uint32_t)(row[i] != 0.0f) << i;
+    return found;
+#endif
+}
+
 void raudo_gather_numbers(const float *row, size_t dimensions, uint16_t *places, float *values, int16_t *weights)
 {
-    for (size_t d = 0, n = 0; d < dimensions; d++) {
+    size_t n = 0, d = 0;
+    for (; d + 16 <= dimensions; d += 16) {
+        for (uint32_t found = numbers_among(row + d); found != 0; found &= found - 1) {
+            size_t place = d + (size_t)__builtin_ctz(found);
+            places[n] = (uint16_t)place;
+            values[n] = row[place];
+            weights[n++] = rounded(row[place]);
+        }
+    }
+    for (; d < dimensions; d++) {
         if (row[d] == 0.0f)
             continue;
         places[n] = (uint16_t)d;
@@ -96,13 +123,22 @@ static sift best_sift(void)
 static float limit_of(const raudo_sparse *rows, size_t x, const raudo_topk *top)
 {
     float n = (float)(rows->offsets[x + 1] - rows->offsets[x]);
-    return top->size < top->k ? 0.0f : ((float)-top->scores[0] - SLACK) * UNIT - 1.5f * n - 3.0f;
+    float beaten = top->size < top->k ? -INFINITY : (float)-top->scores[0];
+    if (rows->least != NULL && rows->least[x] > beaten)
+        beaten = rows->least[x];
+    return beaten == -INFINITY ? 0.0f : (beaten - SLACK) * UNIT - 1.5f * n - 3.0f;
 }
 
 static int16_t whole_limit(const raudo_sparse *rows, size_t x, const raudo_topk *top)
 {
     float limit = limit_of(rows, x, top);
-    return (int16_t)(limit < 0.0f ? 0.0f : limit);
+    return (int16_t)(limit < 0.0f ? 0.0f : limit > INT16_MAX ? INT16_MAX : limit);
+}
+
+static void offer(const raudo_sparse *rows, size_t x, raudo_topk *top, double score, size_t y)
+{
+    if (rows->least == NULL || -score > (double)rows->least[x])
+        raudo_topk_push(top, score, (int64_t)y);
 }
 
 int raudo_is_complete(const raudo_sparse *rows, size_t x, const raudo_topk *top)
@@ -146,7 +182,8 @@ size_t raudo_nearest_scratch(size_t dimensions)
     return dimensions * (LANES * sizeof(int16_t) + sizeof(float)) + RAUDO_TILE_ROWS * sizeof(int16_t);
 }
 
-void raudo_meet_rows(const raudo_sparse *rows, size_t lo, size_t hi, raudo_topk *tops, void *scratch)
+void raudo_meet_rows(const raudo_sparse *rows, size_t lo, size_t hi, size_t from, size_t until, raudo_topk *tops,
+                     void *scratch)
 {
     int16_t *panel = scratch;
     float *spread = (float *)(void *)(panel + rows->dimensions * LANES);
@@ -156,7 +193,7 @@ void raudo_meet_rows(const raudo_sparse *rows, size_t lo, size_t hi, raudo_topk 
     memset(spread, 0, rows->dimensions * sizeof *spread);
     for (size_t x = lo; x < hi; x++)
         mine[x - lo] = whole_limit(rows, x, &tops[x]);
-    for (size_t first = lo; first < rows->n; first += LANES) {
+    for (size_t first = from; first < until; first += LANES) {
         lay_panel(rows, first, panel);
         for (size_t lane = 0; lane < LANES; lane++)
             theirs[lane] = first + lane < rows->n ? whole_limit(rows, first + lane, &tops[first + lane])
@@ -174,9 +211,9 @@ void raudo_meet_rows(const raudo_sparse *rows, size_t lo, size_t hi, raudo_topk 
                 if (!(above & 1))
                     continue;
                 double score = -product_with(rows, spread, y);
-                raudo_topk_push(&tops[x], score, (int64_t)y);
+                offer(rows, x, &tops[x], score, y);
                 if (y != x)
-                    raudo_topk_push(&tops[y], score, (int64_t)x);
+                    offer(rows, y, &tops[y], score, x);
                 theirs[y - first] = whole_limit(rows, y, &tops[y]);
                 if (y < hi)
                     mine[y - lo] = theirs[y - first];

@@ -29,6 +29,7 @@ typedef struct {
     const uint16_t *places;
     const float *values;
     const int16_t *weights; /* the values in 2^-15 */
+    const float *least;     /* row i wants products above least[i] alone; NULL: any */
     size_t n, dimensions;
 } raudo_sparse;
 
@@ -41,9 +42,11 @@ void raudo_gather_numbers(const float *row, size_t dimensions, uint16_t *places,
 /* Bytes of scratch that the calls below want. */
 size_t raudo_nearest_scratch(size_t dimensions);
 
-/* Meet the rows of [lo, hi), at most RAUDO_TILE_ROWS from a multiple of it on, with themselves and with
- * all rows after them, and offer each of two rows to the other's top. Scores are inner products, negated. */
-void raudo_meet_rows(const raudo_sparse *rows, size_t lo, size_t hi, raudo_topk *tops, void *scratch);
+/* Meet the rows of [lo, hi), at most RAUDO_TILE_ROWS from a multiple of it on, with those of [from, until)
+ * that are not before them, and offer each of two rows to the other's top. `from` is lo, or a later
+ * multiple of RAUDO_TILE_ROWS. Scores are inner products, negated. */
+void raudo_meet_rows(const raudo_sparse *rows, size_t lo, size_t hi, size_t from, size_t until, raudo_topk *tops,
+                     void *scratch);
 
 /* Once all have met: whether the top of x has all that it should. Where products near zero are among the
  * best it may not, and `raudo_offer_all` fills it anew. */

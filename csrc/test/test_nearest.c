@@ -52,7 +52,7 @@ static void test_nearest(size_t n, size_t most)
     static float values[MOST_ROWS * D];
     static double scores[MOST_ROWS * K];
     static raudo_topk tops[MOST_ROWS];
-    raudo_sparse rows = {offsets, places, values, weights, n, D};
+    raudo_sparse rows = {offsets, places, values, weights, NULL, n, D};
     void *scratch = malloc(raudo_nearest_scratch(D));
 
     make_rows(n, most);
@@ -62,7 +62,7 @@ static void test_nearest(size_t n, size_t most)
         tops[i] = (raudo_topk){scores + i * K, ids + i * K, K < n ? K : n, 0};
     }
     for (size_t lo = 0; lo < n; lo += RAUDO_TILE_ROWS)
-        raudo_meet_rows(&rows, lo, lo + RAUDO_TILE_ROWS < n ? lo + RAUDO_TILE_ROWS : n, tops, scratch);
+        raudo_meet_rows(&rows, lo, lo + RAUDO_TILE_ROWS < n ? lo + RAUDO_TILE_ROWS : n, lo, n, tops, scratch);
     for (size_t i = 0; i < n; i++) {
         double best_scores[K];
         int64_t best_ids[K];

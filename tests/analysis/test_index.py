@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from raudo._core.text import hash_bytes
 from raudo.analysis import AnalysisReport, DocumentAnalyzer, FileSource
+from raudo.analysis import change as change_module
 from raudo.analysis import incremental as incremental_module
 from raudo.analysis import index as index_module
 from raudo.analysis.saved import load
@@ -39,6 +41,13 @@ def shuffled_change(folder: Path, generator: random.Random) -> None:
         write(folder, int(path.stem[1:]), generator)
     for _ in range(6):
         write(folder, generator.randrange(10_000), generator)
+
+
+def settle(folder: Path) -> None:
+    """Wait for the clock that stamps files to go on, some milliseconds."""
+    last = max(path.stat().st_ctime_ns for path in folder.iterdir())
+    while change_module.now_ns() <= last:
+        pass
 
 
 def same_groups(a: AnalysisReport, b: AnalysisReport) -> None:
@@ -77,16 +86,18 @@ def test_updates_equal_whole_analyses(
         shuffled_change(docs, generator)
 
 
-def test_neighbours_are_updated_while_the_weights_stand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With a model, vectors depend on the texts alone: lists must be those of a whole analysis."""
+@pytest.mark.parametrize("dimensions", [16, 300])
+def test_neighbours_are_updated_while_the_weights_stand(dimensions: int, tmp_path: Path) -> None:
+    """With a model, vectors depend on the texts alone: lists must be those of a whole analysis.
+
+    Most of its numbers are not zero, or most are.
+    """
 
     def model(texts: list[str]) -> np.ndarray:
-        rows = np.zeros((len(texts), 16), np.float32)
+        rows = np.zeros((len(texts), dimensions), np.float32)
         for row, text in zip(rows, texts, strict=True):
             for word in text.split():
-                row[sum(word.encode()) % 16] += 1
+                row[hash_bytes(word.encode()) % dimensions] += 1
         return rows
 
     generator = random.Random(5)
@@ -94,13 +105,18 @@ def test_neighbours_are_updated_while_the_weights_stand(
     docs.mkdir()
     for name in range(150):
         write(docs, name, generator)
-    for _ in range(8):
-        kept = DocumentAnalyzer(model, index=tmp_path / "index", embedder_name="m", n_jobs=1)
+    most = 0
+    for _ in range(6):
+        kept = DocumentAnalyzer(
+            model, index=tmp_path / "index", embedder_name="m", n_jobs=2, memory_bytes=1 << 20
+        )
         updated = kept.analyze(FileSource([docs]), k=3)
         whole = DocumentAnalyzer(model, n_jobs=1).analyze(FileSource([docs]), k=3)
         same_groups(updated, whole)
         same_neighbours(updated, whole)
+        most = max(most, len(list((tmp_path / "index").glob("rows-*"))))
         shuffled_change(docs, generator)
+    assert most in (2, 3), "parts are appended, and small ones put together"
 
 
 def test_files_that_did_not_change_are_not_opened(
@@ -111,6 +127,7 @@ def test_files_that_did_not_change_are_not_opened(
     for name in range(40):
         write(docs, name, random.Random(name))
     (docs / "binary").write_bytes(bytes(100))
+    settle(docs)
     DocumentAnalyzer(index=tmp_path / "index").analyze(FileSource([docs]))
     (docs / "d0007.txt").write_text("something else altogether")
     (docs / "d0009.txt").unlink()
@@ -176,11 +193,21 @@ def test_other_settings_make_anew(tmp_path: Path) -> None:
 def test_a_damaged_index_is_made_anew(tmp_path: Path) -> None:
     documents = [f"document of words {i % 20}" for i in range(60)]
     whole = DocumentAnalyzer(index=tmp_path).analyze(documents)
-    (path,) = tmp_path.iterdir()
-    good = path.read_bytes()
-    for damaged in (b"", good[:100], good[:-1], good[:500] + b"\xff" + good[501:]):
-        path.write_bytes(damaged)
+    kinds = {path.name.split("-")[0] for path in tmp_path.iterdir()}
+    assert kinds == {"analysis.seg", "rows", "weights"}
+    for kind in sorted(kinds, reverse=True):
+        (path,) = tmp_path.glob(f"{kind}*")
+        good = path.read_bytes()
+        for damaged in (b"", good[:100], good[:-1], good[:500] + b"\xff" + good[501:]):
+            path.write_bytes(damaged)
+            assert load(tmp_path) is None
+            path.write_bytes(good)
+        path.unlink()
         same_groups(DocumentAnalyzer(index=tmp_path).analyze(documents), whole)
+        assert load(tmp_path) is not None
+    DocumentAnalyzer(index=tmp_path).analyze(documents[1:])
+    names = sorted(path.name.split("-")[0] for path in tmp_path.iterdir())
+    assert names == sorted(kinds), "files of a damaged index were left"
 
 
 def test_too_many_pairs_are_joined_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def test_sparse_rows_agree_with_all_pairs(made: list[dict[int, int]], k: int) ->
     for row, numbers in zip(rows, made, strict=True):
         row[list(numbers)] = list(numbers.values())
     vectors = unit_rows(rows)
-    found = sparse.SparseRows(vectors, np.arange(len(made))).nearest(k)
+    found = sparse.SparseRows([(vectors, np.arange(len(made)))]).nearest(k)
     cosines = vectors.astype(np.float64) @ vectors.T.astype(np.float64)
     best = -np.sort(-cosines, axis=1)[:, :k]
     np.testing.assert_allclose(found[1][:, : best.shape[1]], best, atol=1e-6)
@@ -111,3 +111,28 @@ def test_an_interrupt_ends_a_search() -> None:
     for n_jobs in (1, 2):
         with pytest.raises(KeyboardInterrupt):
             find_neighbours(random_rows(3000, 64, 4, 3), 3, n_jobs, tick)
+
+
+def test_a_few_meet_all() -> None:
+    """Their own nearest are right, and every other row hears of those above its least."""
+    generator = np.random.default_rng(2)
+    made = np.zeros((3000, 120), np.float32)
+    for row in made:
+        row[generator.integers(0, 120, 9)] = generator.standard_normal(9)
+    made[1500:1520] = made[:20]
+    vectors = unit_rows(made)
+    products = vectors @ vectors.T
+    m, k, limit = 1100, 4, 0.5
+    least = np.full(len(vectors), limit, np.float32)
+    least[:m] = -np.inf
+    pieces = [(vectors[:m], np.arange(m)), (vectors, np.arange(m, len(vectors)))]
+    ids, cosines, told, offered, values = sparse.SparseRows(pieces).meet_first(
+        m, k, least, n_jobs=2
+    )
+    assert np.allclose(cosines, -np.sort(-products[:m], axis=1)[:, :k], atol=1e-5)
+    assert (ids[:20] != np.arange(20)[:, None]).any(axis=1).all(), "copies are among them"
+    heard = np.where(products[m:, :m] > limit, products[m:, :m], np.nan)
+    assert told.tolist() == (m + np.flatnonzero((heard > 0).any(axis=1))).tolist()
+    best = -np.sort(-heard[told - m], axis=1)[:, :k]
+    assert np.allclose(values, best, atol=1e-5, equal_nan=True)
+    assert ((offered >= 0) == ~np.isnan(values)).all()

@@ -18,7 +18,7 @@ def blobs(n: int, k: int, d: int = 16) -> tuple[np.ndarray, np.ndarray]:
 def test_sample_is_bounded_and_leaves_out_zeros() -> None:
     vectors, _ = blobs(10_000, 4)
     vectors[::2] = 0
-    sample = sample_of(vectors, 1000)
+    sample = sample_of(len(vectors), vectors.__getitem__, 1000)
     assert 0 < len(sample.numbers) <= 1000
     assert (sample.numbers % 2 == 1).all()
     assert np.allclose(np.linalg.norm(sample.vectors, axis=1), 1)
@@ -27,7 +27,8 @@ def test_sample_is_bounded_and_leaves_out_zeros() -> None:
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 256), (1, 256), (2, 3)])
 def test_small_corpora(shape: tuple[int, int]) -> None:
-    sample = sample_of(np.ones(shape, np.float32))
+    vectors = np.ones(shape, np.float32)
+    sample = sample_of(len(vectors), vectors.__getitem__)
     labels = clusters(sample.vectors)
     assert len(labels) == len(sample.numbers) == shape[0]
     assert plane(sample.vectors, labels).shape == (shape[0], 2)

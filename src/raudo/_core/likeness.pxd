@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 cdef extern from "likeness/ranks.h" nogil:
     void raudo_sort_ranks(uint32_t *items, size_t n, uint32_t *scratch, unsigned bits)
     size_t raudo_overlap(const uint64_t *a, size_t n_a, const uint64_t *b, size_t n_b)
+    bint raudo_reach(const uint64_t *a, size_t n_a, const uint64_t *b, size_t n_b, double threshold)
 
 
 cdef extern from "likeness/minhash.h" nogil:

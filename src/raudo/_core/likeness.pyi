@@ -26,6 +26,17 @@ def minhash(offsets: _Int64, words: _UInt64, seeds: _UInt32, *, n_jobs: int = 1)
 def jaccard_pairs(offsets: _Int64, words: _UInt64, left: _Int64, right: _Int64) -> _Float64:
     """Return the exact Jaccard similarity of sets left[i] and right[i]; 0 where both are empty."""
 
+def reach(
+    offsets: _Int64,
+    words: _UInt64,
+    left: _Int64,
+    other_offsets: _Int64,
+    other_words: _UInt64,
+    right: _Int64,
+    threshold: float,
+) -> NDArray[np.bool_]:
+    """Tell whether sets left[i] and other sets right[i] have a Jaccard similarity of `threshold`."""
+
 @disjoint_base
 class Forest:
     """A union-find forest over n things; for one thread at a time."""

@@ -81,6 +81,26 @@ def jaccard_pairs(const int64_t[::1] offsets not None, const uint64_t[::1] words
     return similarities
 
 
+def reach(const int64_t[::1] offsets not None, const uint64_t[::1] words not None,
+          const int64_t[::1] left not None, const int64_t[::1] other_offsets not None,
+          const uint64_t[::1] other_words not None, const int64_t[::1] right not None, double threshold):
+    cdef Py_ssize_t i, n = left.shape[0]
+    cdef int64_t a, b
+    cdef size_t n_a, n_b
+    found = np.zeros(n, np.uint8)
+    cdef unsigned char[::1] out = found
+    if words.shape[0] == 0 or other_words.shape[0] == 0:
+        return found.view(bool)
+    cdef const uint64_t *mine = &words[0]
+    cdef const uint64_t *theirs = &other_words[0]
+    with nogil:
+        for i in range(n):
+            a, b = left[i], right[i]
+            n_a, n_b = offsets[a + 1] - offsets[a], other_offsets[b + 1] - other_offsets[b]
+            out[i] = raudo_reach(mine + offsets[a], n_a, theirs + other_offsets[b], n_b, threshold)
+    return found.view(bool)
+
+
 cdef class SetJoin:
     """Similar sets, joined into components. Each thread that works on it brings its own `Forest`."""
 

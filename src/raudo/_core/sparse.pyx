@@ -33,6 +33,7 @@ cdef extern from "sparse/nearest.h" nogil:
         const uint16_t *places
         const float *values
         const int16_t *weights
+        const float *least
         size_t n
         size_t dimensions
 
@@ -40,7 +41,8 @@ cdef extern from "sparse/nearest.h" nogil:
     void raudo_gather_numbers(const float *row, size_t dimensions, uint16_t *places, float *values,
                               int16_t *weights)
     size_t raudo_nearest_scratch(size_t dimensions)
-    void raudo_meet_rows(const raudo_sparse *rows, size_t lo, size_t hi, raudo_topk *tops, void *scratch)
+    void raudo_meet_rows(const raudo_sparse *rows, size_t lo, size_t hi, size_t first, size_t until,
+                         raudo_topk *tops, void *scratch)
     bint raudo_is_complete(const raudo_sparse *rows, size_t x, const raudo_topk *top)
     void raudo_offer_all(const raudo_sparse *rows, size_t x, raudo_topk *top, void *scratch)
 
@@ -78,6 +80,37 @@ cdef void _take_over(raudo_topk *top, const raudo_topk *other) noexcept nogil:
         raudo_topk_push(top, other.scores[i], other.ids[i])
 
 
+cdef _count_numbers(const float[:, ::1] vectors, const int64_t[::1] numbers, n_jobs):
+    cdef Py_ssize_t d = vectors.shape[1]
+    counts = np.zeros(numbers.shape[0], np.int64)
+    cdef int64_t[::1] out = counts
+
+    def count(piece):
+        cdef Py_ssize_t lo = piece[0], hi = piece[1]
+        cdef Py_ssize_t i
+        with nogil:
+            for i in range(lo, hi):
+                out[i] = raudo_count_numbers(&vectors[numbers[i], 0], d)
+
+    in_threads(count, ranges(numbers.shape[0], 8192), n_jobs)
+    return counts
+
+
+cdef _gather_numbers(const float[:, ::1] vectors, const int64_t[::1] numbers, const int64_t[::1] ends,
+                     uint16_t[::1] places, float[::1] values, int16_t[::1] weights, n_jobs):
+    cdef Py_ssize_t d = vectors.shape[1]
+
+    def gather(piece):
+        cdef Py_ssize_t lo = piece[0], hi = piece[1]
+        cdef Py_ssize_t i
+        with nogil:
+            for i in range(lo, hi):
+                raudo_gather_numbers(&vectors[numbers[i], 0], d, &places[ends[i]], &values[ends[i]],
+                                     &weights[ends[i]])
+
+    in_threads(gather, ranges(numbers.shape[0], 8192), n_jobs)
+
+
 cdef class SparseRows:
     """The numbers other than zero of some rows."""
 
@@ -86,67 +119,53 @@ cdef class SparseRows:
     cdef readonly Py_ssize_t n
     cdef readonly Py_ssize_t n_numbers
 
-    def __init__(self, const float[:, ::1] vectors not None, const int64_t[::1] numbers not None, *, n_jobs=1):
-        cdef Py_ssize_t n = numbers.shape[0], d = vectors.shape[1]
-        offsets = np.zeros(n + 1, np.int64)
+    def __init__(self, pieces not None, *, n_jobs=1):
+        cdef const float[:, ::1] vectors
+        cdef const int64_t[::1] numbers
+        cdef Py_ssize_t d = 0
+        counts = [np.zeros(1, np.int64)]
+        for vectors, numbers in pieces:
+            d = vectors.shape[1]
+            counts.append(_count_numbers(vectors, numbers, n_jobs))
+        offsets = np.cumsum(np.concatenate(counts))
         cdef int64_t[::1] ends = offsets
-
-        def count(piece):
-            cdef Py_ssize_t lo = piece[0], hi = piece[1]
-            cdef Py_ssize_t i
-            with nogil:
-                for i in range(lo, hi):
-                    ends[i + 1] = raudo_count_numbers(&vectors[numbers[i], 0], d)
-
-        in_threads(count, ranges(n, 8192), n_jobs)
-        np.cumsum(offsets, out=offsets)
-        self.n, self.n_numbers = n, offsets[n]
+        self.n = len(offsets) - 1
+        self.n_numbers = ends[self.n]
         places = np.empty(self.n_numbers + 1, np.uint16)
         values = np.empty(self.n_numbers + 1, np.float32)
         weights = np.empty(self.n_numbers + 1, np.int16)
+        at = 0
+        for vectors, numbers in pieces:
+            _gather_numbers(vectors, numbers, offsets[at:], places, values, weights, n_jobs)
+            at += numbers.shape[0]
         cdef uint16_t[::1] places_out = places
         cdef float[::1] values_out = values
         cdef int16_t[::1] weights_out = weights
-
-        def gather(piece):
-            cdef Py_ssize_t lo = piece[0], hi = piece[1]
-            cdef Py_ssize_t i
-            with nogil:
-                for i in range(lo, hi):
-                    raudo_gather_numbers(&vectors[numbers[i], 0], d, &places_out[ends[i]],
-                                         &values_out[ends[i]], &weights_out[ends[i]])
-
-        in_threads(gather, ranges(n, 8192), n_jobs)
-        self.rows.n, self.rows.dimensions = n, d
+        self.rows.n, self.rows.dimensions = self.n, d
         self.rows.offsets, self.rows.places = &ends[0], &places_out[0]
         self.rows.values, self.rows.weights = &values_out[0], &weights_out[0]
+        self.rows.least = NULL
         self._held = [offsets, places, values, weights]
 
-    def nearest(self, Py_ssize_t k, *, n_jobs=1, tick=None):
-        cdef Py_ssize_t n = self.n, wanted = min(k, n)
-        ids = np.full((n, k), -1, np.int64)
-        products = np.full((n, k), np.nan, np.float32)
-        if wanted == 0:
-            return ids, products
-        cdef int64_t[:, ::1] ids_out = ids
-        cdef float[:, ::1] products_out = products
-        # The first tiles meet the most rows. Each worker has tops of its own, so that none waits.
-        tiles = iter(ranges(n, RAUDO_TILE_ROWS))
-        n_workers = max(1, min(n_jobs, (n + RAUDO_TILE_ROWS - 1) // RAUDO_TILE_ROWS))
-        workers = [_Tops(n, wanted) for _ in range(n_workers)]
+    cdef list _meet(self, list pieces, Py_ssize_t k, n_jobs, tick):
+        """Let the tiles of `pieces`, (lo, hi, first, until), meet; return the tops, whole in the first."""
+        cdef Py_ssize_t n = self.n
+        # Each worker has tops of its own, so that none waits.
+        left = iter(pieces)
+        workers = [_Tops(n, k) for _ in range(max(1, min(n_jobs, len(pieces))))]
         stopped = []
 
         def meet(_Tops mine):
-            cdef Py_ssize_t lo, hi
+            cdef Py_ssize_t lo, hi, first, until
             cdef void *scratch = malloc(raudo_nearest_scratch(self.rows.dimensions))
             if scratch == NULL:
                 raise MemoryError
             try:
-                for lo, hi in tiles:
+                for lo, hi, first, until in left:
                     if stopped:
                         break
                     with nogil:
-                        raudo_meet_rows(&self.rows, lo, hi, mine.tops, scratch)
+                        raudo_meet_rows(&self.rows, lo, hi, first, until, mine.tops, scratch)
                     if tick is not None:
                         tick(hi - lo)
             except BaseException:
@@ -155,30 +174,79 @@ cdef class SparseRows:
             finally:
                 free(scratch)
 
-        def finish(piece):
-            cdef Py_ssize_t lo = piece[0], hi = piece[1]
-            cdef Py_ssize_t i, j
+        def gather(piece):
+            cdef Py_ssize_t lo = piece[0], hi = piece[1], i
             cdef _Tops mine = workers[0], other
-            cdef void *scratch = malloc(raudo_nearest_scratch(self.rows.dimensions))
-            if scratch == NULL:
-                raise MemoryError
             for other in workers[1:]:
                 with nogil:
                     for i in range(lo, hi):
                         _take_over(&mine.tops[i], &other.tops[i])
-            with nogil:
-                for i in range(lo, hi):
-                    if not raudo_is_complete(&self.rows, i, &mine.tops[i]):
-                        raudo_offer_all(&self.rows, i, &mine.tops[i], scratch)
-                    raudo_topk_finish(&mine.tops[i])
-                    for j in range(wanted):
-                        ids_out[i, j] = mine.tops[i].ids[j]
-                        products_out[i, j] = <float> -mine.tops[i].scores[j]
-            free(scratch)
 
         in_threads(meet, workers, n_jobs, stopped)
+        in_threads(gather, ranges(n, 8192), n_jobs)
+        return workers
+
+    cdef tuple _finish(self, _Tops tops, const int64_t[::1] rows, Py_ssize_t k, n_jobs, bint whole):
+        """Return what the tops of these rows have; `whole` ones must have all that they should."""
+        cdef Py_ssize_t n = rows.shape[0], wanted = min(k, self.n)
+        ids = np.full((n, k), -1, np.int64)
+        products = np.full((n, k), np.nan, np.float32)
+        cdef int64_t[:, ::1] ids_out = ids
+        cdef float[:, ::1] products_out = products
+
+        def finish(piece):
+            cdef Py_ssize_t lo = piece[0], hi = piece[1]
+            cdef Py_ssize_t i, j
+            cdef raudo_topk *top
+            cdef void *scratch = malloc(raudo_nearest_scratch(self.rows.dimensions))
+            if scratch == NULL:
+                raise MemoryError
+            with nogil:
+                for i in range(lo, hi):
+                    top = &tops.tops[rows[i]]
+                    if whole and not raudo_is_complete(&self.rows, rows[i], top):
+                        raudo_offer_all(&self.rows, rows[i], top, scratch)
+                    raudo_topk_finish(top)
+                    for j in range(wanted):
+                        ids_out[i, j] = top.ids[j]
+                        products_out[i, j] = <float> -top.scores[j]
+            free(scratch)
+
         in_threads(finish, ranges(n, 8192), n_jobs)
         return ids, products
+
+    def nearest(self, Py_ssize_t k, *, n_jobs=1, tick=None):
+        if self.n == 0 or k == 0:
+            return np.full((self.n, k), -1, np.int64), np.full((self.n, k), np.nan, np.float32)
+        # The first tiles meet the most rows.
+        pieces = [(lo, hi, lo, self.n) for lo, hi in ranges(self.n, RAUDO_TILE_ROWS)]
+        tops = self._meet(pieces, min(k, self.n), n_jobs, tick)
+        return self._finish(tops[0], np.arange(self.n), k, n_jobs, True)
+
+    def meet_first(self, Py_ssize_t m, Py_ssize_t k, const float[::1] least not None, *, n_jobs=1):
+        cdef Py_ssize_t i, n = self.n
+        cdef _Tops tops
+        cdef unsigned char[::1] has_offers
+        nothing = np.empty((0, k), np.int64), np.empty((0, k), np.float32)
+        if m == 0 or k == 0:
+            return (*nothing, np.empty(0, np.int64), *nothing)
+        self.rows.least = &least[0]
+        chunks = ranges(n, 8 * RAUDO_TILE_ROWS)
+        pieces = [
+            (lo, hi, max(lo, first), until)
+            for lo, hi in ranges(m, RAUDO_TILE_ROWS) for first, until in chunks if until > lo
+        ]
+        try:
+            tops = self._meet(pieces, min(k, n), n_jobs, None)[0]
+            hearing = np.zeros(n, np.uint8)
+            has_offers = hearing
+            for i in range(m, n):
+                has_offers[i] = tops.tops[i].size > 0
+            offered = np.flatnonzero(hearing)
+            whole = self._finish(tops, np.arange(m), k, n_jobs, True)
+            return (*whole, offered, *self._finish(tops, offered, k, n_jobs, False))
+        finally:
+            self.rows.least = NULL
 
 
 def spread_copies(const int64_t[:, ::1] near not None, const float[:, ::1] products not None,

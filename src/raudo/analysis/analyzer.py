@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from raudo._process import peak_bytes
 from raudo.analysis.corpus import Corpus, read_corpus
 from raudo.analysis.documents import Documents
 from raudo.analysis.duplicates import Components, similar_sets, similar_vectors
-from raudo.analysis.embeddings import Embedder, HashingEmbedding, TextEmbedder
+from raudo.analysis.embeddings import Embedder, HashingEmbedding, TextEmbedder, row_products
 from raudo.analysis.figures import FigureColumns
 from raudo.analysis.index import Index
 from raudo.analysis.neighbours import EXACT_LIMIT, Neighbours, find_neighbours
@@ -197,6 +197,7 @@ class DocumentAnalyzer:
                 dimensions=self._dimensions,
                 n_jobs=self._n_jobs,
                 check=check,
+                memory_bytes=self._memory_bytes,
             )
         else:
             corpus = read_corpus(
@@ -230,7 +231,15 @@ class DocumentAnalyzer:
                 if index is not None
                 else all_components()
             )
-            groups, group_of = self._groups(corpus, found, measure, shingle)
+
+            def alike(
+                first: NDArray[np.int64], each: NDArray[np.int64]
+            ) -> NDArray[np.floating[Any]]:
+                if index is not None:
+                    return index.similarities(first, each)
+                return self._similarities(corpus, measure, shingle, first, each)
+
+            groups, group_of = _groups(corpus.ids, found.labels, alike)
         check()
         with stages.shown("similar", len(corpus)) as tick:
 
@@ -261,7 +270,7 @@ class DocumentAnalyzer:
             ids=tuple(corpus.ids),
             paths=tuple(corpus.paths),
             chars=corpus.chars,
-            words=corpus.words.lengths,
+            words=corpus.lengths,
             groups=groups,
             group_of=group_of,
             neighbours=neighbours,
@@ -270,7 +279,7 @@ class DocumentAnalyzer:
             duplicates_method=found.method,
             stages=stages.all(),
             notes=tuple(notes),
-            sample=sample_of(corpus.vectors),
+            sample=sample_of(len(corpus), corpus.vectors_of),
             texts=corpus.texts,
             peak_bytes=peak_bytes(),
             figures=told,
@@ -354,32 +363,44 @@ class DocumentAnalyzer:
             return similar_vectors(corpus.vectors, threshold, self._n_jobs, tick, backend)
         return similar_sets(*self._sets(corpus, shingle), threshold, self._n_jobs, tick)
 
-    def _groups(
-        self, corpus: Corpus, found: Components, measure: str, shingle: int
-    ) -> tuple[tuple[Group, ...], NDArray[np.int64]]:
-        group_of = np.full(len(corpus), -1, np.int64)
-        grouped = _members(found.labels)
-        if not grouped:
-            return (), group_of
-        sizes = [len(members) for members in grouped]
-        first = np.repeat([members[0] for members in grouped], sizes).astype(np.int64)
-        flat = np.concatenate(grouped)
-        group_of[flat] = np.repeat(np.arange(len(grouped)), sizes)
+    def _similarities(
+        self,
+        corpus: Corpus,
+        measure: str,
+        shingle: int,
+        first: NDArray[np.int64],
+        each: NDArray[np.int64],
+    ) -> NDArray[np.floating[Any]]:
         if measure == "cosine":
-            alike = np.einsum("ij,ij->i", corpus.vectors[first], corpus.vectors[flat])
-        else:
-            alike = likeness.jaccard_pairs(*self._sets(corpus, shingle), first, flat)
-        groups, at = [], 0
-        for number, members in enumerate(grouped):
-            ids = tuple(corpus.ids[i] for i in members.tolist())
-            ratios = tuple(alike[at : at + len(ids)].tolist())
-            groups.append(Group(number, ids[0], ids, ratios))
-            at += len(ids)
-        return tuple(groups), group_of
+            return row_products(corpus.vectors_of(first), corpus.vectors_of(each))
+        return likeness.jaccard_pairs(*self._sets(corpus, shingle), first, each)
 
     def _neighbours(self, corpus: Corpus, k: int, tick: Any, backend: object) -> Neighbours:
         k = min(k, max(0, len(corpus) - 1))
         return find_neighbours(corpus.vectors, k, self._n_jobs, tick, self._exact_limit, backend)
+
+
+def _groups(
+    ids: list[Hashable],
+    labels: NDArray[np.int64],
+    alike: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.floating[Any]]],
+) -> tuple[tuple[Group, ...], NDArray[np.int64]]:
+    """Return the groups, and each document's number; `alike` compares first[i] and each[i]."""
+    group_of = np.full(len(ids), -1, np.int64)
+    grouped = _members(labels)
+    if not grouped:
+        return (), group_of
+    sizes = [len(members) for members in grouped]
+    first = np.repeat([members[0] for members in grouped], sizes).astype(np.int64)
+    each = np.concatenate(grouped)
+    group_of[each] = np.repeat(np.arange(len(grouped)), sizes)
+    ratios = alike(first, each).tolist()
+    groups, at = [], 0
+    for number, members in enumerate(grouped):
+        names = tuple(ids[i] for i in members.tolist())
+        groups.append(Group(number, names[0], names, tuple(ratios[at : at + len(names)])))
+        at += len(names)
+    return tuple(groups), group_of
 
 
 def _members(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -18,9 +18,17 @@ from numpy.typing import NDArray
 
 from raudo._core import text
 from raudo.analysis.ahead import read_ahead
-from raudo.analysis.documents import BATCH_CHARS, BATCH_DOCUMENTS, Batch, Documents, as_batches
+from raudo.analysis.documents import (
+    BATCH_CHARS,
+    BATCH_DOCUMENTS,
+    Batch,
+    BatchSource,
+    Documents,
+    as_batches,
+)
 from raudo.analysis.embeddings import HashingEmbedding, TextEmbedder
 from raudo.analysis.figures import FigureColumns
+from raudo.analysis.parts import Parts
 from raudo.analysis.spool import Spool
 from raudo.analysis.stages import Stages
 from raudo.analysis.store import Keys, Rows, Store
@@ -40,18 +48,54 @@ WORDS_KIND = f"words{text.HASH_VERSION}"
 
 @dataclass(slots=True)
 class Corpus:
-    """The documents of one analysis; `texts` is None where they were not kept."""
+    """The documents of one analysis; `texts` is None where they were not kept.
+
+    Of a kept analysis words and vectors are in `parts`, and put together when they are asked for.
+    """
 
     ids: list[Hashable] = field(default_factory=list)
     paths: list[str | None] = field(default_factory=list)
     texts: list[str] | None = None
     chars: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    words: WordCounts = field(default_factory=lambda: WordCounts.concatenate([]))
-    vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     hashing: HashingEmbedding | None = None
+    parts: Parts | None = None
+    _words: WordCounts | None = None
+    _vectors: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def words(self) -> WordCounts:
+        if self._words is None:
+            self._words = WordCounts.concatenate([]) if self.parts is None else self.parts.words()
+        return self._words
+
+    @words.setter
+    def words(self, words: WordCounts) -> None:
+        self._words = words
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """(n, d), C order."""
+        if self._vectors is None:
+            nothing = np.empty((0, 0), np.float32)
+            self._vectors = nothing if self.parts is None else self.parts.vectors()
+        return self._vectors
+
+    @vectors.setter
+    def vectors(self, vectors: NDArray[np.float32]) -> None:
+        self._vectors = vectors
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Words of each document, with repeats."""
+        return self.words.lengths if self.parts is None else self.parts.lengths
+
+    def vectors_of(self, documents: NDArray[np.int64]) -> NDArray[np.float32]:
+        if self.parts is None:
+            return self.vectors[documents]
+        return self.parts.vectors_of(documents)
 
 
 class Pending:
@@ -85,7 +129,7 @@ class Pending:
 
 
 def read_corpus(
-    documents: Documents,
+    documents: Documents | BatchSource,
     embedder: TextEmbedder | None,
     store: Store | None,
     stages: Stages,
@@ -143,12 +187,13 @@ def read_corpus(
     return corpus
 
 
-def _batches(documents: Documents, memory_bytes: int | None) -> Iterator[Batch]:
+def _batches(documents: Documents | BatchSource, memory_bytes: int | None) -> Iterator[Batch]:
     most = BATCH_CHARS
     if memory_bytes is not None:
         most = min(most, max(1 << 16, memory_bytes // _BATCH_SHARE))
     batches = as_batches(documents, most, BATCH_DOCUMENTS)
-    return read_ahead(batches) if hasattr(documents, "batches") else batches
+    ahead = getattr(documents, "reads_ahead", isinstance(documents, BatchSource))
+    return read_ahead(batches) if ahead else batches
 
 
 def _timed(batches: Iterator[Batch], stages: Stages) -> Iterator[Batch]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["Batch", "Document", "Documents", "as_batches", "as_documents"]
+__all__ = ["Batch", "BatchSource", "Document", "Documents", "as_batches", "as_documents"]
 
 # A batch is large enough to repay the hand-over between threads and small enough that three of them
 # (one being read, one waiting, one being analysed) are little beside what is learned of them.
@@ -38,6 +38,13 @@ class Batch:
         self.ids += other.ids
         self.texts += other.texts
         self.paths += other.paths
+
+
+@runtime_checkable
+class BatchSource(Protocol):
+    """A source that makes batches of its own; it sees to it that ids are distinct."""
+
+    def batches(self, batch_chars: int, batch_documents: int) -> Iterator[Batch]: ...
 
 
 Documents = (
@@ -88,16 +95,17 @@ def _document(number: int, item: Any) -> Document:
 
 
 def as_batches(
-    documents: Documents, batch_chars: int = BATCH_CHARS, batch_documents: int = BATCH_DOCUMENTS
+    documents: Documents | BatchSource,
+    batch_chars: int = BATCH_CHARS,
+    batch_documents: int = BATCH_DOCUMENTS,
 ) -> Iterator[Batch]:
     """Yield the documents in batches; a source that makes batches of its own is asked for those.
 
     Raises:
         ValueError: Two documents have one id. Sources see to it themselves that they have not.
     """
-    own = getattr(documents, "batches", None)
-    if callable(own):
-        yield from own(batch_chars, batch_documents)
+    if isinstance(documents, BatchSource):
+        yield from documents.batches(batch_chars, batch_documents)
         return
     seen: set[Hashable] = set()
     batch, n_chars = Batch(), 0

@@ -23,7 +23,7 @@ from raudo.analysis.models import Embedder, Encode, load_model, version_of
 from raudo.analysis.words import WordCounts
 from raudo.concurrency import BatchProcessor, ParallelExecutor
 
-__all__ = ["Embedder", "Fit", "HashingEmbedding", "TextEmbedder", "unit_rows"]
+__all__ = ["Embedder", "Fit", "HashingEmbedding", "TextEmbedder", "row_products", "unit_rows"]
 
 R = TypeVar("R")
 Vectors = NDArray[np.float32]
@@ -238,3 +238,9 @@ def unit_rows(vectors: NDArray[np.float32]) -> Vectors:
     lengths[lengths == 0] = 1
     scaled: Vectors = np.ascontiguousarray(vectors / lengths, dtype=np.float32)
     return scaled
+
+
+def row_products(left: Vectors, right: Vectors) -> Vectors:
+    """Return the inner product of each two rows of one number."""
+    products: Vectors = np.einsum("ij,ij->i", left, right)
+    return products

@@ -13,18 +13,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raudo.analysis.corpus import WORDS_KIND, Corpus, Pending, count_known, embed_known
+from raudo.analysis.change import Change, Unsaved
+from raudo.analysis.corpus import Corpus, read_corpus
 from raudo.analysis.documents import Documents
 from raudo.analysis.duplicates import Components
-from raudo.analysis.embeddings import HashingEmbedding, TextEmbedder
-from raudo.analysis.incremental import Change, new_labels, new_neighbours, read_change
+from raudo.analysis.embeddings import HashingEmbedding, TextEmbedder, row_products
+from raudo.analysis.incremental import new_labels, new_neighbours
 from raudo.analysis.neighbours import Neighbours
+from raudo.analysis.parts import Parts
 from raudo.analysis.saved import Saved, load, save
 from raudo.analysis.stages import Stages
 from raudo.analysis.store import Store
+from raudo.analysis.words import WordCounts
 
 __all__ = ["Index"]
 
+Ints = NDArray[np.int64]
 # Share of documents that may come or go before the weights of TF-IDF are fitted anew.
 REFIT_SHARE = 0.1
 
@@ -46,9 +50,11 @@ class Index:
         self._follows = False  # whether vectors of known documents are what they were
         self._n_changed = 0
         self._change: Change | None = None
-        self._corpus = Corpus()
+        self._parts = Parts([], np.empty(0, np.int64))
+        self._hashing: HashingEmbedding | None = None
         self._groups: dict[str, Any] = {}
-        self._labels: NDArray[np.int64] | None = None
+        self._labels = np.empty(0, np.int64)
+        self._alike = np.empty(0)
         self._near: tuple[Neighbours, NDArray[np.float32]] | None = None
 
     def read(
@@ -61,71 +67,53 @@ class Index:
         dimensions: int,
         n_jobs: int,
         check: Callable[[], None],
+        memory_bytes: int | None = None,
     ) -> Corpus:
         """Read what is new, and return all documents with their vectors."""
-        saved = self._saved
-        new_words = Pending(store, WORDS_KIND)
-        new_vectors = Pending(store, embedder.kind if embedder is not None else None)
-
-        def count(texts: list[str], keys: NDArray[np.uint64]) -> Any:
-            check()
-            with stages.timed("words", len(texts)) as stage:
-                return count_known(texts, keys, store, new_words, stage, n_jobs)
-
-        try:
-            with stages.display("read") as progress, stages.timed("read") as stage:
-                words_s = stages.get("words").seconds
-                change = read_change(documents, saved, count, embedder is not None, progress.update)
-                stage.seconds -= stages.get("words").seconds - words_s
+        unsaved = Unsaved(documents, self._saved)
+        fresh = read_corpus(
+            unsaved,
+            embedder,
+            store,
+            stages,
+            n_jobs=n_jobs,
+            keep_texts=False,
+            check=check,
+            memory_bytes=memory_bytes,
+        )
+        with stages.timed("read") as stage:
+            change = self._change = unsaved.change(fresh.chars)
             stage.items = len(change)
             stage.hits, stage.misses = change.n_unread, len(change) - change.n_unread
-            with stages.timed("embed", len(change)) as stage:
-                hashing, vectors = self._vectors(
-                    change, embedder, store, new_vectors, stage, dimensions, n_jobs
-                )
-        finally:
-            new_words.flush()
-            new_vectors.flush()
-        self._change = change
-        self._corpus = Corpus(
-            change.ids, change.paths, None, change.chars, change.words, vectors, hashing
+        with stages.timed("embed", 0 if embedder is not None else len(fresh)):
+            self._parts = self._extended(change, fresh, embedder is None, dimensions, n_jobs)
+        self._alike = np.ones(len(change))
+        return Corpus(
+            change.ids, change.paths, None, change.chars, self._hashing, parts=self._parts
         )
-        return self._corpus
 
-    def _vectors(
-        self,
-        change: Change,
-        embedder: TextEmbedder | None,
-        store: Store | None,
-        pending: Pending,
-        stage: Any,
-        dimensions: int,
-        n_jobs: int,
-    ) -> tuple[HashingEmbedding | None, NDArray[np.float32]]:
-        saved, fresh = self._saved, change.fresh
-        n_gone = 0 if saved is None else len(saved) - (len(change) - len(fresh))
-        hashing: HashingEmbedding | None = None
-        if embedder is None:
-            if saved is not None and saved.fit is not None and self._k == saved.settings["k"]:
-                self._n_changed = saved.n_changed + max(len(fresh), n_gone)
-                if self._n_changed <= REFIT_SHARE * saved.fit.n:
-                    hashing = HashingEmbedding(saved.fit, dimensions, n_jobs)
-            if hashing is None:
-                self._n_changed = 0
-                return HashingEmbedding.of(change.words, dimensions, n_jobs)
-            made = hashing.embed(change.words.take(fresh))
-        else:
-            texts = change.fresh_texts or []
-            made = embed_known(texts, change.keys[fresh], embedder, store, pending, stage)
-        if saved is None or len(fresh) == len(change):
-            return hashing, made
-        self._follows = True
-        vectors = np.empty((len(change), saved.vectors.shape[1]), np.float32)
-        kept = np.flatnonzero(change.origin >= 0)
-        vectors[kept] = saved.vectors[change.origin[kept]]
-        if len(fresh):
-            vectors[fresh] = made
-        return hashing, vectors
+    def _extended(
+        self, change: Change, fresh: Corpus, is_hashing: bool, dimensions: int, n_jobs: int
+    ) -> Parts:
+        """Return the rows of all documents: those that are saved, and new ones."""
+        saved, words = self._saved, fresh.words
+        if not is_hashing:
+            if saved is None or not change.n_known:
+                return Parts.of(words, fresh.vectors)
+            self._follows = True
+            return saved.parts.extended(change.origin, words, fresh.vectors)
+        n_gone = 0 if saved is None else len(saved) - change.n_known
+        if saved is not None and saved.fit is not None and self._k == saved.settings["k"]:
+            self._n_changed = saved.n_changed + max(len(words), n_gone)
+            if self._n_changed <= REFIT_SHARE * saved.fit.n:
+                self._hashing = HashingEmbedding(saved.fit, dimensions, n_jobs)
+                self._follows = True
+                vectors = self._hashing.embed(words)
+                return saved.parts.extended(change.origin, words, vectors)
+        self._n_changed = 0
+        whole = words if saved is None else _all_words(saved.parts, change.origin, words)
+        self._hashing, vectors = HashingEmbedding.of(whole, dimensions, n_jobs)
+        return Parts.of(whole, vectors)
 
     def components(
         self, threshold: float, measure: str, n_jobs: int, whole: Callable[[], Components]
@@ -137,9 +125,29 @@ class Index:
         if saved is None or measure != "jaccard" or saved.settings["groups"] != self._groups:
             found = whole()
         else:
-            found = Components(new_labels(change, saved, threshold, n_jobs), "exact, updated")
+            labels = new_labels(change, self._parts, saved, threshold, n_jobs)
+            found = Components(labels, "exact, updated")
         self._labels = found.labels
         return found
+
+    def similarities(self, first: Ints, each: Ints) -> NDArray[np.float64]:
+        """Return how alike documents each[i] and first[i] are, the first of its group."""
+        saved, change = self._saved, self._change
+        assert change is not None  # read comes first
+        unknown = np.ones(len(each), bool)
+        if saved is not None and self._follows and saved.settings["groups"] == self._groups:
+            was_first, was = change.origin[first], change.origin[each]
+            known = np.flatnonzero((was_first >= 0) & (was >= 0))
+            known = known[saved.labels[was[known]] == was_first[known]]
+            self._alike[each[known]] = saved.alike[was[known]]
+            unknown[known] = False
+        left, right = first[unknown], each[unknown]
+        if self._groups["measure"] == "jaccard":
+            self._alike[right] = self._parts.jaccard(left, right)
+        else:
+            vectors_of = self._parts.vectors_of
+            self._alike[right] = row_products(vectors_of(left), vectors_of(right))
+        return self._alike[each]
 
     def neighbours(self, n_jobs: int, whole: Callable[[int], Neighbours]) -> Neighbours:
         """Return the nearest of each; `whole` finds so many among all documents."""
@@ -149,7 +157,9 @@ class Index:
         n, width = len(change), _width(k)
         fits = saved is not None and saved.settings["k"] == k and saved.near.shape[1] == width
         if saved is not None and fits and self._follows and k > 0 and n > width:
-            found, floors = new_neighbours(change, saved, self._corpus.vectors, k, n_jobs)
+            method = saved.settings["method"]
+            found, floors = new_neighbours(change, self._parts, saved, k, n_jobs)
+            found = Neighbours(found.ids, found.similarities, method)
         else:
             found = _padded(whole(width if k else 0), n, width)
             ends = np.where(found.ids[:, -1] >= 0, found.similarities[:, -1], -np.inf)
@@ -167,31 +177,46 @@ class Index:
         Raises:
             OSError: The folder cannot be written.
         """
-        change, corpus = self._change, self._corpus
+        change = self._change
         assert change is not None
-        assert self._labels is not None
         assert self._near is not None
         found, floors = self._near
-        hashing = corpus.hashing
+        hashing, saved = self._hashing, self._saved
+        fit = hashing.fit if hashing is not None else None
+        settings = {
+            "vectors": self._settings,
+            "groups": self._groups,
+            "k": self._k,
+            "method": found.method,
+        }
         save(
             self._folder,
             Saved(
-                {"vectors": self._settings, "groups": self._groups, "k": self._k},
+                settings,
                 change.files,
                 change.ids,
                 change.paths,
                 change.chars,
                 change.keys,
-                change.words,
-                hashing.fit if hashing is not None else None,
+                self._parts,
+                fit,
                 self._n_changed,
-                corpus.vectors,
                 self._labels,
+                self._alike,
                 found.ids,
                 np.where(found.ids >= 0, found.similarities, -np.inf).astype(np.float32),
                 floors,
+                saved.fit_name if saved is not None and fit is saved.fit else "",
             ),
         )
+
+
+def _all_words(parts: Parts, origin: Ints, words: WordCounts) -> WordCounts:
+    """Return the words of all documents, saved and new."""
+    if len(words) == len(origin):
+        return words
+    nothing = np.empty((len(words), parts.dimensions), np.float32)
+    return parts.extended(origin, words, nothing).words()
 
 
 def _width(k: int) -> int:

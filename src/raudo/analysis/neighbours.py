@@ -19,7 +19,7 @@ from raudo._core import sparse
 from raudo.analysis.copies import fold_vectors
 from raudo.types import Matches
 
-__all__ = ["EXACT_LIMIT", "RECALL", "Neighbours", "find_neighbours"]
+__all__ = ["EXACT_LIMIT", "RECALL", "Neighbours", "find_neighbours", "is_sparse"]
 
 EXACT_LIMIT = 100_000
 # Share of the nearest that the index is made to find.
@@ -66,12 +66,12 @@ def find_neighbours(
         return Neighbours.none(len(vectors), "exact")
     copies = fold_vectors(vectors)
     method = "exact"
-    is_sparse = _is_sparse(vectors, copies.first)
-    if len(copies) > exact_limit * (_SPARSE_GAIN if is_sparse else 1):
+    has_gaps = is_sparse(vectors[copies.first[:: max(1, len(copies) // _SAMPLED)]])
+    if len(copies) > exact_limit * (_SPARSE_GAIN if has_gaps else 1):
         method = f"in lists, for a recall of {RECALL}"
         near, cosines = _by_index(vectors, copies.first, k, n_jobs, tick)
-    elif is_sparse:
-        rows = sparse.SparseRows(vectors, copies.first, n_jobs=n_jobs)
+    elif has_gaps:
+        rows = sparse.SparseRows([(vectors, copies.first)], n_jobs=n_jobs)
         near, cosines = rows.nearest(k + 1, n_jobs=n_jobs, tick=tick)
     else:
         near, cosines = _by_products(vectors, copies.first, k, n_jobs, tick, backend)
@@ -82,8 +82,8 @@ def find_neighbours(
     return Neighbours(ids, similarities, method)
 
 
-def _is_sparse(vectors: Floats, rows: Ints) -> bool:
-    sample = vectors[rows[:: max(1, len(rows) // _SAMPLED)]]
+def is_sparse(sample: Floats) -> bool:
+    """Tell, by some rows of many, whether to multiply only their numbers other than zero."""
     n_numbers = int(np.count_nonzero(sample))
     return sample.shape[1] <= sparse.MOST_DIMENSIONS and n_numbers <= _SPARSE_SHARE * sample.size
 

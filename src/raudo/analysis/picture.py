@@ -10,6 +10,7 @@ are found with the kernels of the similarity room.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,11 +33,12 @@ class Sample:
     vectors: NDArray[np.float32]
 
 
-def sample_of(vectors: NDArray[np.float32], most: int = POINTS) -> Sample:
-    """Take rows at equal steps, as a copy; rows of zeros, which have no direction, are left out."""
-    n = len(vectors)
+def sample_of(
+    n: int, vectors_of: Callable[[NDArray[np.int64]], NDArray[np.float32]], most: int = POINTS
+) -> Sample:
+    """Take documents of n at equal steps; those of zeros, which have no direction, are left out."""
     numbers = np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64)) if n else _NONE
-    taken = np.ascontiguousarray(vectors[numbers], np.float32)
+    taken = np.ascontiguousarray(vectors_of(numbers), np.float32)
     lengths = np.linalg.norm(taken, axis=1, keepdims=True) if taken.size else np.empty((0, 1))
     kept = lengths[:, 0] > 0
     return Sample(numbers[kept], (taken[kept] / lengths[kept]).astype(np.float32))

@@ -1,12 +1,17 @@
 """An analysis on disk: what the next one of nearly the same documents need not do again.
 
-One segment (`segment.py`): mapped, checksummed, replaced whole by a rename, so that a crash leaves
-the old analysis or the new one. A file that is damaged or of another version is as good as none.
+A folder of segments (`segment.py`): `analysis.seg` with what is small of every document, replaced
+whole by a rename, and the files that it names: the parts (`parts.py`) with words and vectors, and
+the weights of TF-IDF, which are written once and go when no analysis names them. So a run writes
+what came and some 250 bytes a document, and a crash leaves the old analysis or the new one. A file
+that is damaged, missing or of another version makes the whole as good as none.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,39 +21,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raudo._core import text
+from raudo._core.walk import STAMP_NUMBERS
 from raudo.analysis.embeddings import Fit
+from raudo.analysis.parts import Part, Parts
 from raudo.analysis.segment import read_segment, write_segment
 from raudo.analysis.words import WordCounts
 from raudo.errors import CorruptEntry
 
 __all__ = ["Files", "Saved", "load", "save"]
 
-VERSION = 1
+VERSION = 2
 _NAME = "analysis.seg"
+_PART, _WEIGHTS = "rows-", "weights-"
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(slots=True)
 class Files:
-    """The files that were read, in order: `stamps` (m, 4) as they were, `sizes` documents of each.
+    """The files that were read, in order: those of folder f are [ends[f - 1], ends[f]). `stamps`
+    (m, STAMP_NUMBERS) are as they were, `sizes` the documents of each.
 
     `is_clean` says that nothing was told of a file beside its documents: it need not be read again
     while its stamp is the same.
     """
 
+    folders: list[str] = field(default_factory=list)
+    ends: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     names: list[str] = field(default_factory=list)
-    stamps: Ints = field(default_factory=lambda: np.empty((0, 4), np.int64))
+    stamps: Ints = field(default_factory=lambda: np.empty((0, STAMP_NUMBERS), np.int64))
     sizes: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-    is_clean: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+    is_clean: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
 
 
 @dataclass(slots=True)
 class Saved:
     """Everything of an analysis that depends on its documents alone, by document.
 
-    `near` and `cosines` (n, K) are more neighbours than were asked for; whatever is not among them
-    has a cosine of at most `floors` (n,).
+    `alike` is the similarity of each to the first of its group, whose number `labels` has. `near`
+    and `cosines` (n, K) are more neighbours than were asked for, best first; whatever is not among
+    them has a cosine of at most `floors` (n,).
     """
 
     settings: dict[str, Any]
@@ -57,14 +69,15 @@ class Saved:
     paths: Sequence[str | None]
     chars: Ints
     keys: NDArray[np.uint64]
-    words: WordCounts
+    parts: Parts
     fit: Fit | None
     n_changed: int  # documents that came or went since the fit
-    vectors: NDArray[np.float32]
     labels: Ints
+    alike: NDArray[np.float64]
     near: Ints
     cosines: NDArray[np.float32]
     floors: NDArray[np.float32]
+    fit_name: str = ""  # of the file that has the fit
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -76,19 +89,15 @@ def load(folder: Path) -> Saved | None:
         arrays, meta = read_segment(folder / _NAME)
         if meta["version"] != VERSION or meta["hash_version"] != text.HASH_VERSION:
             return None
-        ids = json.loads(arrays["ids"].tobytes())
-        paths = json.loads(arrays["paths"].tobytes())
+        ids = _unpacked(arrays["ids"])
+        paths = _unpacked(arrays["paths"])
         files = Files(
-            json.loads(arrays["files"].tobytes()),
+            _unpacked(arrays["folders"]),
+            arrays["folder_ends"],
+            _unpacked(arrays["files"]),
             arrays["stamps"],
             arrays["sizes"],
-            arrays["is_clean"],
-        )
-        words = WordCounts(arrays["offsets"], arrays["words"], arrays["counts"], arrays["lengths"])
-        fit = (
-            Fit(meta["fit_n"], arrays["fit_words"], arrays["fit_frequency"])
-            if "fit_words" in arrays
-            else None
+            arrays["is_clean"].astype(bool),
         )
         return Saved(
             meta["settings"],
@@ -97,14 +106,15 @@ def load(folder: Path) -> Saved | None:
             ids if paths is None else paths,
             arrays["chars"],
             arrays["keys"],
-            words,
-            fit,
+            Parts([_read_part(folder, name) for name in meta["parts"]], arrays["slots"]),
+            _read_fit(folder, meta["weights"]),
             meta["n_changed"],
-            arrays["vectors"],
             arrays["labels"],
-            arrays["near"],
+            arrays["alike"],
+            arrays["near"].astype(np.int64),
             arrays["cosines"],
             arrays["floors"],
+            meta["weights"],
         )
     except (OSError, CorruptEntry, KeyError, ValueError, TypeError):
         return None
@@ -117,26 +127,32 @@ def save(folder: Path, saved: Saved) -> None:
         OSError: The folder cannot be written.
         TypeError: An id is neither a str nor an int.
     """
-    for id_ in saved.ids:
-        if not isinstance(id_, str | int):
-            raise TypeError(f"id {id_!r} is {type(id_).__name__}, wanted str or int for an index")
-    same = list(saved.ids) == list(saved.paths)
+    if not set(map(type, saved.ids)) <= {str, int}:
+        for id_ in saved.ids:
+            if not isinstance(id_, str | int):
+                kind = type(id_).__name__
+                raise TypeError(f"id {id_!r} is {kind}, wanted str or int for an index")
+    folder.mkdir(parents=True, exist_ok=True)
+    before = _age(folder / _NAME)
+    parts = saved.parts.compact()
+    names = [part.name or _write_part(folder, part) for part in parts.parts]
+    weights = saved.fit_name or _write_fit(folder, saved.fit)
+    is_small = len(saved) <= np.iinfo(np.int32).max
     arrays: dict[str, NDArray[Any]] = {
-        "ids": _json(list(saved.ids)),
-        "paths": _json(None if same else list(saved.paths)),
-        "files": _json(saved.files.names),
+        "ids": _packed(saved.ids),
+        "paths": _packed(None if saved.ids == saved.paths else saved.paths),
+        "folders": _packed(saved.files.folders),
+        "folder_ends": saved.files.ends,
+        "files": _packed(saved.files.names),
         "stamps": saved.files.stamps,
         "sizes": saved.files.sizes,
-        "is_clean": saved.files.is_clean,
+        "is_clean": saved.files.is_clean.astype(np.uint8),
         "chars": saved.chars,
         "keys": saved.keys,
-        "offsets": saved.words.offsets,
-        "words": saved.words.words,
-        "counts": saved.words.counts,
-        "lengths": saved.words.lengths,
-        "vectors": saved.vectors,
+        "slots": parts.slots,
         "labels": saved.labels,
-        "near": saved.near,
+        "alike": saved.alike,
+        "near": saved.near.astype(np.int32) if is_small else saved.near,
         "cosines": saved.cosines,
         "floors": saved.floors,
     }
@@ -145,14 +161,81 @@ def save(folder: Path, saved: Saved) -> None:
         "hash_version": text.HASH_VERSION,
         "settings": saved.settings,
         "n_changed": saved.n_changed,
+        "parts": names,
+        "weights": weights,
     }
-    if saved.fit is not None:
-        arrays |= {"fit_words": saved.fit.words, "fit_frequency": saved.fit.frequency}
-        meta["fit_n"] = saved.fit.n
-    folder.mkdir(parents=True, exist_ok=True)
     write_segment(folder / _NAME, arrays, meta)
+    _sweep(folder, {*names, weights}, before)
 
 
-def _json(value: Any) -> NDArray[np.uint8]:
-    # Names that are not UTF-8 are escaped and come back as they were.
-    return np.frombuffer(json.dumps(value).encode(), np.uint8)
+def _read_part(folder: Path, name: str) -> Part:
+    arrays, _ = read_segment(folder / name)
+    columns = (arrays[column] for column in ("offsets", "words", "counts", "lengths"))
+    return Part(WordCounts(*columns), arrays["vectors"], name)
+
+
+def _write_part(folder: Path, part: Part) -> str:
+    words = part.words
+    arrays: dict[str, NDArray[Any]] = {
+        "offsets": words.offsets,
+        "words": words.words,
+        "counts": words.counts,
+        "lengths": words.lengths,
+        "vectors": part.vectors,
+    }
+    return _write(folder, _PART, arrays, {})
+
+
+def _read_fit(folder: Path, name: str) -> Fit | None:
+    if not name:
+        return None
+    arrays, meta = read_segment(folder / name)
+    return Fit(meta["n"], arrays["words"], arrays["frequency"])
+
+
+def _write_fit(folder: Path, fit: Fit | None) -> str:
+    if fit is None:
+        return ""
+    return _write(folder, _WEIGHTS, {"words": fit.words, "frequency": fit.frequency}, {"n": fit.n})
+
+
+def _write(folder: Path, kind: str, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> str:
+    name = f"{kind}{os.urandom(8).hex()}.seg"
+    write_segment(folder / name, arrays, meta)
+    return name
+
+
+def _age(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _sweep(folder: Path, named: set[str], before: int) -> None:
+    """Remove the files that the last analysis named, and what a run left that was killed before it.
+
+    Younger ones may be those of a run that is about to name them.
+    """
+    for kind in (_PART, _WEIGHTS):
+        for path in folder.glob(f"{kind}*"):
+            if path.name not in named and _age(path) <= before:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+
+def _packed(texts: Sequence[Hashable] | None) -> NDArray[np.uint8]:
+    """Return strings with zero bytes between them; as JSON where they hold such, or numbers."""
+    # Names that are not UTF-8 come back as they were.
+    if texts is not None and set(map(type, texts)) == {str}:
+        joined = "\0".join(texts)  # type: ignore[arg-type]
+        if joined.count("\0") == len(texts) - 1:
+            return np.frombuffer(b"0" + joined.encode("utf-8", "surrogatepass"), np.uint8)
+    return np.frombuffer(b"J" + json.dumps(texts).encode(), np.uint8)
+
+
+def _unpacked(packed: NDArray[np.uint8]) -> Any:
+    content = packed.tobytes()
+    if content[:1] == b"0":
+        return content[1:].decode("utf-8", "surrogatepass").split("\0")
+    return json.loads(content[1:])
