@@ -24,6 +24,7 @@ C_FOLDERS = {
     "sparse": ["csrc/sparse"],
     "text": ["csrc/hash", "csrc/text"],
     "encode": ["csrc/encode"],
+    "cells": ["csrc/cells"],
     "likeness": ["csrc/likeness"],
     "walk": ["csrc/walk"],
 }

@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import os
+import random
 import struct
 import sys
 import tarfile
@@ -15,12 +16,16 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from raudo.analysis import FileSource
-from raudo.analysis.sources import archives, lines, markup, tables
+from raudo.analysis.documents import Batch
+from raudo.analysis.sources import Tally, archives, lines, markup, tables
+from raudo.analysis.sources.lines import Fields
 from raudo.errors import MissingExtra
 
 
@@ -395,3 +400,47 @@ def test_a_bad_checksum_in_a_zip_is_one_document_less(tmp_path: Path) -> None:
     source = FileSource([path])
     assert list(texts(source).values()) == ["second"]
     assert source.skipped == {"damaged": [f"{path}/a.txt"]}
+
+
+def test_tables_that_the_kernel_reads_are_those_of_the_csv_module(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same blocks with the kernel and, where it reads nothing, by the csv module alone."""
+    kernel, chance = tables.pick, random.Random(5)
+
+    def read_with(pick: Any, blocks: list[tuple[int, str]]) -> tuple[Any, ...]:
+        monkeypatch.setattr(tables, "pick", pick)
+        tally, found = Tally(), Batch()
+        for batch in tables.read_table(iter(blocks), "t.csv", Fields(), tally, tabs=False):
+            found.extend(batch)
+        return found.ids, found.texts, tally.skipped, tally.notes
+
+    pieces = [
+        'a,"',
+        "b\n",
+        "\r\n",
+        '"two\nlines"',
+        'x,"q ""q"" q",z\n',
+        "plain, text\n",
+        "\r",
+        "\n",
+    ]
+    n_documents = 0
+    for _ in range(400):
+        monkeypatch.setattr(tables, "_SAMPLED", chance.choice([1, 3]))
+        monkeypatch.setattr(tables, "_ROWS", chance.choice([2, 50]))
+        text = "".join(["id,text\n", *chance.choices(pieces, k=30)])
+        rows = io.StringIO(text, newline="\n").readlines()
+        cuts = sorted({0, len(rows), *chance.choices(range(len(rows)), k=3)})
+        blocks = [(lo + 1, "".join(rows[lo:hi])) for lo, hi in pairwise(cuts)]
+        found = read_with(kernel, blocks)
+        assert found == read_with(lambda _, at, number, *rest: (at, number), blocks), blocks
+        n_documents += len(found[0])
+    assert n_documents > 800
+
+
+def test_a_table_whose_header_is_narrower_than_its_rows(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id\n1,the text\n2,another one\n")
+    source = FileSource([tmp_path / "t.csv"])
+    assert [(d.id, d.text) for d in source] == [("1", "the text"), ("2", "another one")]
+    assert source.notes == [f"{tmp_path}/t.csv: the text is taken from column 2"]

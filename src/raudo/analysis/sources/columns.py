@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from raudo.analysis.documents import Batch
 from raudo.analysis.sources.lines import ID_NAMES, TEXT_NAMES, Fields
+from raudo.analysis.sources.rows import documents_of
 from raudo.analysis.sources.tally import Tally
 from raudo.errors import MissingExtra
 
@@ -45,11 +46,17 @@ def read_columns(
             tally.note(f"{name}: no column {fields.id!r}, the ids are file and row")
         first = 1
         for rows in batches([column, *([id_column] if id_column else [])]):
-            yield _batch(rows, first, name, column, id_column, tally)
+            texts = rows.column(column).to_pylist()
+            own = None if id_column is None else _ids(rows.column(id_column).to_pylist())
+            yield documents_of(name, range(first, first + rows.num_rows), texts, own, tally)
             first += rows.num_rows
     except (pyarrow.ArrowException, OSError, ValueError):
         # pyarrow has no error of its own for a damaged file
         tally.skip("damaged", name)
+
+
+def _ids(values: list[Any]) -> list[str | None]:
+    return [None if value is None else str(value) for value in values]
 
 
 def _open(pyarrow: Any, file: BinaryIO, suffix: str) -> tuple[Any, Any]:
@@ -104,22 +111,3 @@ def _text_column(pyarrow: Any, schema: Any, fields: Fields, batches: Any) -> str
         return texts[0]
     totals = [sum(len(each or "") for each in column.to_pylist()) for column in first.columns]
     return texts[totals.index(max(totals))]
-
-
-def _batch(
-    rows: Any, first: int, name: str, column: str, id_column: str | None, tally: Tally
-) -> Batch:
-    batch = Batch()
-    texts = rows.column(column).to_pylist()
-    own = rows.column(id_column).to_pylist() if id_column else [None] * len(texts)
-    for number, (content, id_) in enumerate(zip(texts, own, strict=True), first):
-        place = f"{name}:{number}"
-        if not content or content.isspace():
-            tally.skip("empty", place)
-            continue
-        key = tally.claim(None if id_ is None else str(id_), place)
-        if key is not None:
-            batch.ids.append(key)
-            batch.texts.append(content)
-            batch.paths.append(name)
-    return batch

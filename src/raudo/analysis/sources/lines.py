@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, BinaryIO
 
 from raudo.analysis.documents import Batch
 from raudo.analysis.sources.decoding import SNIFFED, encoding_by_mark
+from raudo.analysis.sources.rows import documents_of
 from raudo.analysis.sources.tally import Tally
 
 __all__ = [
@@ -123,37 +124,19 @@ def read_text_lines(blocks: Blocks, name: str, tally: Tally) -> Iterator[Batch]:
     """Yield a document a line; blank lines are left out."""
     for first, block in blocks:
         lines = block.removesuffix("\n").split("\n")
-        ids = [f"{name}:{number}" for number in range(first, first + len(lines))]
-        blank = [i for i, line in enumerate(lines) if not line or line.isspace()]
-        if blank:
-            for i in blank:
-                tally.skip("empty", ids[i])
-            left_out = set(blank)
-            kept = [i for i in range(len(lines)) if i not in left_out]
-            ids, lines = [ids[i] for i in kept], [lines[i] for i in kept]
-        if not tally.claim_places(ids):
-            claimed = [(tally.claim(None, id_), line) for id_, line in zip(ids, lines, strict=True)]
-            ids = [id_ for id_, _ in claimed if id_ is not None]
-            lines = [line for id_, line in claimed if id_ is not None]
         if "\r" in block:
             lines = [line.rstrip("\r") for line in lines]
-        yield Batch(list(ids), lines, [name] * len(ids))
+        yield documents_of(name, range(first, first + len(lines)), lines, None, tally)
 
 
-def _loader() -> Callable[[str], Any]:
-    """Return what parses JSON: orjson where it is installed, and json for what that refuses."""
+def _parsers() -> tuple[Callable[[str], Any], Callable[[str], Any]]:
+    """Return what parses JSON, orjson where it is installed, and what is asked where that refuses:
+    json takes NaN and lone surrogates."""
     try:
         import orjson
     except ImportError:
-        return json.loads
-
-    def loads(line: str) -> Any:
-        try:
-            return orjson.loads(line)
-        except ValueError:  # NaN and lone surrogates, which json takes
-            return json.loads(line)
-
-    return loads
+        return json.loads, json.loads
+    return orjson.loads, json.loads
 
 
 class Records:
@@ -165,29 +148,33 @@ class Records:
         self._id_names = (fields.id,) if fields.id else ID_NAMES
         self._lacks_id = False
 
-    def add(self, record: Any, place: str, batch: Batch) -> None:
-        if isinstance(record, dict):
-            content = record.get(self._field) if self._field is not None else self._first(record)
-            if not isinstance(content, str):
-                lacks = (
-                    "no text field" if self._field is None else f"no text in field {self._field!r}"
-                )
-                self._tally.skip(lacks, place)
-                return
-            id_ = self._id_of(record, place)
-        elif isinstance(record, str):
-            content, id_ = record, None
-        else:
-            self._tally.skip("not a JSON object", place)
-            return
-        if not content or content.isspace():
-            self._tally.skip("empty", place)
-            return
-        key = self._tally.claim(id_, place)
-        if key is not None:
-            batch.ids.append(key)
-            batch.texts.append(content)
-            batch.paths.append(self._name)
+    def batch(self, numbered: Iterable[tuple[int, Any]]) -> Batch:
+        """Return the documents of some numbered records: objects, or texts that have no id."""
+        kept: list[int] = []
+        texts: list[str | None] = []
+        own: list[str | None] = []
+        field, id_name = self._field, self._id_names[0]
+        for number, record in numbered:
+            id_: Any = None
+            if type(record) is dict:
+                content = record.get(field) if field is not None else self._first(record)
+                field = self._field
+                if type(content) is not str:
+                    lacks = "no text field" if field is None else f"no text in field {field!r}"
+                    self._tally.skip(lacks, f"{self._name}:{number}")
+                    continue
+                id_ = record.get(id_name)
+                if type(id_) is not str:
+                    id_ = self._id_of(record, number)
+            elif type(record) is str:
+                content = record
+            else:
+                self._tally.skip("not a JSON object", f"{self._name}:{number}")
+                continue
+            kept.append(number)
+            texts.append(content)
+            own.append(id_)
+        return documents_of(self._name, kept, texts, own, self._tally)
 
     def _first(self, record: dict[str, Any]) -> Any:
         """Choose the first of the usual names that holds a string, else the field with the
@@ -202,20 +189,21 @@ class Records:
         self._tally.note(f"{self._name}: the text is taken from field {found!r}")
         return record[found]
 
-    def _id_of(self, record: dict[str, Any], place: str) -> str | None:
+    def _id_of(self, record: dict[str, Any], number: int) -> str | None:
         for name in self._id_names:
             value = record.get(name)
             if isinstance(value, str | int) and not isinstance(value, bool):
                 return str(value)
         if self._id_field is not None and not self._lacks_id:
             self._lacks_id = True
+            place = f"{self._name}:{number}"
             self._tally.note(f"{place}: no field {self._id_field!r}, the id is file and line there")
         return None
 
 
 def read_json_lines(blocks: Blocks, name: str, fields: Fields, tally: Tally) -> Iterator[Batch]:
     """Yield a document a line, or an element where the file is one JSON array."""
-    loads, records = _loader(), Records(name, fields, tally)
+    records = Records(name, fields, tally)
     start, blocks = beginning(blocks)
     if start == "[":
         held, rest = _hold(blocks)
@@ -226,19 +214,23 @@ def read_json_lines(blocks: Blocks, name: str, fields: Fields, tally: Tally) -> 
             return
         blocks = chain(held, rest or iter(()))
     for first, block in blocks:
-        batch = Batch()
-        for number, line in enumerate(block.removesuffix("\n").split("\n"), first):
-            place = f"{name}:{number}"
-            if not line or line.isspace():
-                tally.skip("empty", place)
-                continue
+        yield records.batch(_parsed(block, first, name, tally))
+
+
+def _parsed(block: str, first: int, name: str, tally: Tally) -> Iterator[tuple[int, Any]]:
+    """Yield (number of the line, record) one by one: kept together they are work for the collector
+    of garbage. A blank line is an empty text."""
+    parse, parse_again = _parsers()
+    for number, line in enumerate(block.removesuffix("\n").split("\n"), first):
+        try:
+            record = parse(line)
+        except (ValueError, RecursionError):
             try:
-                record = loads(line)
+                record = parse_again(line) if line and not line.isspace() else ""
             except (ValueError, RecursionError):
-                tally.skip("not JSON", place)
+                tally.skip("not JSON", f"{name}:{number}")
                 continue
-            records.add(record, place, batch)
-        yield batch
+        yield number, record
 
 
 def beginning(blocks: Blocks) -> tuple[str, Blocks]:
@@ -271,7 +263,4 @@ def read_json_array(content: str, name: str, fields: Fields, tally: Tally) -> Ba
         return None
     if not array or not all(isinstance(each, str | dict) for each in array):
         return None
-    batch, records = Batch(), Records(name, fields, tally)
-    for number, record in enumerate(array, 1):
-        records.add(record, f"{name}:{number}", batch)
-    return batch
+    return Records(name, fields, tally).batch(enumerate(array, 1))

@@ -1,17 +1,17 @@
 """Comma- and tab-separated tables: a document a row.
 
-A quote that is never closed would swallow the rest of its file: its line is then taken as it
-stands, said, and reading goes on with the next one.
+Rows that are well-formed are read by a kernel, thousands at once; the rest, and the first hundred,
+by the csv module. A quote that is never closed would swallow the rest of its file: its line is then
+taken as it stands, said, and reading goes on with the next one.
 """
 
 from __future__ import annotations
 
 import csv
-import io
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
+from raudo._core.cells import pick
 from raudo.analysis.documents import Batch
 from raudo.analysis.sources.lines import (
     ID_NAMES,
@@ -20,6 +20,7 @@ from raudo.analysis.sources.lines import (
     Blocks,
     Fields,
 )
+from raudo.analysis.sources.rows import documents_of
 from raudo.analysis.sources.tally import Tally
 
 __all__ = ["read_table"]
@@ -35,11 +36,8 @@ def read_table(
     blocks: Blocks, name: str, fields: Fields, tally: Tally, *, tabs: bool
 ) -> Iterator[Batch]:
     """Yield the documents of a table, whose first row may name its columns."""
-    lines = chain.from_iterable(io.StringIO(block, newline="\n") for _, block in blocks)
-    first = next(lines, "")
-    rows = _Rows(chain([first], lines), name, tally, "\t" if tabs else _delimiter(first), not tabs)
-    numbered = iter(rows)
-    sample = list(islice(numbered, _SAMPLED))
+    rows = _Rows(blocks, name, tally, tabs=tabs)
+    sample = list(islice(rows, _SAMPLED))
     if not sample:
         return
     header = [cell.strip() for cell in sample[0][1]]
@@ -53,100 +51,123 @@ def read_table(
         if column is None:
             column = _longest(rest or [header])
         sample = sample[1:]
-        tally.note(f"{name}: the text is taken from column {header[column]!r}")
+        called = repr(header[column]) if column < len(header) else str(column + 1)
+        tally.note(f"{name}: the text is taken from column {called}")
         if id_column is None and fields.id is not None:
             tally.note(f"{name}: no column {fields.id!r}, the ids are file and line")
     else:
         column = _longest([header, *rest])
         tally.note(f"{name}: no header, the text is taken from column {column + 1}")
-    rows_left = chain(sample, numbered)
-    while some := list(islice(rows_left, _ROWS)):
-        yield _batch(some, name, column, id_column, tally)
+    wanted = (column,) if id_column is None else (column, id_column)
+    numbers = [number for number, _ in sample]
+    cells = tuple([_cell(row, each) for _, row in sample] for each in wanted)
+    while True:
+        texts, *own = cells
+        yield documents_of(
+            name, numbers, texts, own[0] if own else None, tally, lacking="too few columns"
+        )
+        numbers, cells = rows.pick(wanted)
+        if not numbers:
+            return
 
 
-def _batch(
-    rows: Iterable[tuple[int, list[str]]],
-    name: str,
-    column: int,
-    id_column: int | None,
-    tally: Tally,
-) -> Batch:
-    batch = Batch()
-    for number, row in rows:
-        place = f"{name}:{number}"
-        if column >= len(row):
-            tally.skip("too few columns", place)
-            continue
-        content = row[column]
-        if not content or content.isspace():
-            tally.skip("empty", place)
-            continue
-        own = row[id_column] if id_column is not None and id_column < len(row) else None
-        key = tally.claim(own or None, place)
-        if key is not None:
-            batch.ids.append(key)
-            batch.texts.append(content)
-            batch.paths.append(name)
-    return batch
+def _cell(row: list[str], column: int) -> str | None:
+    return row[column] if column < len(row) else None
 
 
 class _Rows:
-    """Iterates over (line number, cells); a row that is no table row is skipped."""
+    """Iterates over (number of the last line, cells); a row that is no table row is skipped."""
 
-    def __init__(
-        self, lines: Iterator[str], name: str, tally: Tally, delimiter: str, quoted: bool
-    ) -> None:
-        self._lines, self._name, self._tally = lines, name, tally
-        self._delimiter, self._quoted = delimiter, quoted
-        self._row: list[str] = []  # the lines of the row at hand
-        self._again: deque[str] = deque()  # lines that an unclosed quote had swallowed
+    def __init__(self, blocks: Blocks, name: str, tally: Tally, *, tabs: bool) -> None:
+        self._blocks, self._name, self._tally = blocks, name, tally
+        self._data, self._at = b"", 0  # UTF-8; what comes before `at` is read
+        self._number = 0
+        self._more()
+        first = self._data[: self._data.find(b"\n") + 1 or len(self._data)].decode()
+        self._delimiter, self._quoted = "\t" if tabs else _delimiter(first), not tabs
+        # The row at hand: where it begins in the data, what of it was in data before, its lines.
+        self._start, self._n_lines = 0, 0
+        self._carried: list[bytes] = []
         self._n_swallowed = 0
+        self._reader = self._new_reader()
 
-    def _recorded(self) -> Iterator[str]:
-        while (
-            line := self._again.popleft() if self._again else next(self._lines, None)
-        ) is not None:
-            self._row.append(line)
-            yield line
+    def _more(self) -> bool:
+        """Go on to the next block; False where there is none."""
+        block = next(self._blocks, None)
+        if block is None:
+            return False
+        self._data, self._at = block[1].encode(), 0
+        return True
 
-    def _reader(self) -> Iterator[list[str]]:
+    def _lines(self) -> Iterator[str]:
+        """Iterate over the lines that are left, and keep those of the row at hand."""
+        while True:
+            if self._at == len(self._data):
+                read = self._data[self._start :]
+                if not self._more():
+                    return
+                if self._n_lines:
+                    self._carried.append(read)
+                self._start = 0
+            end = self._data.find(b"\n", self._at) + 1 or len(self._data)
+            line, self._at = self._data[self._at : end], end
+            self._n_lines += 1
+            yield line.decode()
+
+    def _new_reader(self) -> Iterator[list[str]]:
         if not self._quoted:
-            return csv.reader(self._recorded(), delimiter=self._delimiter, quoting=csv.QUOTE_NONE)
+            return csv.reader(self._lines(), delimiter=self._delimiter, quoting=csv.QUOTE_NONE)
         # Strict, since a row of many lines that is not well-formed is a quote that ends elsewhere.
-        return csv.reader(self._recorded(), delimiter=self._delimiter, strict=True)
+        return csv.reader(self._lines(), delimiter=self._delimiter, strict=True)
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        number = 0
-        reader = self._reader()
+        return self
+
+    def __next__(self) -> tuple[int, list[str]]:
         while True:
-            self._row.clear()
+            self._start, self._n_lines = self._at, 0
+            self._carried.clear()
             row: list[str] | None
             try:
-                row = _next(reader)
-            except StopIteration:
-                return
+                row = _next(self._reader)
             except csv.Error:
                 row, is_unclosed = self._repaired()
                 if is_unclosed:
-                    self._tally.skip("a quote that is never closed", f"{self._name}:{number + 1}")
-                    self._n_swallowed += len(self._row) - 1
+                    self._tally.skip(
+                        "a quote that is never closed", f"{self._name}:{self._number + 1}"
+                    )
+                    self._n_swallowed += self._n_lines - 1
                     self._quoted = self._quoted and self._n_swallowed < _MOST_SWALLOWED
-                    self._again.extendleft(reversed(self._row[1:]))
-                    del self._row[1:]
-                    reader = self._reader()
-            number += len(self._row)
+                    self._go_back()
+            self._number += self._n_lines
             if row is None:
-                self._tally.skip("not a table row", f"{self._name}:{number}")
+                self._tally.skip("not a table row", f"{self._name}:{self._number}")
             elif row:
-                yield number, row
+                return self._number, row
+
+    def _first_line(self) -> bytes:
+        """Return the first line of the row at hand; a block ends with a line."""
+        data, start = (self._carried[0], 0) if self._carried else (self._data, self._start)
+        return data[start : data.find(b"\n", start) + 1 or len(data)]
+
+    def _go_back(self) -> None:
+        """Have all but the first line of the row at hand read again."""
+        after = len(self._first_line())
+        if self._carried:
+            self._data = b"".join((*self._carried, self._data))
+            self._start = 0
+            self._carried.clear()
+        self._at = self._start + after
+        self._n_lines = 1
+        self._reader = self._new_reader()
 
     def _repaired(self) -> tuple[list[str] | None, bool]:
         """Return the cells of the row's first line, and whether its quote is not closed there."""
-        first, is_one_line = self._row[0], len(self._row) == 1
+        is_one_line = self._n_lines == 1
         try:
             row = _next(
                 csv.reader(
-                    [first],
+                    [self._first_line().decode()],
                     delimiter=self._delimiter,
                     quoting=csv.QUOTE_MINIMAL if is_one_line else csv.QUOTE_NONE,
                 )
@@ -154,6 +175,30 @@ class _Rows:
         except csv.Error:
             return None, not is_one_line
         return row, not is_one_line
+
+    def pick(self, columns: tuple[int, ...]) -> tuple[list[int], tuple[list[str | None], ...]]:
+        """Return the numbers and some cells of the next rows; None where a row has no such cell."""
+        numbers: list[int] = []
+        cells: tuple[list[str | None], ...] = tuple([] for _ in columns)
+        while len(numbers) < _ROWS:
+            self._at, self._number = pick(
+                self._data,
+                self._at,
+                self._number,
+                columns,
+                _ROWS,
+                self._delimiter,
+                self._quoted,
+                MAX_DOCUMENT_BYTES,
+                numbers,
+                cells,
+            )
+            if len(numbers) == _ROWS or (found := next(self, None)) is None:
+                break
+            numbers.append(found[0])
+            for each, column in zip(cells, columns, strict=True):
+                each.append(_cell(found[1], column))
+        return numbers, cells
 
 
 def _next(reader: Iterator[list[str]]) -> list[str]:

@@ -36,8 +36,10 @@ class Tally:
         return key
 
     def claim_places(self, places: list[str]) -> bool:
-        """Claim many places at once; False, with nothing claimed, where one of them is taken."""
-        if not self._ids.isdisjoint(places):
+        """Claim many places at once; False, with nothing claimed, where one is taken or is there
+        twice."""
+        claimed = set(places)
+        if len(claimed) < len(places) or not self._ids.isdisjoint(claimed):
             return False
-        self._ids.update(places)
+        self._ids |= claimed
         return True
