@@ -210,6 +210,22 @@ def test_an_embedder_that_misbehaves_is_named(returned: Any, wrong: str) -> None
         DocumentAnalyzer(lambda texts: returned).analyze(["a", "b"])
 
 
+def test_later_questions_are_answered_as_the_first_on_the_threads_own_time() -> None:
+    threads = set()
+
+    def embed(texts: list[str]) -> Any:
+        threads.add(threading.get_ident())
+        return [[len(text), text.count("o"), 1] for text in texts]
+
+    analyzer = DocumentAnalyzer(embed)
+    for texts in (TEXTS, TEXTS[::-1]):
+        analyzer.analyze(texts)
+        threads.clear()
+        answers = [analyzer.similar("hello you", 3) for _ in range(3)]
+        assert answers[0] == answers[1] == answers[2]
+        assert threads == {threading.get_ident()}
+
+
 def test_a_model_by_name_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", None)
     with pytest.raises(MissingExtra, match="some-model"):

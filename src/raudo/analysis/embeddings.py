@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ class TextEmbedder:
     """A function, or a model, that makes a vector of each text.
 
     A model given by name is loaded at first use and once in a process, whoever asks for it. Texts
-    go to it in batches of `BATCH_TEXTS`, never two at once, from a thread.
+    go to it in batches of `BATCH_TEXTS`, never two at once: more than one batch from a thread.
 
     Args:
         embedder: Called with a list of texts, returns (n, d); or has `.encode` or `.embed` that
@@ -143,6 +144,7 @@ class TextEmbedder:
         self._encode: Encode | None = None
         self._width: int | None = None
         self._there: _There | None = None
+        self._turn = threading.Lock()
         if isinstance(embedder, str):
             name = name or version_of(embedder)
         else:
@@ -167,6 +169,8 @@ class TextEmbedder:
             return unit_rows(np.concatenate(parts))
         if self._encode is None:
             self._encode = load_model(str(self._embedder))
+        if len(texts) <= BATCH_TEXTS:  # a loop and its thread would take longer than one question
+            return unit_rows(np.stack(self._encode_batch(list(texts))))
         return unit_rows(np.stack(_run(self._in_batches, list(texts))))
 
     def on(self, executor: ParallelExecutor) -> TextEmbedder:
@@ -182,7 +186,8 @@ class TextEmbedder:
 
     def _encode_batch(self, texts: list[str]) -> list[Vectors]:
         assert self._encode is not None
-        return list(self._checked(self._encode(texts), len(texts)))
+        with self._turn:
+            return list(self._checked(self._encode(texts), len(texts)))
 
     def _checked(self, given: Any, n: int) -> Vectors:
         vectors: Vectors = np.asarray(given, dtype=np.float32)
