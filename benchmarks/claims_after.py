@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from claims_work import AT_ONCE, THRESHOLD, WORD, Documents, K, arguments, embed, requests, tell
-from raudo import AsyncProcessor, SmartCache
+from raudo import AsyncProcessor, BatchProcessor, SmartCache
 from raudo.analysis import DocumentAnalyzer, FileSource
 from raudo.export import export
 
@@ -24,35 +24,39 @@ async def serve(
     source: Path, out: Path, analyzer: DocumentAnalyzer, n: int, n_entries: int
 ) -> float:
     """As many live objects as before; below them half as many again are compressed in memory, and
-    two and a half times as many lie on disk.
+    two and a half times as many lie on disk. Misses are answered together, as they come.
     """
     documents = Documents(source)
+    misses = BatchProcessor(batch_size=AT_ONCE, max_wait_time=0.001)
 
-    def analyse_one(number: int) -> dict[str, Any]:
-        document = documents.read(number)
-        return {
-            "id": document["id"],
-            "words": len(WORD.findall(document["text"])),
-            "similar": [
-                {"id": found.id, "similarity": round(found.similarity, 4)}
-                for found in analyzer.similar(document["text"], K)
-            ],
-        }
+    @misses.handler
+    async def analyse_many(numbers: list[int]) -> list[dict[str, Any]]:
+        read = [documents.read(number) for number in numbers]
+        near = analyzer.similar_many([document["text"] for document in read], K)
+        return [
+            {
+                "id": document["id"],
+                "words": len(WORD.findall(document["text"])),
+                "similar": [
+                    {"id": each.id, "similarity": round(each.similarity, 4)} for each in found
+                ],
+            }
+            for document, found in zip(read, near, strict=True)
+        ]
 
     async with (
-        SmartCache(5 * n_entries, levels=(0.2, 0.3, 0.5)) as cache,
-        AsyncProcessor(use_processes=False) as processor,
+        SmartCache(5 * n_entries, levels=(0.2, 0.3, 0.5), loader=misses.submit) as cache,
+        AsyncProcessor() as processor,
+        misses,
     ):
 
-        async def load(number: int) -> dict[str, Any]:
-            return await processor.process(analyse_one, number, kind="thread")
-
         async def answer(number: int) -> dict[str, Any]:
-            return await cache.get_or_load(number, load)
+            found: dict[str, Any] = await cache.get_or_load(number)
+            return found
 
-        n_documents = len(documents)
         answers = await processor.process_batch(
-            [(answer, (number,)) for number in requests(n, n_documents)], max_concurrent=AT_ONCE
+            [(answer, (number,)) for number in requests(n, len(documents))],
+            max_concurrent=AT_ONCE,
         )
         export(answers, out / "answers.jsonl")
         return float(cache.get_stats()["hit_rate"])

@@ -141,12 +141,29 @@ class Tier(Protocol):
     name: str
     survives_restart: ClassVar[bool]
 
-    async def get(self, key: bytes) -> Blob | None: ...
-    async def put(self, key: bytes, blob: Blob) -> None: ...
-    async def drop(self, key: bytes) -> bool: ...
-    async def sweep(self, now_ns: int) -> int: ...
-    def stats(self) -> TierStats: ...
-    async def aclose(self) -> None: ...
+    async def get(self, key: bytes) -> Blob | None:
+        """Return the blob; None where it is not there, has expired or is damaged."""
+        ...
+
+    async def put(self, key: bytes, blob: Blob) -> None:
+        """Keep the blob until `blob.expires_ns`, in place of an older one."""
+        ...
+
+    async def drop(self, key: bytes) -> bool:
+        """Forget the key; say whether it was there."""
+        ...
+
+    async def sweep(self, now_ns: int) -> int:
+        """Drop what has expired by `now_ns` (wall clock); return how many."""
+        ...
+
+    def stats(self) -> TierStats:
+        """Return the figures; no I/O."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close; a second call does nothing."""
+        ...
 
 
 class SharedTags(Protocol):
@@ -180,9 +197,18 @@ class SharedTier(Tier, Protocol):
     writes_through: ClassVar[Literal[True]]
     tags: SharedTags
 
-    def watch(self, changed: Callable[[bytes | None], None]) -> None: ...
-    async def get_many(self, keys: Sequence[bytes]) -> list[Blob | None]: ...
-    async def put_many(self, changes: Sequence[tuple[bytes, Blob | None]]) -> None: ...
+    def watch(self, changed: Callable[[bytes | None], None]) -> None:
+        """Call `changed` from now on with what other processes changed."""
+        ...
+
+    async def get_many(self, keys: Sequence[bytes]) -> list[Blob | None]:
+        """Return what `get` would for each key, in their order."""
+        ...
+
+    async def put_many(self, changes: Sequence[tuple[bytes, Blob | None]]) -> None:
+        """Write a batch."""
+        ...
+
     async def publish_tags(self) -> None:
         """Tell the others of the tags that were invalidated here."""
         ...
@@ -191,12 +217,29 @@ class SharedTier(Tier, Protocol):
         """Drop every entry, for all processes."""
         ...
 
-    def get_nowait(self, key: bytes) -> Blob | None: ...
-    def put_many_nowait(self, changes: Sequence[tuple[bytes, Blob | None]]) -> None: ...
-    def drop_nowait(self, key: bytes) -> bool: ...
-    def publish_tags_nowait(self) -> None: ...
-    def clear(self) -> None: ...
-    def close(self) -> None: ...
+    def get_nowait(self, key: bytes) -> Blob | None:
+        """Do as `get`."""
+        ...
+
+    def put_many_nowait(self, changes: Sequence[tuple[bytes, Blob | None]]) -> None:
+        """Do as `put_many`."""
+        ...
+
+    def drop_nowait(self, key: bytes) -> bool:
+        """Do as `drop`."""
+        ...
+
+    def publish_tags_nowait(self) -> None:
+        """Do as `publish_tags`."""
+        ...
+
+    def clear(self) -> None:
+        """Do as `aclear`."""
+        ...
+
+    def close(self) -> None:
+        """Do as `aclose`."""
+        ...
 
 
 class Serializer(Protocol):
@@ -204,8 +247,13 @@ class Serializer(Protocol):
 
     name: ClassVar[str]
 
-    def dumps(self, value: Any) -> bytes: ...
-    def loads(self, data: bytes | memoryview) -> Any: ...
+    def dumps(self, value: Any) -> bytes:
+        """Return the bytes of a value, whatever it raises for one that it cannot write."""
+        ...
+
+    def loads(self, data: bytes | memoryview) -> Any:
+        """Return a value equal to the one that was written, of its type."""
+        ...
 
 
 class Codec(Protocol):
@@ -213,8 +261,13 @@ class Codec(Protocol):
 
     name: ClassVar[str]
 
-    def compress(self, data: bytes) -> bytes: ...
-    def decompress(self, data: bytes | memoryview, raw_bytes: int) -> bytes: ...
+    def compress(self, data: bytes) -> bytes:
+        """Return the packed bytes; they may be longer."""
+        ...
+
+    def decompress(self, data: bytes | memoryview, raw_bytes: int) -> bytes:
+        """Return the `raw_bytes` bytes that were packed; ValueError where the data is damaged."""
+        ...
 
 
 # --- concurrency ------------------------------------------------------------------------------
@@ -242,6 +295,7 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
+        """Whether it has a value and no error."""
         return self.error is None
 
     def unwrap(self) -> Any:
@@ -320,7 +374,9 @@ class SeenKeys(Protocol):
         """Return those of the keys that are remembered."""
         ...
 
-    async def remember(self, keys: Sequence[str]) -> None: ...
+    async def remember(self, keys: Sequence[str]) -> None:
+        """Remember the keys from now on."""
+        ...
 
 
 # --- analysis -> similarity -------------------------------------------------------------------
@@ -356,27 +412,54 @@ class Index(Protocol):
     """Vectors by id. What is missing from an answer is -1 and NaN, never an error; thread-safe."""
 
     @property
-    def dim(self) -> int: ...
+    def dim(self) -> int:
+        """Numbers in a vector."""
+        ...
+
     @property
     def version(self) -> str:
         """Names the contents; changes whenever they do, and is no other index's."""
         ...
 
     @property
-    def ids(self) -> NDArray[np.int64]: ...
+    def ids(self) -> NDArray[np.int64]:
+        """(n,) ids of all vectors, a copy."""
+        ...
+
     def __len__(self) -> int: ...
-    def add(self, vectors: ArrayLike, ids: ArrayLike | None = None) -> NDArray[np.int64]: ...
-    def update(self, ids: ArrayLike, vectors: ArrayLike) -> None: ...
-    def remove(self, ids: ArrayLike) -> int: ...
+
+    def add(self, vectors: ArrayLike, ids: ArrayLike | None = None) -> NDArray[np.int64]:
+        """Add (n, dim) vectors and return their (n,) ids: those given, else numbers not in use."""
+        ...
+
+    def update(self, ids: ArrayLike, vectors: ArrayLike) -> None:
+        """Put (n, dim) vectors in the place of those with these (n,) ids."""
+        ...
+
+    def remove(self, ids: ArrayLike) -> int:
+        """Remove vectors by id; return how many were there."""
+        ...
+
     def search(
         self, queries: ArrayLike, k: SupportsIndex, *, filter: Any = None, n_jobs: Any = None
-    ) -> Matches: ...
+    ) -> Matches:
+        """Find the k nearest of each of (q, dim) queries among the ids that `filter` allows."""
+        ...
+
     def search_within(
         self, queries: ArrayLike, radius: float, *, filter: Any = None
-    ) -> RangeMatches: ...
-    def save(self, path: Any) -> None: ...
+    ) -> RangeMatches:
+        """Find all within a distance of each query; with `inner`, of that similarity and more."""
+        ...
+
+    def save(self, path: Any) -> None:
+        """Write the index to a file, whole or not at all."""
+        ...
+
     @classmethod
-    def load(cls, path: Any) -> Self: ...
+    def load(cls, path: Any) -> Self:
+        """Return the index that was saved."""
+        ...
 
 
 # --- export: rows -> bytes -> location --------------------------------------------------------
@@ -475,8 +558,13 @@ class Exporter(Protocol):
 
     name: ClassVar[str]
 
-    def export(self, samples: Sequence[Sample]) -> None: ...
-    def close(self) -> None: ...
+    def export(self, samples: Sequence[Sample]) -> None:
+        """Send one snapshot. What it raises is counted by the monitor, which goes on."""
+        ...
+
+    def close(self) -> None:
+        """Send what waits and let go; a second call does nothing."""
+        ...
 
 
 if TYPE_CHECKING:  # the shapes that rooms hand each other, spelled once

@@ -61,14 +61,17 @@ class Cache(Table, MutableMapping[_K, _V]):
         record_keys: bool = False,
     ) -> None: ...
     @property
-    def maxsize(self) -> int | None: ...
+    def maxsize(self) -> int | None:
+        """Most entries it holds; None where there is no bound."""
     @property
-    def max_weight(self) -> int | None: ...
+    def max_weight(self) -> int | None:
+        """Bound on the sum of weights; None where there is none."""
     @property
     def weight(self) -> int:
         """Sum of the weights of the entries; their number where there is no weigher."""
     @property
-    def ttl(self) -> float | None: ...
+    def ttl(self) -> float | None:
+        """Seconds that an entry lives unless `set` says otherwise; None for ever."""
     @property
     def strategy(self) -> str:
         """Name of the policy in force."""
@@ -81,7 +84,8 @@ class Cache(Table, MutableMapping[_K, _V]):
     def __contains__(self, key: object, /) -> bool: ...
     def __len__(self) -> int: ...
     def __reversed__(self) -> Iterator[_K]: ...
-    def setdefault(self, key: _K, default: _V = ...) -> _V: ...
+    def setdefault(self, key: _K, default: _V = ...) -> _V:
+        """Return the value; on a miss store `default` and return that."""
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
     def __iter__(self) -> Iterator[_K]:
@@ -103,7 +107,8 @@ class Cache(Table, MutableMapping[_K, _V]):
         """Return those found."""
     def set_many(
         self, mapping: Mapping[_K, _V] | Iterable[tuple[_K, _V]], ttl: float | None = None
-    ) -> None: ...
+    ) -> None:
+        """Store the pairs of a mapping or of an iterable, all for `ttl` seconds, as `set` does."""
     def get_or_load(self, key: _K, loader: Callable[[_K], _V], ttl: float | None = None) -> _V:
         """Return the value, or call `loader(key)` once, however many threads ask, and store its result.
 
@@ -142,7 +147,8 @@ class Cache(Table, MutableMapping[_K, _V]):
         """
     def stats(self) -> dict[str, Any]:
         """Return hits, misses, hit_rate, size, maxsize, weight, inserts, evictions, expirations, ..."""
-    def reset_stats(self) -> None: ...
+    def reset_stats(self) -> None:
+        """Set the counts of `stats` to zero; the entries stay."""
     def copy(self) -> Self:
         """Return a cache with the same settings, entries and expiries."""
     def __copy__(self) -> Self: ...

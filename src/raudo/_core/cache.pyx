@@ -267,6 +267,7 @@ record_keys=False)
         self.put(<PyObject *>key, <PyObject *>value)
 
     def setdefault(self, key, default=None):
+        """Return the value; on a miss store `default` and return that."""
         cdef PyObject *found = self.lookup(<PyObject *>key)
         if found != NULL:
             result = <object>found
@@ -282,6 +283,7 @@ record_keys=False)
         Py_DECREF(value)
 
     def pop(self, key, default=MISSING, /):
+        """Remove the entry and return its value; on a miss the second argument, or KeyError."""
         cdef PyObject *value = NULL
         if self.discard(key, REMOVED, &value):
             result = <object>value
@@ -396,6 +398,7 @@ record_keys=False)
         return found
 
     def set_many(self, mapping, ttl=None):
+        """Store the pairs of a mapping or of an iterable, all for `ttl` seconds, as `set` does."""
         cdef int64_t ttl_ns = ttl_to_ns(ttl)
         pairs = mapping.items() if isinstance(mapping, Mapping) else mapping
         for key, value in pairs:
@@ -405,6 +408,7 @@ record_keys=False)
                 self.store(<PyObject *>key, <PyObject *>value, ttl_ns)
 
     def update(self, other=(), /, **more):
+        """Store what a dict's `update` would: a mapping or pairs, and keywords."""
         if isinstance(other, Mapping):
             self.set_many(other)
         elif hasattr(other, "keys"):
@@ -542,12 +546,15 @@ record_keys=False)
         return reversed(snapshot(self, KEYS))
 
     def keys(self):
+        """Return the keys, a live view; iterating is over those of that moment."""
         return KeysView(self)
 
     def values(self):
+        """Return the values; iterating is over those of that moment and counts no hit."""
         return _SnapshotValues(self)
 
     def items(self):
+        """Return the pairs; iterating is over those of that moment and counts no hit."""
         return _SnapshotItems(self)
 
     def __eq__(self, other):
@@ -567,10 +574,12 @@ record_keys=False)
 
     @property
     def maxsize(self):
+        """Most entries it holds; None where there is no bound."""
         return None if self.max_entries == MAX_ENTRIES else self.max_entries
 
     @property
     def max_weight(self):
+        """Bound on the sum of weights; None where there is none."""
         return None if self.max_total_weight == NO_WEIGHT_LIMIT else self.max_total_weight
 
     @property
@@ -580,6 +589,7 @@ record_keys=False)
 
     @property
     def ttl(self):
+        """Seconds that an entry lives unless `set` says otherwise; None for ever."""
         return self.ttl_ns / 1e9 if self.ttl_ns else None
 
     @property
@@ -615,6 +625,7 @@ record_keys=False)
         }
 
     def reset_stats(self):
+        """Set the counts of `stats` to zero; the entries stay."""
         self.t.n_stamped += <uint32_t>(self.t.n_hits + self.t.n_updates)  # the clock goes on
         self.t.n_hits = self.t.n_misses = 0
         self.n_inserts = self.t.n_updates = self.n_evictions = 0

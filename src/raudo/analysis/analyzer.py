@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -327,35 +327,44 @@ class DocumentAnalyzer:
         """
         if not isinstance(query, str):
             raise TypeError(f"query is {type(query).__name__}, wanted str")
+        return self.similar_many([query], k)[0]
+
+    def similar_many(self, queries: Sequence[str], k: int = 10) -> list[list[Similar]]:
+        """Return for each query what `similar` does. Many at once are embedded and searched
+        together, which costs each a fraction.
+        """
+        if isinstance(queries, str):
+            raise TypeError("queries is one str, wanted a sequence of them")
         _whole("k", k, 1)
         corpus = self._analysed()
-        if not len(corpus):
-            return []
+        if not len(corpus) or not len(queries):
+            return [[] for _ in queries]
         embedding = corpus.hashing if corpus.hashing is not None else self._embedder
         assert embedding is not None  # one of the two made the vectors
-        vector = embedding.encode([query])
-        if not vector.any():
-            return []
-        found = self._nearest(corpus, vector, min(k, len(corpus)))
+        vectors = embedding.encode(queries)
+        found = self._nearest(corpus, vectors, min(k, len(corpus)))
         return [
-            Similar(corpus.ids[i], float(cosine))
-            for i, cosine in zip(found.ids[0].tolist(), found.distances[0].tolist(), strict=True)
-            if i >= 0
+            [Similar(corpus.ids[i], cosine) for i, cosine in zip(*near, strict=True) if i >= 0]
+            if known
+            else []
+            for known, *near in zip(
+                vectors.any(axis=1), found.ids.tolist(), found.distances.tolist(), strict=True
+            )
         ]
 
-    def _nearest(self, corpus: Corpus, vector: NDArray[np.float32], k: int) -> Matches:
+    def _nearest(self, corpus: Corpus, vectors: NDArray[np.float32], k: int) -> Matches:
         """Search the vectors themselves for the first question about a corpus, then an index."""
         from raudo.similarity import FlatIndex, nearest
 
         if self._asked is not corpus:
             self._asked = corpus
-            return nearest(vector, corpus.vectors, k, metric="inner", n_jobs=self._n_jobs)
+            return nearest(vectors, corpus.vectors, k, metric="inner", n_jobs=self._n_jobs)
         questions = self._questions
         if questions is None or questions[0] is not corpus:
             index = FlatIndex(corpus.vectors.shape[1], "inner")
             index.add(corpus.vectors)
             self._questions = questions = corpus, index
-        return questions[1].search(vector, k)
+        return questions[1].search(vectors, k, n_jobs=self._n_jobs)
 
     def _analysed(self) -> Corpus:
         if self._corpus is None:

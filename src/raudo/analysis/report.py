@@ -81,6 +81,7 @@ class AnalysisReport:
 
     @property
     def seconds(self) -> float:
+        """What all stages took together."""
         return sum(stage.seconds for stage in self.stages)
 
     @property

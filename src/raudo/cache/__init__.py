@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from raudo._core.cache import Cache
@@ -16,16 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["SmartCache", "Cache", "CacheStrategy", "lru_cache", "cached"]
 
+_HOME_OF = {"SmartCache": "smart_cache", "lru_cache": "decorators", "cached": "decorators"}
+
 
 def __getattr__(name: str) -> Any:
-    if name == "SmartCache":
-        from raudo.cache.smart_cache import SmartCache
-
-        return SmartCache
-    if name in ("lru_cache", "cached"):
-        from raudo.cache import decorators
-
-        return getattr(decorators, name)
+    if name in _HOME_OF:
+        value = getattr(importlib.import_module(f"raudo.cache.{_HOME_OF[name]}"), name)
+        globals()[name] = value
+        return value
     raise AttributeError(f"module 'raudo.cache' has no attribute {name!r}")
 
 

@@ -30,17 +30,21 @@ class Namespace:
         return (self.name, generation, key)
 
     def get(self, key: Hashable, default: Any = None) -> Awaitable[Any]:
+        """Do as `SmartCache.get`."""
         return self._cache.get(self._key(key), default)
 
     def set(
         self, key: Hashable, value: Any, ttl: float | None = None, *, tags: Iterable[str] = ()
     ) -> Awaitable[None]:
+        """Do as `SmartCache.set`."""
         return self._cache.set(self._key(key), value, ttl, tags=tags)
 
     def delete(self, key: Hashable) -> Awaitable[bool]:
+        """Do as `SmartCache.delete`."""
         return self._cache.delete(self._key(key))
 
     def contains(self, key: Hashable) -> Awaitable[bool]:
+        """Do as `SmartCache.contains`."""
         return self._cache.contains(self._key(key))
 
     def get_or_load(
@@ -58,14 +62,17 @@ class Namespace:
         return self._cache.get_or_load(self._key(key), load, ttl, **options)
 
     def get_nowait(self, key: Hashable, default: Any = None) -> Any:
+        """Do as `SmartCache.get_nowait`."""
         return self._cache.get_nowait(self._key(key), default)
 
     def set_nowait(
         self, key: Hashable, value: Any, ttl: float | None = None, *, tags: Iterable[str] = ()
     ) -> None:
+        """Do as `SmartCache.set_nowait`."""
         self._cache.set_nowait(self._key(key), value, ttl, tags=tags)
 
     def delete_nowait(self, key: Hashable) -> bool:
+        """Do as `SmartCache.delete_nowait`."""
         return self._cache.delete_nowait(self._key(key))
 
     async def clear(self) -> None:

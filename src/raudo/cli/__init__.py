@@ -59,5 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (RaudoError, OSError) as error:
-        print(f"{args.prog}: error: {error}", file=sys.stderr)
+        print(f"{args.prog}: error: {_told(error)}", file=sys.stderr)
         return 1
+
+
+def _told(error: Exception) -> str:
+    """Say what the system refused by the file's name first, without its number."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

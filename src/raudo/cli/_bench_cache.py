@@ -20,7 +20,7 @@ from raudo.cli import (
     _bench_zipf,
 )
 from raudo.cli._bench_calls import HITS, OPERATIONS, Plan, measure
-from raudo.cli._bench_peers import MAIN, Peer, installed
+from raudo.cli._bench_peers import MAIN, PEERS, Peer, installed
 from raudo.cli._bench_report import render
 
 __all__ = ["DEFAULT", "SECTIONS", "packages", "render", "run"]
@@ -169,7 +169,7 @@ DEFAULT = ("hot", "large", "memory")
 
 def packages() -> list[str]:
     """Return the packages whose versions belong to the figures."""
-    return list(dict.fromkeys(peer.package for peer in installed() if peer.package))
+    return list(dict.fromkeys(peer.package for peer in PEERS if peer.package))
 
 
 def run(*, quick: bool, sections: Sequence[str], say: Say) -> dict[str, Any]:

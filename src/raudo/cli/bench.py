@@ -122,6 +122,12 @@ def run(args: argparse.Namespace) -> int:
         "versions": {package: version_of(package) for package in module.packages()},
         "quick": args.quick,
     }
+    if missing := [name for name, version in result["versions"].items() if version is None]:
+        print(
+            f"bench: left out, as they are not installed: {', '.join(missing)} "
+            f"(pip install 'raudo[bench]' brings most)",
+            file=sys.stderr,
+        )
     options = {"sections": sections} if sections else {}
     result |= module.run(quick=args.quick, say=say, **options)
     if args.json == "-":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from raudo.testing.exporter import ExporterContract
     from raudo.testing.index import IndexContract
     from raudo.testing.metric import MetricContract
+    from raudo.testing.policy import check_policy, check_strategy
     from raudo.testing.sink import FormatContract, SinkContract
     from raudo.testing.source import MessageSourceContract
     from raudo.testing.tier import TierContract
@@ -30,6 +31,8 @@ __all__ = [
     "MetricContract",
     "SinkContract",
     "TierContract",
+    "check_policy",
+    "check_strategy",
 ]
 
 _HOME_OF = {
@@ -42,6 +45,8 @@ _HOME_OF = {
     "MetricContract": "metric",
     "SinkContract": "sink",
     "TierContract": "tier",
+    "check_policy": "policy",
+    "check_strategy": "policy",
 }
 
 

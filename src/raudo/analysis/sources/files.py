@@ -93,14 +93,17 @@ class FileSource:
 
     @property
     def skipped(self) -> dict[str, list[str]]:
+        """Names of what was left out so far, by reason."""
         return self.tally.skipped
 
     @property
     def badly_encoded(self) -> list[str]:
+        """Names of what was read as Latin-1, for want of a better encoding."""
         return self.tally.badly_encoded
 
     @property
     def notes(self) -> list[str]:
+        """What a user should know of how it was read."""
         return self.tally.notes
 
     def __iter__(self) -> Iterator[Document]:
