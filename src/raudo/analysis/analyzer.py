@@ -348,7 +348,10 @@ class DocumentAnalyzer:
             if known
             else []
             for known, *near in zip(
-                vectors.any(axis=1), found.ids.tolist(), found.distances.tolist(), strict=True
+                np.any(vectors, axis=1).tolist(),
+                found.ids.tolist(),
+                found.distances.tolist(),
+                strict=True,
             )
         ]
 
