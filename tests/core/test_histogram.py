@@ -7,7 +7,7 @@ import pickle
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from raudo._core.histogram import Histogram
@@ -49,6 +49,8 @@ def test_quantile_is_at_most_a_sixteenth_too_long(values, share):
 
 
 @given(st.lists(durations))
+@example([LONGEST_NS - 1, LONGEST_NS, 2 * LONGEST_NS])
+@example([LONGEST_NS - LONGEST_NS // 32])
 def test_counts_below_powers_are_exact(values):
     expected = [sum(ns < 2**power for ns in values) for power in range(5, 43)]
     assert of(values).below_powers(5, 42) == expected

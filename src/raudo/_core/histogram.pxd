@@ -9,8 +9,8 @@ cdef extern from *:
 
 cdef enum:
     SUB_BITS = 4  # 16 buckets in each power of two: a bucket is at most 1/16 wide
-    TOP_BIT = 41  # 2**42 ns are 73 minutes; what takes longer is counted with the last bucket
-    N_BUCKETS = ((TOP_BIT - SUB_BITS) << SUB_BITS) + (2 << SUB_BITS)
+    TOP_BIT = 41  # 2**42 ns are 73 minutes; what takes longer is all in the last bucket
+    N_BUCKETS = ((TOP_BIT - SUB_BITS) << SUB_BITS) + (2 << SUB_BITS) + 1
 
 
 cdef inline int bucket_of(uint64_t ns) noexcept nogil:

@@ -1,8 +1,8 @@
 # cython: binding=False
-"""`Histogram`: how often durations fell into each of 624 log-linear buckets.
+"""`Histogram`: how often durations fell into each of 625 log-linear buckets.
 
 A bucket is a sixteenth of a power of two wide (Gil Tene's HdrHistogram, with 4 bits of precision), from
-1 ns to 73 minutes, so that a quantile is at most 6.25 % too long, and two histograms of different
+1 ns to 73 minutes, and the last holds what is longer, so that a quantile is at most 6.25 % too long, and two histograms of different
 processes or moments merge by adding. 5 KB each. Compiled code counts by `note`, without a call.
 """
 
@@ -140,9 +140,6 @@ cdef class Histogram:
             while bucket < N_BUCKETS and end_of(bucket) <= (<uint64_t>1 << power):
                 n += self.counts[bucket]
                 bucket += 1
-            # The last bucket also holds what is longer than its end.
-            if power == TOP_BIT + 1:
-                n -= self.counts[N_BUCKETS - 1]
             found.append(n)
         return found
 
