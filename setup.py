@@ -28,6 +28,7 @@ C_FOLDERS = {
     "likeness": ["csrc/likeness"],
     "walk": ["csrc/walk"],
 }
+POSIX_ONLY = {"pages"}  # memory that worker processes share
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": MODE == "debug",
@@ -55,7 +56,11 @@ def extension(source: Path) -> Extension:
     )
 
 
-modules = [extension(pyx) for pyx in sorted(CORE.glob("*.pyx")) if not ONLY or pyx.stem in ONLY]
+modules = [
+    extension(pyx)
+    for pyx in sorted(CORE.glob("*.pyx"))
+    if (not ONLY or pyx.stem in ONLY) and not (sys.platform == "win32" and pyx.stem in POSIX_ONLY)
+]
 # What Cython would else put into each module: memoryviews, and the types of functions.
 shared = extension(CORE / "_cyutility.c")
 setup(

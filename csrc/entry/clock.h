@@ -10,16 +10,31 @@
 #include <time.h>
 #ifdef __linux__
 #include <dlfcn.h>
+#elif defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
+#include <windows.h>
 #endif
 
 /* More than a scheduler tick at 100 Hz: the coarse clock is never further behind. */
 #define RAUDO_COARSE_LAG_NS INT64_C(20000000)
 
+#ifdef _WIN32
+static inline int64_t raudo_now_ns(void) {
+    LARGE_INTEGER ticks, per_second;
+    QueryPerformanceFrequency(&per_second);
+    QueryPerformanceCounter(&ticks);
+    const int64_t seconds = ticks.QuadPart / per_second.QuadPart;
+    const int64_t rest = ticks.QuadPart % per_second.QuadPart;
+    return seconds * INT64_C(1000000000) + rest * INT64_C(1000000000) / per_second.QuadPart;
+}
+#else
 static inline int64_t raudo_now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
+#endif
 
 #if defined(__linux__) && defined(CLOCK_MONOTONIC_COARSE)
 typedef int (*raudo_clock_function)(clockid_t, struct timespec *);

@@ -44,13 +44,13 @@ static inline PyObject *raudo_call(PyObject *fn, PyObject *args, PyObject *kwarg
 
 /* Seconds of the clock that time.monotonic() reads, on Linux. */
 static inline double raudo_monotonic(void) {
-    struct timespec now;
 #if defined(__linux__) && defined(CLOCK_MONOTONIC_COARSE)
+    struct timespec now;
     raudo_clock(CLOCK_MONOTONIC, &now);
-#else
-    clock_gettime(CLOCK_MONOTONIC, &now);
-#endif
     return (double)((int64_t)now.tv_sec * INT64_C(1000000000) + now.tv_nsec) / 1e9;
+#else
+    return (double)raudo_now_ns() / 1e9;
+#endif
 }
 
 #endif

@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#ifdef _WIN32
+#include <malloc.h>
+#endif
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
@@ -47,7 +50,12 @@ static inline void *raudo_pages_new(size_t size) {
     }
 #endif
     const size_t length = raudo_pages_round(size ? size : 1, RAUDO_ALIGNMENT);
-    return length < size ? NULL : aligned_alloc(RAUDO_ALIGNMENT, length);
+    if (length < size) return NULL;
+#ifdef _WIN32
+    return _aligned_malloc(length, RAUDO_ALIGNMENT);
+#else
+    return aligned_alloc(RAUDO_ALIGNMENT, length);
+#endif
 }
 
 static inline void raudo_pages_free(void *block, size_t size) {
@@ -58,7 +66,11 @@ static inline void raudo_pages_free(void *block, size_t size) {
     }
 #endif
     (void)size;
+#ifdef _WIN32
+    _aligned_free(block);
+#else
     free(block);
+#endif
 }
 
 #endif

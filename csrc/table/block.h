@@ -59,6 +59,7 @@ static inline size_t raudo_block_trim(void *block, size_t size) {
         return left;
     }
 #endif
+    (void)size;
     free(block);
     return 0;
 }

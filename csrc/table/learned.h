@@ -103,7 +103,7 @@ static inline void raudo_learned_remember(raudo_learned *q, const raudo_entry *e
     raudo_left *bucket = raudo_left_bucket(q, e->hash, &tag);
     uint32_t place = RAUDO_BUCKET;
     for (uint32_t i = RAUDO_BUCKET; i-- > 0;) { /* the first; without a branch, as below */
-        place = (bucket[i].tag == 0) | (bucket[i].tag == tag) ? i : place;
+        place = ((bucket[i].tag == 0) | (bucket[i].tag == tag)) ? i : place;
     }
     if (place == RAUDO_BUCKET) {
         const uint32_t drawn = raudo_random(&q->random) >> 26;

@@ -11,7 +11,8 @@
 #include <errno.h>
 #include <stdint.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "system.h"
 
 #define RAUDO_TRACE_MAGIC "RAUDOKY1"
 #define RAUDO_TEXT_MAGIC "# raudo keys 1\n"
@@ -74,7 +75,7 @@ static inline uint64_t raudo_block_check(const raudo_block *b) {
 /* 0, or the error's number; then a part may be written. */
 static inline int raudo_write_all(int file, const char *at, size_t left) {
     while (left > 0) {
-        const ssize_t written = write(file, at, left);
+        const ptrdiff_t written = raudo_write(file, at, left);
         if (written < 0 && errno == EINTR) continue;
         if (written < 0) return errno;
         if (written == 0) return EIO;
@@ -93,7 +94,7 @@ static inline size_t raudo_block_size(const raudo_block *b) {
 static inline int raudo_block_write(int file, raudo_block *b) {
     if (b->n_text) return raudo_write_all(file, (const char *)b->keys, b->n_text);
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    timespec_get(&now, TIME_UTC);
     b->mark = RAUDO_BLOCK_MARK;
     b->time_ns = (int64_t)now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
     b->check = raudo_block_check(b);

@@ -12,12 +12,16 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, strerror
-from posix.unistd cimport close, getpid, usleep
 
 import atexit
 import os
 import warnings
 import weakref
+
+cdef extern from "system.h" nogil:
+    int raudo_close(int file)
+    long raudo_process()
+    void raudo_doze()
 
 MAGIC = b"RAUDOKY1"
 TEXT_MAGIC = b"# raudo keys 1\n"
@@ -57,7 +61,7 @@ cdef class Recorder:
         self.filling.n_keys = self.spare.n_keys = 0
         self.filling.n_text = self.spare.n_text = 0
         self.has_keys = keys
-        self.owner = getpid()
+        self.owner = raudo_process()
         magic = TEXT_MAGIC if keys else MAGIC
         self.room_bytes = LIMIT_BYTES - len(magic)
         self.file = make_file(self.path, magic)
@@ -118,7 +122,7 @@ cdef class Recorder:
         cdef int file = self.file, number = 0
         if file < 0 or block.n_keys == 0:
             return
-        if self.owner != getpid():
+        if self.owner != raudo_process():
             self.stop()  # after a fork: the file is the parent's
             return
         if self.is_writing:
@@ -142,15 +146,15 @@ cdef class Recorder:
 
     cdef void wait(self) noexcept:
         """Until no thread is writing. After a fork there is none: the one that wrote is the parent's."""
-        if self.owner != getpid():
+        if self.owner != raudo_process():
             self.is_writing = False
         while self.is_writing:
             with nogil:
-                usleep(100)
+                raudo_doze()
 
     cdef void stop(self) noexcept:
         if self.file >= 0:
-            close(self.file)
+            raudo_close(self.file)
         self.file = -1
         self.n_lost += self.filling.n_keys
         self.n_recorded -= self.filling.n_keys

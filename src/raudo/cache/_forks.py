@@ -27,4 +27,5 @@ def _reset() -> None:
         owner._after_fork()
 
 
-os.register_at_fork(after_in_child=_reset)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset)

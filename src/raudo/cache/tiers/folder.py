@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
+import sys
 from pathlib import Path
 
 from raudo.errors import TierUnavailable
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["OwnedFolder"]
 
@@ -23,6 +26,10 @@ class OwnedFolder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
+        if sys.platform == "win32":
+            raise TierUnavailable(
+                "a level on disk needs a POSIX system"
+            )
         try:
             self._make()
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -21,7 +21,8 @@ import tempfile
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from raudo._core.pages import ABANDONED, FREE, TAKEN, Lease, Pages, count_mapped, note_fork
+if sys.platform != "win32":
+    from raudo._core.pages import ABANDONED, FREE, TAKEN, Lease, Pages, count_mapped, note_fork
 
 __all__ = ["Placed", "SlotReader", "SlotWriter"]
 

@@ -14,10 +14,10 @@ ever goes back; gauges are told of each live process, by a label `pid`.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ import psutil
 from raudo.errors import Closed
 from raudo.monitoring.series import Key, key_of
 from raudo.types import Sample
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["SharedSamples"]
 
