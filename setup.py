@@ -28,7 +28,7 @@ C_FOLDERS = {
     "likeness": ["csrc/likeness"],
     "walk": ["csrc/walk"],
 }
-POSIX_ONLY = {"pages"}  # memory that worker processes share
+POSIX_ONLY = {"pages", "walk"}  # memory that processes share; folders by handle
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": MODE == "debug",

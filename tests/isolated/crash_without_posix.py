@@ -1,4 +1,4 @@
-"""What raudo offers without worker processes and a level on disk needs nothing of POSIX.
+"""Caches in memory, pools, similarity, export and monitoring need nothing of POSIX.
 
 Windows is not at hand: what Python lacks there is taken away here, modules and names alike. That
 the C compiles there is seen by `make -C csrc/test portable`.
@@ -21,7 +21,7 @@ import scipy.sparse
 # They look at the system themselves, and are there before it is another.
 _ = (asyncio, mmap, multiprocessing, subprocess, psutil, scipy.sparse)
 
-MODULES = "fcntl grp posix pwd resource termios raudo._core.pages"
+MODULES = "fcntl grp posix pwd resource termios raudo._core.pages raudo._core.walk"
 NAMES = """
     fork forkpty register_at_fork sched_getaffinity sched_setaffinity pread preadv pwrite pwritev
     posix_fadvise geteuid getuid fchmod fchown killpg sysconf statvfs O_NOFOLLOW O_CLOEXEC
@@ -41,7 +41,6 @@ def become_windows() -> None:
 
 
 def use_everything() -> None:
-    import raudo.analysis
     import raudo.compat.cachetools
     import raudo.export
     import raudo.memory

@@ -22,7 +22,7 @@ from typing import IO, Any, BinaryIO, cast
 from raudo.analysis.sources.lines import MAX_DOCUMENT_BYTES, TOO_LARGE
 from raudo.analysis.sources.tally import Tally
 
-__all__ = ["ARCHIVE_SUFFIXES", "COMPRESSED", "BombError", "members", "opened"]
+__all__ = ["ARCHIVE_SUFFIXES", "COMPRESSED", "DAMAGED", "BombError", "members", "opened"]
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MAX_RATIO = 200
@@ -36,7 +36,7 @@ def _gunzip(file: BinaryIO) -> gzip.GzipFile:
 _OPENERS: dict[str, Any] = {".gz": _gunzip, ".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}
 COMPRESSED = frozenset(_OPENERS)
 # What the decompressors raise for bytes that are not theirs, or that end too early.
-_DAMAGED = (zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
+DAMAGED = (zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
 
 
 class BombError(Exception):
@@ -103,7 +103,7 @@ def _zip_members(
 ) -> Iterator[tuple[str, bytes]]:
     try:
         archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, *_DAMAGED, RuntimeError):
+    except (zipfile.BadZipFile, *DAMAGED, RuntimeError):
         tally.skip("damaged", name)
         return
     with archive:
@@ -117,7 +117,7 @@ def _zip_members(
             try:
                 with archive.open(info) as member:
                     data = member.read(min(MAX_DOCUMENT_BYTES, allowed) + 1)
-            except (zipfile.BadZipFile, *_DAMAGED, RuntimeError):  # of another compression, too
+            except (zipfile.BadZipFile, *DAMAGED, RuntimeError):  # of another compression, too
                 tally.skip("damaged", place)
                 continue
             allowed -= len(data)
@@ -158,5 +158,5 @@ def _tar_members(
                 if len(data) < info.size:
                     raise tarfile.ReadError("unexpected end of data")
                 yield posixpath.normpath(info.name), data
-    except (tarfile.TarError, *_DAMAGED):
+    except (tarfile.TarError, *DAMAGED):
         tally.skip("damaged or cut short, the rest was left", name)

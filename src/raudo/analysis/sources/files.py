@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from raudo.analysis.documents import BATCH_CHARS, BATCH_DOCUMENTS, Batch, Document
-from raudo.analysis.sources.archives import ARCHIVE_SUFFIXES, COMPRESSED, members, opened
+from raudo.analysis.sources.archives import (
+    ARCHIVE_SUFFIXES,
+    COMPRESSED,
+    DAMAGED,
+    members,
+    opened,
+)
 from raudo.analysis.sources.columns import COLUMN_SUFFIXES, read_columns
 from raudo.analysis.sources.decoding import SNIFFED, decode, is_binary
 from raudo.analysis.sources.lines import (
@@ -196,7 +202,7 @@ class FileSource:
                 yield from read_table(blocks, name, self.fields, self.tally, tabs=tabs)
             else:
                 yield from read_text_lines(blocks, name, self.tally)
-        except (EOFError, OSError, ValueError) as error:
+        except DAMAGED as error:
             # What a decompressor raises; an error of reading itself is told by its name.
             reason = "unreadable" if isinstance(error, PermissionError) else "damaged or cut short"
             self.tally.skip(f"{reason}, the rest was left", name)
