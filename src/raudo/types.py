@@ -35,6 +35,9 @@ __all__ = [
     "Exporter",
     "Format",
     "Index",
+    "Lease",
+    "LeasedBlob",
+    "LeasingTier",
     "Matches",
     "Message",
     "MessageSource",
@@ -113,6 +116,30 @@ class Blob:
 @dataclass(frozen=True, slots=True)
 class UnwatchedBlob(Blob):
     """What a `SharedTier` read where it would not hear of a change: answered with, and not kept."""
+
+
+class Lease(NamedTuple):
+    """Leave to load a key, for one process at a time.
+
+    `token` is the holder's alone, empty where nobody hands leases out now; `seen` tells what the
+    key held at that time from anything else, and is empty where that was nothing.
+    """
+
+    token: bytes
+    seen: bytes
+
+
+_NO_LEASE = Lease(b"", b"")
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedBlob(Blob):
+    """What was loaded under a lease: stored only if the lease still holds and the key what it did.
+
+    Where it is not stored the tier tells, as of a change by another, so that no copy is kept.
+    """
+
+    lease: Lease = _NO_LEASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +267,22 @@ class SharedTier(Tier, Protocol):
     def close(self) -> None:
         """Do as `aclose`."""
         ...
+
+
+class LeasingTier(SharedTier, Protocol):
+    """A shared level that lets one process at a time load a key: the others wait for its value.
+
+    `lease_s` is how long a lease holds; None where there are none. `lease` returns None while
+    another holds the key's. What is loaded is put as a `LeasedBlob`, which ends the lease; where
+    there is nothing to put `release` does. A drop of the key ends it as well.
+    """
+
+    lease_s: float | None
+
+    async def lease(self, key: bytes) -> Lease | None: ...
+    async def release(self, key: bytes, lease: Lease) -> None: ...
+    def lease_nowait(self, key: bytes) -> Lease | None: ...
+    def release_nowait(self, key: bytes, lease: Lease) -> None: ...
 
 
 class Serializer(Protocol):

@@ -65,6 +65,23 @@ async def test_what_moves_to_a_server_that_is_not_listened_to_is_not_kept(cluste
     await b.close()
 
 
+async def test_one_of_two_loads_each_key(cluster):
+    a, b = cache_on(cluster, timeout=5.0), cache_on(cluster, timeout=5.0)
+    loads = []
+
+    async def load(key):
+        loads.append(key)
+        await asyncio.sleep(0.05)
+        return key
+
+    keys = [f"load{n}" for n in range(20)]
+    found = await asyncio.gather(*(c.get_or_load(key, load) for key in keys for c in (a, b)))
+    assert found == [key for key in keys for _ in (a, b)]
+    assert sorted(loads) == sorted(keys)
+    await a.close()
+    await b.close()
+
+
 async def _is(cache, key, value):
     return await cache.get(key) == value
 

@@ -64,7 +64,7 @@ class Ahead:
             self.prefetcher.give_up(key)
             return
         try:
-            await self._loads.load(key, self._loader, self._plan)
+            await self._loads.load_aside(key, self._loader, self._plan)
         except BaseException:
             self.prefetcher.give_up(key)
             raise

@@ -34,7 +34,7 @@ from raudo.cache.stats import Counters
 from raudo.cache.tags import Stamps, TagGenerations
 from raudo.cache.tiers.compressed import CompressedTier
 from raudo.errors import Closed
-from raudo.types import Blob, SharedTags
+from raudo.types import Blob, Lease, SharedTags
 
 __all__ = ["Levels"]
 
@@ -157,10 +157,12 @@ class Levels:
         tags: Stamps = (),
         stale_s: float = 0.0,
         load_s: float = 0.0,
+        lease: Lease | None = None,
     ) -> None:
         """Store a value for `ttl` seconds (None: for ever) in the top level.
 
-        It is held `stale_s` longer, to be served while it is loaded anew; the load took `load_s`.
+        It is held `stale_s` longer, to be served while it is loaded anew; the load took `load_s`,
+        under a lease where processes share a level that hands some out.
         """
         hash(key)
         with self.lock:
@@ -180,7 +182,7 @@ class Levels:
             entry = self._wrap(key, value, expires_ns, tags, fresh_until, load_s)
             self.l1.set(key, entry, held_s)
             if self.shared is not None:
-                self._publish(key, value, expires_ns, tags)
+                self._publish(key, value, expires_ns, tags, lease)
             self._follow_cheapest()
             self._keep_bound()
 
@@ -189,10 +191,17 @@ class Levels:
         """The level that other processes share, if there is one."""
         return self.cold.shared if self.cold is not None else None
 
-    def _publish(self, key: Hashable, value: Any, expires_ns: int, tags: Stamps) -> None:
+    def _publish(
+        self,
+        key: Hashable,
+        value: Any,
+        expires_ns: int,
+        tags: Stamps,
+        lease: Lease | None = None,
+    ) -> None:
         data = self.encode(key)
         if data is not None and self.shared is not None:
-            self.shared.publish(data, Parcel(key, value, expires_ns, tags, 0))
+            self.shared.publish(data, Parcel(key, value, expires_ns, tags, 0), lease)
 
     def _follow_cheapest(self) -> None:
         """Change the size of every level, now and then; what is over it moves down."""

@@ -218,6 +218,12 @@ class Flights:
                 if flight is not None:
                     flight.is_superseded = True
 
+    def is_superseded(self, key: Hashable) -> bool:
+        """Say whether what a load under way returns will not be stored."""
+        with self._lock:
+            flight = self._flights.get(key)
+            return flight is not None and flight.is_superseded
+
     def supersede_all(self) -> None:
         with self._lock:
             for flight in self._flights.values():
@@ -290,14 +296,15 @@ class Flights:
         store: Callable[[Any], object],
         look: Callable[[], Any],
         limit: LoadLimit | None = None,
+        ask: Callable[[], Awaitable[Any]] | None = None,
     ) -> Any:
-        """Do the same for a coroutine's load."""
+        """Do the same for a coroutine's load; `ask` is a look that may wait, made after it."""
         waiter = _current.get()
         while True:
             flight, is_ours = self._enter(key, limit, waiter)
             if is_ours:
                 flight.loop = asyncio.get_running_loop()
-                drive = self._drive_async(flight, load, store, look, limit)
+                drive = self._drive_async(flight, load, store, look, limit, ask)
                 flight.task = flight.loop.create_task(drive)
                 # Cancelled before its first step, a task never runs its coroutine at all.
                 flight.task.add_done_callback(partial(self._leave_with, flight))
@@ -346,6 +353,7 @@ class Flights:
         store: Callable[[Any], object],
         look: Callable[[], Any],
         limit: LoadLimit | None,
+        ask: Callable[[], Awaitable[Any]] | None,
     ) -> None:
         _current.set(flight.place)
         has_permit = False
@@ -355,6 +363,8 @@ class Flights:
                 has_permit = True
                 flight.is_queued = False
             value = look()
+            if value is MISSING and ask is not None:
+                value = await ask()
             if value is MISSING:
                 value = await load()
                 if not flight.is_superseded:

@@ -20,12 +20,15 @@ from typing import Any, NamedTuple
 
 from raudo import _trace
 from raudo.cache.background import Background
+from raudo.cache.flush import settle
 from raudo.cache.keys import decode_key
+from raudo.cache.leases import Leases
 from raudo.cache.levels import Levels
 from raudo.cache.limit import LoadLimit
 from raudo.cache.loading import MISSING, Flights
 from raudo.cache.reading import Reader
 from raudo.cache.tags import Stamps
+from raudo.types import Lease
 
 __all__ = ["Loader", "Loads", "Plan"]
 
@@ -62,6 +65,9 @@ class Loads:
         self._levels = levels
         self._reader = reader
         self._background = background
+        self._leases = None
+        if levels.shared is not None and getattr(levels.shared.tier, "lease_s", None):
+            self._leases = Leases(levels, reader, levels.shared)
         self._mean_load_s = 0.0
         # Keys that a loader did not find: its error, and until when it is raised again.
         self._absent: OrderedDict[Hashable, tuple[LookupError, float]] = OrderedDict()
@@ -81,6 +87,11 @@ class Loads:
             self.supersede(decode_key(data))
         except ValueError:
             return  # no key of this process
+
+    def wake(self, data: bytes | None) -> None:
+        """Let loads look again that wait for another process to load the key; None: any key."""
+        if self._leases is not None:
+            self._leases.wake(data)
 
     def supersede_all(self) -> None:
         self.flights.supersede_all()
@@ -121,9 +132,15 @@ class Loads:
     def _refresh(self, key: Hashable, loader: Loader, plan: Plan, stamps: Stamps) -> None:
         if key in self.flights:
             return
-        load = self.load(key, loader, plan, stamps=stamps, is_refresh=True)
+        load = self.load_aside(key, loader, plan, stamps=stamps, is_refresh=True)
         if self._background.spawn(load):
             self._levels.counters.refreshes += 1
+
+    async def load_aside(self, key: Hashable, loader: Loader, plan: Plan, **settings: Any) -> None:
+        """Load the key where no caller will carry down what that leaves behind."""
+        await self.load(key, loader, plan, **settings)
+        if self._levels.has_leftovers():
+            await settle(self._levels)
 
     async def load(
         self,
@@ -136,32 +153,45 @@ class Loads:
     ) -> Any:
         """Load the key, or wait for the load of it that is under way."""
         took_s = 0.0
+        lease: Lease | None = None
 
         async def load() -> Any:
             nonlocal took_s
             self._levels.counters.loads += 1
             started = self._levels.clock.monotonic()
+            is_stored = False
             try:
                 with self._span():
-                    return await self.call(loader, key)
+                    value = await self.call(loader, key)
+                is_stored = not self.flights.is_superseded(key)
+                return value
             except Exception as error:
                 self._note_failure(key, error, plan)
                 raise
             finally:
                 took_s = self._levels.clock.monotonic() - started
                 self._mean_load_s += (took_s - self._mean_load_s) * _MEAN_WEIGHT
+                if self._leases is not None and lease is not None:
+                    await self._leases.end_async(key, lease, is_stored=is_stored)
 
         def look() -> Any:
             return MISSING if is_refresh else self._reader.look(key)
+
+        async def ask() -> Any:
+            nonlocal lease
+            if self._leases is None:
+                return MISSING
+            value, lease = await self._leases.begin_async(key, is_refresh=is_refresh)
+            return value
 
         def store(value: Any) -> None:
             kept_s = plan.ttl
             if value is None and plan.negative_ttl is not None:
                 kept_s = plan.negative_ttl
             stale_s, load_s = plan.stale, took_s if plan.early else 0.0
-            self._levels.put(key, value, kept_s, stamps, stale_s, load_s)
+            self._levels.put(key, value, kept_s, stamps, stale_s, load_s, lease)
 
-        return await self.flights.run_async(key, load, store, look, self.limit)
+        return await self.flights.run_async(key, load, store, look, self.limit, ask)
 
     def _span(self) -> AbstractContextManager[object]:
         return _trace.span("raudo.cache.load", {"raudo.cache": self._name})
@@ -201,22 +231,34 @@ class Loads:
     ) -> Any:
         """Load the key on this thread, or wait for the load of it that is under way."""
 
+        lease: Lease | None = None
+
         def load() -> Any:
             self._levels.counters.loads += 1
+            is_stored = False
             try:
                 with self._span():
-                    return call()
+                    value = call()
+                is_stored = not self.flights.is_superseded(key)
+                return value
             except Exception:
                 self._levels.counters.load_failures += 1
                 raise
+            finally:
+                if self._leases is not None and lease is not None:
+                    self._leases.end(key, lease, is_stored=is_stored)
 
-        return self.flights.run(
-            key,
-            load,
-            lambda value: self._levels.put(key, value, ttl, stamps),
-            lambda: self._reader.look(key),
-            self.limit,
-        )
+        def look() -> Any:
+            nonlocal lease
+            value = self._reader.look(key)
+            if value is MISSING and self._leases is not None:
+                value, lease = self._leases.begin(key)
+            return value
+
+        def store(value: Any) -> None:
+            self._levels.put(key, value, ttl, stamps, lease=lease)
+
+        return self.flights.run(key, load, store, look, self.limit)
 
 
 def _call_here(loader: Loader, key: Hashable) -> Any:

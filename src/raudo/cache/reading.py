@@ -83,7 +83,7 @@ class Reader:
             return value
         return MISSING
 
-    def read_now(self, key: Hashable, data: bytes) -> Any:
+    def read_now(self, key: Hashable, data: bytes, *, counts: bool = True) -> Any:
         """Return the value, waiting for the disk right here."""
         cold = self._levels.cold
         while cold is not None:
@@ -92,7 +92,7 @@ class Reader:
             try:
                 fetched = cold.fetch(data)
                 value = self._levels.up.finish_read(
-                    key, data, token, fetched, started_ns, counts=True
+                    key, data, token, fetched, started_ns, counts=counts
                 )
             finally:
                 self._levels.up.end_read(data, token)
@@ -100,7 +100,7 @@ class Reader:
                 value = self.look(key)
                 if value is MISSING and self._levels.up.may_be_below(key) is not None:
                     continue
-                self._levels.up.note_late(value, True)
+                self._levels.up.note_late(value, counts)
             return value
         return MISSING
 

@@ -17,7 +17,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from raudo._clock import Clock
 from raudo._core.sizes import estimate_bytes
@@ -25,8 +25,9 @@ from raudo._core.transit import Parcel
 from raudo.cache.codecs import BlobCodec, Signer
 from raudo.cache.fetched import Fetched
 from raudo.cache.guard import Guard
+from raudo.cache.tiers.blobs import fields_of
 from raudo.errors import CorruptEntry
-from raudo.types import Blob, SharedTier
+from raudo.types import Blob, Lease, LeasedBlob, SharedTier
 
 __all__ = ["SharedLevel"]
 
@@ -39,6 +40,7 @@ _MAX_DOUBTFUL = 10_000
 
 # A value to be stored, a blob to be stored, or a drop.
 _Change: TypeAlias = Parcel | Blob | None
+_NO_LEASE = Lease(b"", b"")
 
 
 class SharedLevel:
@@ -61,6 +63,7 @@ class SharedLevel:
         self._lock = lock
         self._waiting: dict[bytes, _Change] = {}
         self._carried: dict[bytes, Future[None]] = {}
+        self._leases: dict[bytes, Lease] = {}  # of loaded values that wait
         self._must_clear = False
         self.forbidden = 0
         self.unpicklable = 0
@@ -73,10 +76,13 @@ class SharedLevel:
 
     # --- down ---------------------------------------------------------------------------------
 
-    def publish(self, key: bytes, change: _Change) -> None:
+    def publish(self, key: bytes, change: _Change, lease: Lease | None = None) -> None:
         """Let a value, a blob or a drop (None) be written; with the cache's lock held."""
         self._waiting.pop(key, None)
         self._waiting[key] = change
+        self._leases.pop(key, None)
+        if lease is not None:
+            self._leases[key] = lease
 
     async def drain_async(self) -> None:
         """Write all that waits, and wait for what others are writing."""
@@ -172,9 +178,11 @@ class SharedLevel:
             self._waiting.setdefault(key, None)
 
     def _seal_all(self, batch: dict[bytes, _Change]) -> list[tuple[bytes, Blob | None]]:
-        return [(key, self._seal(key, change)) for key, change in batch.items()]
+        with self._lock:
+            leases = {key: self._leases.pop(key) for key in batch if key in self._leases}
+        return [(key, self._seal(key, change, leases.get(key))) for key, change in batch.items()]
 
-    def _seal(self, key: bytes, change: _Change) -> Blob | None:
+    def _seal(self, key: bytes, change: _Change, lease: Lease | None) -> Blob | None:
         """Return the blob as it may stand there; None, which drops what is there, if it may not."""
         if change is None:
             return None
@@ -184,11 +192,11 @@ class SharedLevel:
             self.unpicklable += 1
             return None
         if self._signer is not None:
-            return self._signer.sign(key, blob)
-        if self._codec.may_travel(blob):
-            return blob
-        self.forbidden += 1
-        return None
+            blob = self._signer.sign(key, blob)
+        elif not self._codec.may_travel(blob):
+            self.forbidden += 1
+            return None
+        return blob if lease is None else LeasedBlob(*fields_of(blob), lease)
 
     def _blob_of(self, change: Parcel | Blob) -> Blob:
         if isinstance(change, Blob):
@@ -326,9 +334,52 @@ class SharedLevel:
         except Exception as error:
             self._note_failure("put", error)
 
+    # --- leave to load --------------------------------------------------------------------
+
+    async def lease_async(self, key: bytes) -> Lease | None:
+        """Return the lease of a key, None while another holds it; without a token: load freely."""
+        tier: Any = self.tier
+        if self._is_read(key) and not self._is_resting("put"):
+            try:
+                lease: Lease | None = await tier.lease(key)
+                return lease
+            except Exception as error:
+                self._note_failure("put", error)
+        return _NO_LEASE
+
+    def lease(self, key: bytes) -> Lease | None:
+        """Do the same without an event loop."""
+        tier: Any = self.tier
+        if self._is_read(key) and not self._is_resting("put"):
+            try:
+                lease: Lease | None = tier.lease_nowait(key)
+                return lease
+            except Exception as error:
+                self._note_failure("put", error)
+        return _NO_LEASE
+
+    async def release_async(self, key: bytes, lease: Lease) -> None:
+        """Give a lease back, under which nothing was loaded."""
+        tier: Any = self.tier
+        if not self._is_resting("put"):
+            try:
+                await tier.release(key, lease)
+            except Exception as error:
+                self._note_failure("put", error)
+
+    def release(self, key: bytes, lease: Lease) -> None:
+        """Do the same without an event loop."""
+        tier: Any = self.tier
+        if not self._is_resting("put"):
+            try:
+                tier.release_nowait(key, lease)
+            except Exception as error:
+                self._note_failure("put", error)
+
     def _forget_changes(self) -> None:
         with self._lock:
             self._waiting.clear()
+            self._leases.clear()
             self.guard.doubtful.clear()
 
     async def aclose(self) -> None:

@@ -648,6 +648,7 @@ def _forgetter(levels: Levels, loads: Loads) -> Callable[[bytes | None], None]:
         if of_levels is not None and of_loads is not None:
             of_loads.supersede_encoded(data)
             of_levels.forget(data)
+            of_loads.wake(data)
 
     return forget
 

@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 from redis.connection import Connection as _Connection
@@ -63,13 +64,14 @@ class Node:
         made.connect()
         return made
 
-    def call(self, deadline: float, *commands: Sequence[Any]) -> list[Any]:
-        """Send commands as one pipeline and return the answers, errors among them."""
+    @contextmanager
+    def borrowed(self, deadline: float) -> Iterator[Any]:
+        """Have a connection to oneself, which is closed where something fails meanwhile."""
         connection = self._idle.pop() if self._idle else None
         if connection is None:
             connection = self.connect(remaining(deadline))
         try:
-            answers = pipeline(connection, commands, deadline)
+            yield connection
         except BaseException:
             connection.disconnect()
             raise
@@ -77,7 +79,11 @@ class Node:
             self._idle.append(connection)
         else:
             connection.disconnect()
-        return answers
+
+    def call(self, deadline: float, *commands: Sequence[Any]) -> list[Any]:
+        """Send commands as one pipeline and return the answers, errors among them."""
+        with self.borrowed(deadline) as connection:
+            return pipeline(connection, commands, deadline)
 
     async def call_async(self, deadline: float, *commands: Sequence[Any]) -> list[Any]:
         """Do the same on the running event loop."""

@@ -18,8 +18,8 @@ import selectors
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
@@ -64,17 +64,23 @@ class Line:
         self._pinged_at = time.monotonic()
         self._is_answered = True
 
-    def write(self, deadline: float, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        """Send commands as one pipeline and return the answers, errors among them."""
+    @contextmanager
+    def borrowed(self, deadline: float) -> Iterator[Any]:
+        """Have the connection that writes to oneself; what fails meanwhile ends the pair."""
         if not self.lock.acquire(timeout=remaining(deadline)):
             raise TierUnavailable("Redis did not answer in time")
         try:
-            return pipeline(self.writer, commands, deadline)
+            yield self.writer
         except BaseException:
             self.is_broken = True
             raise
         finally:
             self.lock.release()
+
+    def call(self, deadline: float, *commands: Sequence[Any]) -> list[Any]:
+        """Send commands as one pipeline and return the answers, errors among them."""
+        with self.borrowed(deadline) as writer:
+            return pipeline(writer, commands, deadline)
 
     def read(self) -> list[bytes | None]:
         """Return the keys that were told of, without waiting; None for the whole database."""

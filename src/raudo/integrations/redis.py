@@ -19,19 +19,19 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from typing import Any, ClassVar, Literal
 
 from raudo._clock import SYSTEM_CLOCK, Clock
 from raudo._core.records import Records
 from raudo.cache._forks import reset_after_fork
-from raudo.cache.tiers.blobs import BLOBS
+from raudo.cache.tiers.blobs import BLOBS, fields_of
 from raudo.errors import Closed, MissingExtra, TierUnavailable
-from raudo.types import Blob, TierStats, UnwatchedBlob
+from raudo.types import Blob, Lease, LeasedBlob, TierStats, UnwatchedBlob
 
 try:
     from redis.exceptions import ResponseError
 
+    from raudo.integrations import _redis_leases as leases
     from raudo.integrations._redis_nodes import Deployment, Node, chunks, unavailable
     from raudo.integrations._redis_tags import BASE, RedisTags
     from raudo.integrations._redis_tracking import Line, Tracker
@@ -43,7 +43,6 @@ __all__ = ["RedisTier"]
 _RECORDS = Records(BLOBS)
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _MAX_PIPELINE = 512
-_FIELDS = tuple(field.name for field in fields(Blob))
 # How long the note that a tag was invalidated stays, for others to read which one it was.
 _TAG_NOTE_S = 60
 
@@ -63,6 +62,9 @@ class RedisTier:
         cluster: The servers are a cluster; one of them is enough to find the others.
         sentinel: Name of the master that the Sentinels at `url` watch.
         timeout: Seconds that one call may take, connecting included.
+        lease: Seconds that a process has to load a key while the others wait for its value, so that
+            one loads for all. After that another does, and what the first one loads is no longer
+            stored; nobody waits for longer than twice as long. None lets each process load.
         options: Further settings of redis-py's connections (`ssl_ca_certs`, `password`, ...).
     """
 
@@ -80,6 +82,7 @@ class RedisTier:
         cluster: bool = False,
         sentinel: str | None = None,
         timeout: float = 0.25,
+        lease: float | None = 5.0,
         clock: Clock = SYSTEM_CLOCK,
         **options: Any,
     ) -> None:
@@ -89,13 +92,17 @@ class RedisTier:
             )
         if not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
             raise ValueError(f"timeout must be seconds above 0, got {timeout!r}")
+        if lease is not None and not (isinstance(lease, int | float) and 0 < lease < math.inf):
+            raise ValueError(f"lease must be seconds above 0 or None, got {lease!r}")
         if cluster and sentinel is not None:
             raise ValueError("cluster and sentinel: give one of them")
+        self.lease_s = lease
         self.timeout = timeout
         self.tags = RedisTags()
         self._clock = clock
         self._prefix = f"{namespace}:".encode()
         self._entry_prefix = self._prefix + b"e:"
+        self._lease_keys = leases.LeaseKeys(self._entry_prefix)
         self._tag_prefix = self._prefix + b"t:"
         self._tags_key = self._prefix + b"tags"
         self._deployment = Deployment.from_url(
@@ -250,7 +257,7 @@ class RedisTier:
             return None
         self._hits += 1
         if self._changed is not None and self._line_to(node) is None:  # it may change unheard
-            return UnwatchedBlob(*(getattr(blob, each) for each in _FIELDS))
+            return UnwatchedBlob(*fields_of(blob))
         return blob
 
     # --- writing ------------------------------------------------------------------------------
@@ -259,7 +266,13 @@ class RedisTier:
         """Store blobs and drop what has None, waiting for the network."""
         with self._guard("put"):
             deadline = time.monotonic() + self.timeout
-            for node, part in self._by_node(changes, lambda change: change[0]):
+            plain = []
+            for key, blob in changes:
+                if isinstance(blob, LeasedBlob):
+                    self._put_loaded(key, blob, deadline)
+                else:
+                    plain.append((key, blob))
+            for node, part in self._by_node(plain, lambda change: change[0]):
                 for some in chunks(part, _MAX_PIPELINE):
                     commands = [self._change(key, blob) for key, blob in some]
                     answers = self._write(node, commands, deadline)
@@ -271,15 +284,20 @@ class RedisTier:
     def _change(self, key: bytes, blob: Blob | None) -> Sequence[Any]:
         stored = self._stored_as(key)
         if blob is None:
-            return ("UNLINK", stored)
+            return self._unlink(stored)
         meta, _ = _RECORDS.measure(key, blob)
         record = _RECORDS.seal(key, meta, blob, 0, 0) + blob.payload
+        left_ms = -(-(blob.expires_ns - self._clock.time_ns()) // 1_000_000)
+        if blob.expires_ns and left_ms <= 0:
+            return self._unlink(stored)
         if not blob.expires_ns:
             return ("SET", stored, record)
-        left_ms = -(-(blob.expires_ns - self._clock.time_ns()) // 1_000_000)
-        if left_ms <= 0:
-            return ("UNLINK", stored)
         return ("SET", stored, record, "PX", left_ms)
+
+    def _unlink(self, stored: bytes) -> Sequence[Any]:
+        """Return what drops an entry, and ends a load of it that is under way elsewhere."""
+        lease = leases.LeaseKeys.of(stored) if self.lease_s else None
+        return ("UNLINK", stored, lease) if lease is not None else ("UNLINK", stored)
 
     async def put_many(self, changes: Sequence[tuple[bytes, Blob | None]]) -> None:
         await _in_thread(self.put_many_nowait, changes)
@@ -292,7 +310,8 @@ class RedisTier:
         stored = self._stored_as(key)
         with self._guard("drop"):
             deadline = time.monotonic() + self.timeout
-            return bool(self._write_to(stored, deadline, ("UNLINK", stored))[0])
+            drops = [("UNLINK", each) for each in self._unlink(stored)[1:]]
+            return bool(self._write_to(stored, deadline, *drops)[0])
 
     async def drop(self, key: bytes) -> bool:
         return bool(await _in_thread(self.drop_nowait, key))
@@ -334,11 +353,16 @@ class RedisTier:
     def _clear(self, node: Node) -> None:
         cursor: Any = b"0"
         while True:  # each step has its own deadline: the whole may take long
-            pattern = ("SCAN", cursor, "MATCH", self._entry_prefix + b"*", "COUNT", 1000)
+            pattern = ("SCAN", cursor, "MATCH", b"*" + self._entry_prefix + b"*", "COUNT", 1000)
             (answer,) = node.call(time.monotonic() + self.timeout, pattern)
             if isinstance(answer, Exception):
                 raise answer
-            cursor, keys = answer
+            cursor, found = answer
+            keys = [
+                key
+                for key in found
+                if key.startswith(self._entry_prefix) or self._lease_keys.is_one(key)
+            ]
             if keys:
                 deadline = time.monotonic() + self.timeout
                 for each in self._write(node, [("UNLINK", key) for key in keys], deadline):
@@ -352,6 +376,57 @@ class RedisTier:
 
     async def sweep(self, now_ns: int) -> int:
         return 0  # the servers do it
+
+    # --- leave to load ------------------------------------------------------------------------
+
+    def lease_nowait(self, key: bytes) -> Lease | None:
+        """Return the lease of a key, None while another holds it; without a token: load freely."""
+        stored = self._stored_as(key)
+        lease = leases.LeaseKeys.of(stored)
+        if lease is None or not self.lease_s:
+            return Lease(b"", b"")
+        token, command = leases.request(lease, stored, self.lease_s)
+        with self._guard("lease"):
+            seen: bytes | None = self._ask(stored, command)
+        return Lease(token, seen) if seen is not None else None
+
+    async def lease(self, key: bytes) -> Lease | None:
+        found: Lease | None = await _in_thread(self.lease_nowait, key)
+        return found
+
+    def _put_loaded(self, key: bytes, blob: LeasedBlob, deadline: float) -> None:
+        stored, command = self._stored_as(key), self._change(key, blob)
+        lease = leases.LeaseKeys.of(stored)
+        node = self._node_of(stored)
+        if lease is None or command[0] == "UNLINK":
+            self._write_to(stored, deadline, command)
+            return
+        is_kept = False
+        for is_last in (False, True):
+            line = self._line_to(node)
+            try:
+                with (line or node).borrowed(deadline) as connection:
+                    args = (connection, lease, stored, blob.lease, command, deadline)
+                    is_kept = leases.store(*args) and line is not None
+                break
+            except ResponseError as error:
+                moved_to = self._deployment.follow(error)
+                if moved_to is None or is_last:
+                    raise
+                node = moved_to
+        if not is_kept:
+            self._forget_copies([command])
+
+    def release_nowait(self, key: bytes, lease: Lease) -> None:
+        """Give a lease back; nothing where it has ended."""
+        stored = self._stored_as(key)
+        name = leases.LeaseKeys.of(stored)
+        if name is not None:
+            with self._guard("release"):
+                self._ask(stored, leases.release(name, lease))
+
+    async def release(self, key: bytes, lease: Lease) -> None:
+        await _in_thread(self.release_nowait, key, lease)
 
     # --- who is asked -------------------------------------------------------------------------
 
@@ -403,7 +478,7 @@ class RedisTier:
         """Write by the connection whose changes are not told to us, if there is one already."""
         line = self._line_to(node)
         if line is not None:
-            return line.write(deadline, commands)
+            return line.call(deadline, *commands)
         answers = node.call(deadline, *commands)
         self._forget_copies(commands)
         return answers

@@ -11,7 +11,15 @@ import struct
 from raudo._core.blobs import Blobs
 from raudo.types import Blob
 
-__all__ = ["BLOBS", "LIGHT_BYTES", "META_OF_PACKED", "META_OF_PLAIN", "codec_of", "is_heavy"]
+__all__ = [
+    "BLOBS",
+    "LIGHT_BYTES",
+    "META_OF_PACKED",
+    "META_OF_PLAIN",
+    "codec_of",
+    "fields_of",
+    "is_heavy",
+]
 
 _TAG = struct.Struct("<HQ")
 
@@ -31,6 +39,11 @@ def _encode_meta(blob: Blob) -> bytes:
 def codec_of(meta: bytes) -> str:
     """Return the codec that a blob's meta data begin with."""
     return meta[1 : 1 + meta[0]].decode("ascii")
+
+
+def fields_of(blob: Blob) -> tuple[bytes, str, int, int, tuple[tuple[str, int], ...]]:
+    """Return what a blob is made of, to make one of another kind."""
+    return blob.payload, blob.codec, blob.raw_bytes, blob.expires_ns, blob.tags
 
 
 def _decode_meta(meta: bytes) -> tuple[str, tuple[tuple[str, int], ...]]:
