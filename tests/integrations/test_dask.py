@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
@@ -121,7 +120,7 @@ def test_max_workers_bounds_what_runs_at_once(client):
 
 def test_a_cluster_of_its_own_grows_with_the_work():
     with ParallelExecutor(max_processes=2, backend="dask") as executor:
-        executor.map(time.sleep, itertools.repeat(0.1, 2000), kind="process", chunksize=1)
+        executor.map(time.sleep, [0.1] * 2000, kind="process", chunksize=1)
         until = time.monotonic() + 90
         while executor.get_stats()["workers"]["processes"]["workers"] < 2:
             assert time.monotonic() < until
