@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 START_S = 60.0
+ROOT = Path(__file__).resolve().parent.parent  # by which tests' modules are known
 
 
 class Cluster:
@@ -40,7 +42,9 @@ class Cluster:
         env = {**os.environ, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
         with open(self._folder / f"{what}.log", "ab") as log:
             self._processes.append(
-                subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True)
+                subprocess.Popen(
+                    command, stdout=log, stderr=log, env=env, cwd=ROOT, start_new_session=True
+                )
             )
 
     def _until(self, is_done):

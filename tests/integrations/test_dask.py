@@ -112,6 +112,15 @@ def test_dask_means_the_client_that_is_current(client):
     assert set(parallel_map(work.pid, range(4), kind="inline", backend=client)) == {os.getpid()}
 
 
+def nested(n):
+    return sum(parallel_map(work.square, range(n), backend="dask"))
+
+
+def test_tasks_may_wait_for_tasks_of_theirs(client):
+    got = parallel_map(nested, [3, 4, 5, 6], chunksize=1, backend=client, kind="process")
+    assert got == [5, 14, 30, 55]
+
+
 def test_max_workers_bounds_what_runs_at_once(client):
     backend = open_backend(client, Settings(1, 1, most_at_once=1))
     assert backend.slots("process") == backend.ahead("process") == 1

@@ -91,10 +91,21 @@ def _with_keyword(fn: Callable[..., Any], x: Any, shared: Any) -> Any:
 
 def _single_row(client: Any, quick: bool, rounds: int) -> Row:
     n = 5 if quick else 50
-    with ParallelExecutor(backend=client) as executor:
-        ours = _timed(lambda: [executor.submit(tiny, i).result() for i in range(n)])
+
+    def one_by_one(executor: ParallelExecutor) -> Callable[[], float]:
+        return _timed(lambda: [executor.submit(tiny, i).result() for i in range(n)])
+
+    with (
+        ParallelExecutor(backend=client) as executor,
+        ParallelExecutor(max_processes=2, kind="process") as local,
+    ):
         bare = _timed(lambda: [client.submit(tiny, i, pure=False).result() for i in range(n)])
-        figures = race({"raudo": ours, "client.map": bare}, rounds)
+        subjects = {
+            "raudo": one_by_one(executor),
+            "raudo, a process here": one_by_one(local),
+            "client.map": bare,
+        }
+        figures = race(subjects, rounds)
     figures = {name: figure / n for name, figure in figures.items()}
     note = "each waited for: client.submit of the bare client"
     return Row(_TABLE, "one call, to and fro", "ms", figures, times_better=0.8, note=note)

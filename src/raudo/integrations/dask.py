@@ -8,9 +8,10 @@ Extra `dask` (dask[distributed]); the workers need raudo too, and what the funct
 and "process" run on the cluster, "thread" and "inline" here; what "auto" finds not to pickle runs
 on a thread here.
 
-`backend="dask"` takes the client that is current, else the scheduler that Dask's configuration
-names (`DASK_SCHEDULER_ADDRESS`), else it starts a cluster of processes on this machine for as long
-as it is open: `max_processes` of them, with `auto_scale` one to that many, by what there is to do.
+`backend="dask"` takes the cluster that this is a task of, else the client that is current, else the
+scheduler that Dask's configuration names (`DASK_SCHEDULER_ADDRESS`), else it starts a cluster of
+processes on this machine for as long as it is open: `max_processes` of them, with `auto_scale` one
+to that many, by what there is to do.
 
 A task whose worker dies is run again, by Dask, on another one: at least once. When Dask gives it
 up, after the fourth, it is run once more in a process below its worker: only if that dies it was
@@ -71,6 +72,7 @@ class DaskBackend:
     def __init__(self, settings: Settings, client: Any = None) -> None:
         self._settings = settings
         self._cluster: Any = None
+        self._seceded: int | None = None
         self._owns_client = client is None
         self._client: Any = self._opened() if client is None else client
         if not isinstance(self._client, distributed.Client) or self._client.asynchronous:
@@ -89,6 +91,14 @@ class DaskBackend:
         self._desk = Desk(self._client, self._note_failure)
 
     def _opened(self) -> Any:
+        with suppress(ValueError):  # this is not one of Dask's tasks
+            distributed.get_worker()
+            self._owns_client = False
+            client = distributed.get_client()
+            # Its thread is free for those that are waited for, until it is done with them.
+            distributed.secede()
+            self._seceded = threading.get_ident()
+            return client
         with suppress(ValueError):  # there is none
             client = distributed.default_client()
             self._owns_client = False
@@ -234,6 +244,9 @@ class DaskBackend:
         if cancel:
             self._desk.cancel_all()
         self._desk.when_done(self._let_go, wait or cancel)
+        if self._seceded == threading.get_ident():
+            self._seceded = None
+            distributed.rejoin()
 
     def _let_go(self) -> None:
         with self._lock:
