@@ -137,9 +137,6 @@ class Proxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader, writer):
-        if self._server is None:  # cut off after it was accepted
-            writer.transport.abort()
-            return
         task = asyncio.current_task()
         self._pairs.add(task)
         there = None

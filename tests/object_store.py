@@ -11,11 +11,12 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 
 import pytest
 
-from kafka_broker import Proxy
 from redis_servers import free_port
 
 BUCKET = "bucket"
@@ -71,6 +72,64 @@ class ObjectStore:
         self.proxy.stop()
         self.process.kill()
         self.process.wait()
+
+
+class Proxy:
+    """Passes bytes on, by threads; `cut` ends all connections and refuses new ones."""
+
+    def __init__(self, port, inner):
+        self._port, self._inner = port, inner
+        self._lock = threading.Lock()
+        self.mend()
+
+    def mend(self):
+        self._sockets, self._threads = set(), []
+        self._listener = socket.create_server(("127.0.0.1", self._port))
+        self._start(self._accept)
+
+    def cut(self):
+        with self._lock:
+            self._sockets.add(self._listener)
+            for each in self._sockets:
+                with suppress(OSError):  # not connected any more
+                    each.shutdown(socket.SHUT_RDWR)
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join()
+        for each in self._sockets:
+            each.close()
+        self._listener = None
+
+    def stop(self):
+        if self._listener is not None:
+            self.cut()
+
+    def _start(self, work, *arguments):
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self):
+        with suppress(OSError):  # cut off
+            while True:
+                here, _ = self._listener.accept()
+                there = socket.create_connection(("127.0.0.1", self._inner))
+                with self._lock:
+                    if self._listener in self._sockets:
+                        here.close()
+                        there.close()
+                        return
+                    self._sockets |= {here, there}
+                    self._start(self._pass, here, there)
+                    self._start(self._pass, there, here)
+
+    def _pass(self, source, target):
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+        for each in (source, target):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
 
 def _wait_for(port):

@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import json
 import pickle
+import runpy
 import threading
 from pathlib import Path
 
@@ -341,3 +342,16 @@ def test_the_command_publishes_and_purges(tmp_path, site, cache, capsys):
     assert main(["publish", str(tmp_path / "missing"), out]) == 1
     assert "missing" in capsys.readouterr().err
     assert main(["publish", str(site), out, "--manifest", "app.js"]) == 2
+
+
+# --- the example ------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_example_runs(object_store, capsys):
+    example = Path(__file__).resolve().parents[2] / "examples" / "publish_s3.py"
+    runpy.run_path(str(example))["main"](object_store.endpoint)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["caches are to forget manifest.json css js", "sent app.js style.css"]
+    assert lines[3:5] == ["caches are to forget manifest.json js", "sent app.js"]
+    assert lines[2] != lines[5]

