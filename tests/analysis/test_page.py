@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,7 +47,7 @@ def corpus() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def report() -> AnalysisReport:
     documents = [{"id": name, "text": text, "path": name} for name, text in corpus().items()]
-    return DocumentAnalyzer().analyze(documents, threshold=0.8)
+    return DocumentAnalyzer(figures=True).analyze(documents, threshold=0.8)
 
 
 @pytest.fixture(scope="module")
@@ -91,19 +93,68 @@ def test_map_shows_each_document_under_the_pointer(page: Any, report: AnalysisRe
     first.scroll_into_view_if_needed()
     first.dispatch_event("pointerover")
     assert page.locator(".tip b").inner_text() == "0000.txt"
+    assert page.locator(".tip i").inner_text() == "25 words, undetermined, group 0"
     assert report.texts is not None
     assert page.locator(".tip span").inner_text().removesuffix(" …") in report.texts[0]
 
 
 def test_legend_hides_and_shows_a_cluster(page: Any) -> None:
     box = page.locator(".legend input").first
-    in_cluster = page.locator("#map .k0.dot")
+    in_cluster = page.locator("#map .c0.dot")
     assert in_cluster.first.is_visible()
     box.uncheck()
-    assert page.locator("#map .k0.dot:not(.away)").count() == 0
+    assert page.locator("#map .c0.dot:not(.away)").count() == 0
     box.check()
-    assert page.locator("#map .k0.away").count() == 0
-    assert "cache" in page.locator(".legend").inner_text()
+    assert page.locator("#map .c0.away").count() == 0
+    assert "cache" in page.locator(".legend:visible").inner_text()
+
+
+def test_map_is_coloured_by_what_the_reader_chooses(page: Any, report: AnalysisReport) -> None:
+    first = page.locator("#map .dot").first
+
+    def colour() -> str:
+        return str(first.evaluate("e => getComputedStyle(e).fill"))
+
+    by_cluster, legend = colour(), page.locator(".legend:visible")
+    page.get_by_role("radio", name="Duplicates").check()
+    assert colour() != by_cluster
+    labels = ["in no group", "first of a group", "its near-duplicates"]
+    assert legend.locator("span").all_inner_texts() == labels
+    shown = [*map(int, legend.locator("output").all_inner_texts())]
+    assert report.sample is not None
+    alone = int((report.group_of[report.sample.numbers] < 0).sum())
+    assert shown[0] == alone
+    assert sum(shown) == len(report.sample.numbers)
+    legend.locator("input").last.uncheck()
+    assert page.locator("#map .dot:not(.away)").count() == sum(shown[:2]) < sum(shown)
+    page.get_by_role("radio", name="Language").check()
+    assert page.locator("#map .dot.away").count() == 0
+    assert "undetermined" in legend.inner_text()
+
+
+def test_distributions_of_the_figures_are_shown(page: Any, report: AnalysisReport) -> None:
+    cards = page.locator(".plots .card")
+    titles = cards.locator("h3").all_inner_texts()
+    assert titles[:3] == ["Document length", "Nearest document", "Group sizes"]
+    assert titles[3:8] == ["Languages", "Readability", "Entropy", "Sentences", "Top terms"]
+    counts = report.summary()["distributions"]["entropy"]["counts"]
+    entropy = cards.filter(has_text="Entropy")
+    assert entropy.locator(".bar").count() == sum(map(bool, counts))
+    assert "median" in entropy.get_by_role("img").get_attribute("aria-label")
+
+
+def test_every_figure_of_the_page_is_told_to_machines(report: AnalysisReport) -> None:
+    found = render(report, "title")
+    told = json.dumps([report.summary(), found.figures, *report.group_rows()], default=str)
+    numbers = {float(each) for each in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", told)}
+    shown = {round(float(v), 6) for v in re.findall(r"<data value='([^']+)'", found.html)}
+    assert len(shown) > 20
+    assert shown <= numbers
+    clusters = found.figures["map"]["cluster"]
+    outputs = [*map(int, re.findall(r"<output>(\d+)</output>", found.html))]
+    assert outputs[: len(clusters)] == [each["documents"] for each in clusters]
+    largest = found.figures["groups"][0]
+    assert largest["documents"] == max(map(len, report.groups))
 
 
 def test_groups_open_and_mark_what_differs(page: Any) -> None:
@@ -154,9 +205,7 @@ def test_page_fits_and_can_be_read(browser: Any, url: str, width: int, scheme: s
         assert all(names)
 
 
-NAMES = (
-    """all => all.map(e => e.getAttribute("aria-label") || e.closest("label")?.innerText || "")"""
-)
+NAMES = """all => all.map(e => e.getAttribute("aria-label") || e.labels?.[0]?.innerText || "")"""
 
 # The least contrast of a text and the ground that it stands on (WCAG 2).
 CONTRAST = """() => {
@@ -192,7 +241,7 @@ def test_texts_are_read_again_where_they_were_not_kept(tmp_path: Path) -> None:
     documents = corpus()
     kept = DocumentAnalyzer().analyze(documents, threshold=0.8)
     found = DocumentAnalyzer(keep_texts=False).analyze(documents, threshold=0.8)
-    assert "<ins>other7</ins>" in render(found, "again", documents)
+    assert "<ins>other7</ins>" in render(found, "again", documents).html
     assert "<ins>other7</ins>" in kept.to_html()
     assert "<ins>other7</ins>" not in found.to_html()
     changed = {name: text for name, text in documents.items() if "first" not in name}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +13,10 @@ from raudo.analysis.differences import Piece, differences, excerpt
 if TYPE_CHECKING:
     from raudo.analysis.report import AnalysisReport, Group
 
-__all__ = ["groups_part", "quoted_members"]
+__all__ = ["groups_part", "quoted_members", "shown_groups"]
 
 _GROUPS_SHOWN = 300
-_GROUPS_AT_ONCE = 25
+_GROUPS_AT_ONCE = 12
 _MEMBERS_SHOWN = 100
 _GROUPS_QUOTED = 80
 _MEMBERS_QUOTED = 6
@@ -38,6 +38,19 @@ def quoted_members(report: AnalysisReport) -> dict[int, list[int]]:
     }
 
 
+def shown_groups(report: AnalysisReport) -> list[dict[str, Any]]:
+    """Return the figures of the groups that are shown, ready for JSON."""
+    return [
+        {
+            "group": group.number,
+            "representative": group.representative,
+            "documents": len(group),
+            "least_similarity": round(min(group.similarities), 6),
+        }
+        for group in _largest(report)
+    ]
+
+
 def groups_part(report: AnalysisReport, names: Names, texts: Mapping[int, str]) -> str:
     """Return the groups as HTML, the largest first."""
     if not report.groups:
@@ -57,7 +70,7 @@ def groups_part(report: AnalysisReport, names: Names, texts: Mapping[int, str]) 
         left = len(report.groups) - _GROUPS_SHOWN
         shown.append(f"<p class='about'>{left:,} smaller groups are not shown.</p>")
     return (
-        "<label>Find in these groups <input type='search' id='find'></label> "
+        "<label for='find'>Find in these groups</label><input type='search' id='find'> "
         "<span id='found' role='status'></span>"
         f"<div id='groups'>{''.join(shown)}</div>"
     )
@@ -68,11 +81,16 @@ def _group(group: Group, names: Names, texts: list[str | None]) -> str:
     more = len(group) - _MEMBERS_SHOWN
     if more > 0:
         rows += f"<tr><td colspan='2'>and {more:,} more</td></tr>"
+    least = min(group.similarities)
+    peek = "".join(
+        f"<span class='peek'>{safe(excerpt(text, 90))}</span>" for text in texts[:1] if text
+    )
     return (
         f"<details><summary><span class='size'>{len(group):,}</span>"
-        f"<span class='name'>{names(group.representative)}</span>"
-        f"<span class='least'>least {min(group.similarities):.3f}</span></summary>"
-        "<table><thead><tr><th>document</th><th class='number'>similarity</th></tr></thead>"
+        f"<span class='name'>{names(group.representative)}{peek}</span>"
+        f"<span class='least'>least {figure(round(least, 6), f'{least:.3f}')}</span></summary>"
+        "<table><thead><tr><th scope='col'>document</th>"
+        "<th class='number' scope='col'>similarity</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></details>"
     )
 

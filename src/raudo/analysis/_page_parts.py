@@ -13,12 +13,20 @@ from raudo.analysis.documents import as_documents
 if TYPE_CHECKING:
     from raudo.analysis.report import AnalysisReport
 
-__all__ = ["Names", "figure", "read_texts", "safe"]
+__all__ = ["Names", "amount", "figure", "language_name", "percent", "read_texts", "safe"]
 
 # Control characters have no place in HTML (NUL is dropped in silence), and those that turn the
 # order of letters about make a name look like another: they become a visible mark.
 _ORDER = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _CONTROLS = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160), *_ORDER), "\ufffd")
+
+_LANGUAGES = {
+    "ar": "Arabic", "bg": "Bulgarian", "cs": "Czech", "da": "Danish", "de": "German",
+    "el": "Greek", "en": "English", "es": "Spanish", "fr": "French", "he": "Hebrew",
+    "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch",
+    "pl": "Polish", "pt": "Portuguese", "ru": "Russian", "sv": "Swedish", "th": "Thai",
+    "tr": "Turkish", "uk": "Ukrainian", "und": "undetermined", "zh": "Chinese",
+}  # fmt: skip
 
 
 def safe(value: object) -> str:
@@ -30,6 +38,23 @@ def safe(value: object) -> str:
 def figure(value: int | float, shown: str) -> str:
     """Return a number as it is shown, with what it is exactly."""
     return f"<data value='{value}'>{shown}</data>"
+
+
+def amount(n: int) -> str:
+    """Shorten a count to three or four digits."""
+    for size, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (10_000, "k")):
+        if n >= size:
+            scale = 1000 if unit == "k" else size
+            return f"{n / scale:.1f} {unit}"
+    return f"{n:,}"
+
+
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
+
+
+def language_name(code: str) -> str:
+    return _LANGUAGES.get(code, code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raudo.analysis.distributions import distributions
 from raudo.analysis.figures import Figures
 from raudo.analysis.neighbours import Neighbours
 from raudo.analysis.picture import Sample
-from raudo.analysis.stages import Stage
+from raudo.analysis.stages import Stage, hit_ratio
 from raudo.memory.gc import gc_paused
 
 __all__ = ["AnalysisReport", "Group", "Similar"]
@@ -83,6 +84,11 @@ class AnalysisReport:
     def seconds(self) -> float:
         """What all stages took together."""
         return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def rate(self) -> float | None:
+        """Documents a second, all stages together; None where there are none."""
+        return len(self) / self.seconds if len(self) and self.seconds else None
 
     @property
     def n_duplicates(self) -> int:
@@ -187,18 +193,23 @@ class AnalysisReport:
             "skipped_names": self.skipped,
             "badly_encoded": list(self.badly_encoded),
             "seconds": round(self.seconds, 6),
+            "documents_per_s": _rounded(self.rate, 1),
+            "cache_hit_ratio": _rounded(hit_ratio(self.stages)),
             "peak_bytes": self.peak_bytes,
             "stages": [
                 {
                     "name": stage.name,
                     "seconds": round(stage.seconds, 6),
                     "items": stage.items,
+                    "items_per_s": _rounded(stage.rate, 1),
                     "cache_hits": stage.hits,
                     "cache_misses": stage.misses,
+                    "cache_hit_ratio": _rounded(stage.hit_ratio),
                     "saved_s": round(stage.saved_s, 6),
                 }
                 for stage in self.stages
             ],
+            "distributions": distributions(self).as_json(),
             "notes": list(self.notes),
         }
 
@@ -249,7 +260,11 @@ class AnalysisReport:
         """
         from raudo.analysis.page import render
 
-        return render(self, title, documents)
+        return render(self, title, documents).html
+
+
+def _rounded(value: float | None, digits: int = 6) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 # Rows that are made at once, for an export that takes some thousand at a time.

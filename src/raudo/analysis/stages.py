@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,7 @@ from raudo import _trace
 from raudo._process import resident_bytes
 from raudo._progress import Progress, open_progress
 
-__all__ = ["Stage", "Stages"]
+__all__ = ["Stage", "Stages", "hit_ratio"]
 
 
 @dataclass(slots=True)
@@ -31,6 +31,23 @@ class Stage:
     misses: int = 0
     saved_s: float = 0.0
 
+    @property
+    def rate(self) -> float | None:
+        """Items a second; None where nothing was done, or in no time."""
+        return self.items / self.seconds if self.items and self.seconds else None
+
+    @property
+    def hit_ratio(self) -> float | None:
+        return hit_ratio([self])
+
+
+def hit_ratio(stages: Iterable[Stage]) -> float | None:
+    """Return the share of lookups that the store answered; None where it was not asked."""
+    found = list(stages)
+    hits = sum(stage.hits for stage in found)
+    asked = hits + sum(stage.misses for stage in found)
+    return hits / asked if asked else None
+
 
 class Stages:
     """Collects stages in the order in which they begin; shows progress where that is wanted."""
@@ -43,9 +60,8 @@ class Stages:
 
     def _detail(self) -> str:
         """Say how much memory is held, and what share of lookups the store has answered."""
-        hits = sum(stage.hits for stage in self._by_name.values())
-        asked = hits + sum(stage.misses for stage in self._by_name.values())
-        share = f", {hits / asked:.0%} cached" if asked else ""
+        known = hit_ratio(self._by_name.values())
+        share = "" if known is None else f", {known:.0%} cached"
         return f"{resident_bytes() / 1e6:,.0f} MB{share}"
 
     def get(self, name: str) -> Stage:

@@ -10,7 +10,7 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raudo.cli._analyze_summary import summary_lines
 
@@ -176,18 +176,23 @@ def run(args: argparse.Namespace) -> int:
         )
         return 1
     files: list[Path] = []
+    shown: dict[str, Any] = {}
     if args.out:
         files += report.save(args.out, format=args.format or "jsonl", n_jobs=args.jobs)
     if args.report:
+        from raudo.analysis.page import render
+
         page = Path(args.report)
         # What came through a pipe is gone: then the page has names alone.
         can_repeat = all(os.path.isfile(path) or os.path.isdir(path) for path in args.paths)
         again = open_source() if can_repeat else None
-        write_whole(page, report.to_html(f"raudo analyze {' '.join(args.paths)}", again))
+        made = render(report, f"raudo analyze {' '.join(args.paths)}", again)
+        write_whole(page, made.html)
+        shown["page"] = made.figures
         files.append(page)
     if args.json:
-        written_files = [str(path) for path in files]
-        print(json.dumps({**report.summary(), "written": written_files}, indent=2, default=str))
+        shown["written"] = [str(path) for path in files]
+        print(json.dumps(report.summary() | shown, indent=2, default=str))
         return 0
     for line in summary_lines(report, files, str(cache) if cache else None):
         print(line)
@@ -209,8 +214,8 @@ def _wrong(args: argparse.Namespace) -> str | None:
     for option, folder in (("--cache", args.cache), ("--index", args.index)):
         if folder and Path(folder).exists() and not Path(folder).is_dir():
             return f"argument {option}: {folder} is not a folder"
-    if args.figures and not args.out:
-        return "argument --figures: they are written to --out, which is missing"
+    if args.figures and not (args.out or args.report or args.json):
+        return "argument --figures: they go to --out, --report and --json, which are missing"
     if args.index and args.figures:
         return "argument --index: it keeps words, not texts, which --figures needs"
     if args.index and args.shingle > 1:
