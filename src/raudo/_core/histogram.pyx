@@ -2,8 +2,9 @@
 """`Histogram`: how often durations fell into each of 625 log-linear buckets.
 
 A bucket is a sixteenth of a power of two wide (Gil Tene's HdrHistogram, with 4 bits of precision), from
-1 ns to 73 minutes, and the last holds what is longer, so that a quantile is at most 6.25 % too long, and two histograms of different
-processes or moments merge by adding. 5 KB each. Compiled code counts by `note`, without a call.
+1 ns to 73 minutes, so that a quantile is at most 6.25 % too long; the last bucket holds what is longer.
+Two histograms of different processes or moments merge by adding. 5 KB each. Compiled code counts by
+`note`, without a call.
 """
 
 cimport cython
