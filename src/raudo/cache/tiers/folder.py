@@ -27,9 +27,7 @@ class OwnedFolder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
         if sys.platform == "win32":
-            raise TierUnavailable(
-                "a level on disk needs a POSIX system"
-            )
+            raise TierUnavailable("a level on disk needs a POSIX system")
         try:
             self._make()
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
