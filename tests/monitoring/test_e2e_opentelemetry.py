@@ -41,7 +41,7 @@ async def test_metrics_and_spans_arrive_at_a_collector(tmp_path):
                 )
             ]
         )
-        traces = TracerProvider()
+        traces = TracerProvider(shutdown_on_exit=False)
         traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{url}/v1/traces")))
         end = trace(traces)
         try:

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.parallel_threads(1)  # what is traced is the process's
 
 @pytest.fixture
 def provider():
-    return TracerProvider()
+    # Not kept until the end of the process: it starts a thread in each fork of it.
+    return TracerProvider(shutdown_on_exit=False)
 
 
 @pytest.fixture
