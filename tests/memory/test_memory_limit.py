@@ -229,6 +229,7 @@ def test_census_scales_its_sample():
 
 
 @linux_only
+@pytest.mark.skipif("RAUDO_SANITIZED" in os.environ, reason="a sanitizer's malloc has no arenas")
 def test_arenas_and_unique_memory_are_told():
     use = arena_use()
     assert use is not None
