@@ -94,8 +94,9 @@ build/%/.copied: force
 	cd build/$* && RAUDO_BUILD=$* $(PYTHON) setup.py -q build_ext --inplace
 .PHONY: force
 force:
+# --capture=sys leaves the sanitizer's own report on standard error, where it ends the process.
 PYTEST_SANITIZED = PYTHONPATH=src PYTHONMALLOC=malloc RAUDO_SANITIZED=1 \
-	$(PYTHON) -m pytest -q -p no:cacheprovider --timeout 900
+	$(PYTHON) -m pytest -q -p no:cacheprovider --capture=sys --timeout 900
 
 asan: build/asan/.copied  ## with AddressSanitizer and UBSan; ASAN_TESTS=tests: the whole suite
 	cd build/asan && LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
