@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from importlib.metadata import entry_points
 from typing import Any
 
 from raudo._core import cache as _cache  # noqa: F401  registers the compiled policies
 from raudo._core import policy as _policy
+from raudo._plugins import entry_points
 
 __all__ = ["CacheStrategy", "available", "register"]
 

@@ -7,9 +7,9 @@ an instance to `SmartCache(tiers=[...])`, or register its class under the entry 
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import Any
 
+from raudo._plugins import entry_points
 from raudo.cache.tiers.compressed import CompressedTier
 from raudo.cache.tiers.disk import DiskTier, ScratchTier
 from raudo.cache.tiers.lmdb import LmdbTier

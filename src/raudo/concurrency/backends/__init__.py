@@ -12,10 +12,10 @@ import importlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from raudo._core.jobs import JobQueue
+from raudo._plugins import entry_points
 from raudo.concurrency.routing import Kind, Router
 
 __all__ = ["Backend", "Settings", "open_backend"]

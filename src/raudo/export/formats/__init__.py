@@ -7,8 +7,8 @@ the group `raudo.formats` whose name is the format's.
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import entry_points
 
+from raudo._plugins import entry_points
 from raudo.types import Format
 
 __all__ = ["ENTRY_POINTS", "format_names", "format_of_suffix", "load_format"]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
+from raudo._plugins import entry_points
 from raudo.export.sinks.file import FileSink
 from raudo.types import Sink
 

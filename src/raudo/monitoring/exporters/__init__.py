@@ -7,9 +7,9 @@ whose objects follow the protocol. `raudo.testing.ExporterContract` proves that 
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import entry_points
 from typing import Any
 
+from raudo._plugins import entry_points
 from raudo.types import Exporter
 
 __all__ = ["create_exporter"]

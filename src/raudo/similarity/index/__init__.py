@@ -7,9 +7,9 @@ follows `raudo.types.Index`. `raudo.testing.IndexContract` proves that it does.
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import entry_points
 from typing import Any, SupportsIndex
 
+from raudo._plugins import entry_points
 from raudo.similarity.metrics import Metric
 from raudo.types import Index
 
