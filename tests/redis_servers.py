@@ -98,7 +98,9 @@ class Cluster:
     def __init__(self, folder):
         need("redis-cli")
         ports = [free_port(with_bus=True) for _ in range(6)]
-        options = "--cluster-enabled yes --cluster-node-timeout 1000".split()
+        options = (
+            "--cluster-enabled yes --cluster-node-timeout 1000 --cluster-require-full-coverage no"
+        ).split()
         self.servers = [Server(folder / str(port), *options, port=port) for port in ports]
         hosts = [f"127.0.0.1:{port}" for port in ports]
         create = ["redis-cli", "--cluster", "create", *hosts]
@@ -112,18 +114,23 @@ class Cluster:
         return f"redis://127.0.0.1:{self.servers[0].port},127.0.0.1:{self.servers[1].port}"
 
     def wait_until_synced(self):
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            infos = [server.client().info("replication") for server in self.servers]
-            synced = [i for i in infos if i.get("master_link_status") == "up"]
-            states = [
-                server.client().execute_command("CLUSTER INFO")["cluster_state"]
-                for server in self.servers
-            ]
-            if len(synced) == 3 and set(states) == {"ok"}:
-                return
-            time.sleep(0.1)
-        raise RuntimeError("the cluster did not come up")
+        """Wait until each server that runs is well, and three of them are masters of replicas."""
+        self.wait_until_well()
+        _until(lambda: len(self.pairs()) == 3)
+
+    def wait_until_well(self):
+        """Wait until each server that runs finds every slot served, and replicas their masters."""
+
+        def is_well(server):
+            with server.client() as client:
+                state = client.execute_command("CLUSTER INFO")["cluster_state"]
+                return (
+                    state == "ok" and client.info("replication").get("master_link_status") != "down"
+                )
+
+        for server in self.servers:
+            if server.process.poll() is None:
+                _until(lambda server=server: is_well(server))
 
     def pairs(self):
         """Return the masters that have a replica, each with it."""
@@ -154,11 +161,56 @@ class Cluster:
         """Let a replica become the master, which goes on as its replica."""
         with replica.client() as client:
             client.execute_command("CLUSTER", "FAILOVER")
-            until = time.monotonic() + 30
-            while client.info("replication")["role"] != "master":
-                assert time.monotonic() < until
-                time.sleep(0.02)
+            _until(lambda: client.info("replication")["role"] == "master")
 
     def stop(self):
         for server in self.servers:
             server.stop()
+
+
+class Watched:
+    """A master with a replica, and a Sentinel that lets it take over."""
+
+    def __init__(self, folder):
+        self.master = Server(folder / "master")
+        replica = Server(folder / "replica", *f"--replicaof 127.0.0.1 {self.master.port}".split())
+        self.servers = [self.master, replica]
+        with replica.client() as client:
+            _until(lambda: client.info("replication")["master_link_status"] == "up")
+        sentinel = Sentinel(folder / "sentinel", self.master)
+        self.servers.append(sentinel)
+        with sentinel.client() as client:
+            _until(lambda: client.info("sentinel")["master0"]["slaves"] == 1)
+        self.url = f"redis://127.0.0.1:{sentinel.port}"
+
+    def stop(self):
+        for server in self.servers:
+            server.stop()
+
+
+class Sentinel(Server):
+    """One Sentinel, whose word is enough."""
+
+    def __init__(self, folder, master):
+        self._master = master
+        super().__init__(folder)
+
+    def _arguments(self):
+        (self.folder / "sentinel.conf").write_text(
+            f"""
+            port {self.port}
+            bind 127.0.0.1
+            dir {self.folder}
+            sentinel monitor main 127.0.0.1 {self._master.port} 1
+            sentinel down-after-milliseconds main 500
+            sentinel failover-timeout main 5000
+            """
+        )
+        return [str(self.folder / "sentinel.conf"), "--sentinel"]
+
+
+def _until(holds, seconds=30.0):
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)

@@ -16,6 +16,7 @@
     ├── ForbiddenType      TypeError           a stored value of a class that may not be loaded
     ├── BadTrace           ValueError          a trace file that is cut off or not in its format
     ├── TierUnavailable    OSError             a cache level that cannot be opened or written
+    │   └── ServerUnavailable                  one of the servers that a shared level is on
     ├── BadRow                             a row that a file format cannot hold; says which
     │   ├── BadRowValue    ValueError          a value, or a key, that does not fit
     │   └── BadRowType     TypeError           a value of a type that has no form there
@@ -33,6 +34,7 @@ wrong argument) is a plain `ValueError` or `TypeError` that names the argument.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
 from typing import Any
 
@@ -57,6 +59,7 @@ __all__ = [
     "RaudoError",
     "RemoteError",
     "RetriesExhausted",
+    "ServerUnavailable",
     "SourceUnavailable",
     "TaskTimeout",
     "TierUnavailable",
@@ -136,6 +139,21 @@ class BadTrace(RaudoError, ValueError):
 
 class TierUnavailable(RaudoError, OSError):
     """A cache level cannot be opened or written."""
+
+
+class ServerUnavailable(TierUnavailable):
+    """One of the servers of a shared level does not answer; the level itself lets it rest.
+
+    `was_asked` is False while it rests. `keys` are those of a batch that were not written, None
+    for all.
+    """
+
+    def __init__(
+        self, message: str, *, was_asked: bool = True, keys: Sequence[bytes] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.was_asked = was_asked
+        self.keys = keys
 
 
 class BadRow(RaudoError):

@@ -149,17 +149,17 @@ async def test_who_fails_hands_the_lease_on(tier_of):
 
 async def test_a_change_during_the_load_is_not_overwritten(tier_of):
     a, b = (SmartCache(100, tiers=[tier_of(lease=30.0)]) for _ in range(2))
-    for change, expected in ((lambda: b.set("k", "newer"), "newer"), (lambda: b.delete("k"), None)):
+    changes = {"set": lambda: b.set("set", "newer"), "delete": lambda: b.delete("delete")}
 
-        async def load(key, change=change):
-            await change()
-            return "of before"
+    async def load(key):
+        await changes[key]()
+        return "of before"
 
-        assert await a.get_or_load("k", load) == "of before"
+    for key, expected in (("set", "newer"), ("delete", None)):
+        assert await a.get_or_load(key, load) == "of before"
         for cache in (a, b):
             cache._levels.forget(None)
-            assert await cache.get("k") == expected
-        await b.delete("k")
+            assert await cache.get(key) == expected
 
 
 async def test_who_waits_too_long_loads_and_the_late_one_is_not_stored(tier_of):

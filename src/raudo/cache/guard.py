@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raudo import events
 from raudo._clock import Clock
-from raudo.errors import CorruptEntry
+from raudo.errors import CorruptEntry, ServerUnavailable
 from raudo.types import Tier
 
 __all__ = ["Guard"]
@@ -40,9 +40,12 @@ class Guard:
             self._rest_s[operation] = 0.0
 
     def note_failure(self, operation: str, error: BaseException) -> None:
-        """Count the failure and emit it; one bad record is no reason for a rest."""
+        """Count the failure and emit it; one bad record, or server of many, is none for a rest."""
+        if isinstance(error, ServerUnavailable) and not error.was_asked:
+            return
         self.failures += 1
-        if operation in self._rest_s and not isinstance(error, CorruptEntry):
+        is_of_all = not isinstance(error, CorruptEntry | ServerUnavailable)
+        if operation in self._rest_s and is_of_all:
             rest_s = min(max(_FIRST_REST_S, 2 * self._rest_s[operation]), self._longest_rest_s)
             self._rest_s[operation] = rest_s
             self._resume_at[operation] = self._clock.monotonic() + rest_s

@@ -26,7 +26,7 @@ from raudo.cache.codecs import BlobCodec, Signer
 from raudo.cache.fetched import Fetched
 from raudo.cache.guard import Guard
 from raudo.cache.tiers.blobs import fields_of
-from raudo.errors import CorruptEntry
+from raudo.errors import CorruptEntry, ServerUnavailable
 from raudo.types import Blob, Lease, LeasedBlob, SharedTier
 
 __all__ = ["SharedLevel"]
@@ -34,6 +34,8 @@ __all__ = ["SharedLevel"]
 _BATCH = 512
 # A server that is back is asked again after so long at most; a call that finds it away is short.
 _LONGEST_REST_S = 4.0
+# What a server holds that does not answer is not tried to be dropped with every write elsewhere.
+_DROP_AGAIN_S = 1.0
 # Serialising and compressing so much takes 0.2 ms; more is done on a thread.
 _HEAVY_BYTES = 256 * 1024
 _MAX_DOUBTFUL = 10_000
@@ -58,6 +60,7 @@ class SharedLevel:
     ) -> None:
         self.tier = tier
         self.guard = Guard(tier, cache, clock, _LONGEST_REST_S)
+        self._clock = clock
         self._codec = codec
         self._signer = signer
         self._lock = lock
@@ -68,7 +71,11 @@ class SharedLevel:
         self.forbidden = 0
         self.unpicklable = 0
         self.corrupt = 0
-        self.failures = 0
+        self._drop_at = 0.0
+
+    @property
+    def failures(self) -> int:
+        return self.guard.failures
 
     def __bool__(self) -> bool:
         """True where something is to be written, or is under way."""
@@ -159,12 +166,16 @@ class SharedLevel:
             for key in batch:
                 self._carried.pop(key, None)
             doubtful = self.guard.doubtful
+            failed = set(batch) if error is not None else set()
+            if isinstance(error, ServerUnavailable) and error.keys is not None:
+                failed.intersection_update(error.keys)
+            doubtful.difference_update(batch.keys() - failed)
             if error is None:
                 self.guard.note_success("put")
-                doubtful.difference_update(batch)
                 self._drop_doubtful()
             else:
-                doubtful.update(batch)
+                doubtful.update(failed)
+                self._drop_at = self._clock.monotonic() + _DROP_AGAIN_S
                 if len(doubtful) > _MAX_DOUBTFUL:
                     self._must_clear = True
                     doubtful.clear()
@@ -174,6 +185,8 @@ class SharedLevel:
 
     def _drop_doubtful(self) -> None:
         """Let some of what others still see there as it was be dropped, now that it can be."""
+        if self._clock.monotonic() < self._drop_at:
+            return
         for key in list(self.guard.doubtful)[:_BATCH]:
             self._waiting.setdefault(key, None)
 
@@ -402,7 +415,6 @@ class SharedLevel:
         self._carried.clear()
 
     def _note_failure(self, operation: str, error: BaseException) -> None:
-        self.failures += 1
         self.guard.note_failure(operation, error)
 
 

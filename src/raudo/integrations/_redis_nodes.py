@@ -22,7 +22,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from raudo.errors import TierUnavailable
+from raudo.errors import ServerUnavailable, TierUnavailable
+from raudo.integrations._redis_breaker import Breaker
 from raudo.integrations._redis_loop import LoopConnection
 
 __all__ = ["Address", "Deployment", "Node", "unavailable"]
@@ -48,6 +49,7 @@ class Node:
 
     def __init__(self, address: Address, settings: dict[str, Any]) -> None:
         self.address = address
+        self.breaker = Breaker()
         self._settings = settings
         self._idle: list[Any] = []
         self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Opening] = (
@@ -67,14 +69,16 @@ class Node:
     @contextmanager
     def borrowed(self, deadline: float) -> Iterator[Any]:
         """Have a connection to oneself, which is closed where something fails meanwhile."""
-        connection = self._idle.pop() if self._idle else None
-        if connection is None:
-            connection = self.connect(remaining(deadline))
-        try:
-            yield connection
-        except BaseException:
-            connection.disconnect()
-            raise
+        remaining(deadline)
+        with self.breaker.watched():
+            connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                connection = self.connect(remaining(deadline))
+            try:
+                yield connection
+            except BaseException:
+                connection.disconnect()
+                raise
         if len(self._idle) < _MAX_IDLE:
             self._idle.append(connection)
         else:
@@ -87,7 +91,12 @@ class Node:
 
     async def call_async(self, deadline: float, *commands: Sequence[Any]) -> list[Any]:
         """Do the same on the running event loop."""
-        async with asyncio.timeout(remaining(deadline)):
+        left_s = remaining(deadline)
+        with self.breaker.watched():
+            return await self._call_async(left_s, commands)
+
+    async def _call_async(self, seconds: float, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        async with asyncio.timeout(seconds):
             connection = await self._connection()
             return await connection.call(commands)
 
@@ -301,15 +310,18 @@ def _read(connection: Any, deadline: float) -> Any:
 
 
 def remaining(deadline: float) -> float:
-    """Return the seconds left; `TierUnavailable` where there are none."""
+    """Return the seconds left; `ServerUnavailable` where there are none."""
     left = deadline - time.monotonic()
     if left <= 0:
-        raise TierUnavailable("Redis did not answer in time")
+        raise ServerUnavailable("Redis did not answer in time")
     return left
 
 
 class unavailable:  # noqa: N801  # reads as a statement: with unavailable("get")
-    """Turns what redis-py raises, and timeouts, into `TierUnavailable`."""
+    """Turns what redis-py raises, and timeouts, into `TierUnavailable`.
+
+    Where a server did not answer it is `ServerUnavailable`, and `note` is called.
+    """
 
     def __init__(self, operation: str, note: Callable[[], None]) -> None:
         self._operation = operation
@@ -319,14 +331,14 @@ class unavailable:  # noqa: N801  # reads as a statement: with unavailable("get"
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, TierUnavailable):
+            return
         if isinstance(error, RedisTimeoutError | TimeoutError):
             self._note()
-            raise TierUnavailable(f"{self._operation}: Redis did not answer in time") from error
-        if isinstance(error, RedisConnectionError | OSError) and not isinstance(
-            error, TierUnavailable
-        ):
+            raise ServerUnavailable(f"{self._operation}: Redis did not answer in time") from error
+        if isinstance(error, RedisConnectionError | OSError):
             self._note()
-            raise TierUnavailable(f"{self._operation}: {error}") from error
+            raise ServerUnavailable(f"{self._operation}: {error}") from error
         if isinstance(error, RedisError):
             raise TierUnavailable(f"{self._operation}: {error}") from error
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
-from raudo.errors import TierUnavailable
+from raudo.errors import ServerUnavailable
 from raudo.integrations._redis_nodes import Deployment, Node, pipeline, remaining
 
 if TYPE_CHECKING:
@@ -68,9 +68,13 @@ class Line:
     def borrowed(self, deadline: float) -> Iterator[Any]:
         """Have the connection that writes to oneself; what fails meanwhile ends the pair."""
         if not self.lock.acquire(timeout=remaining(deadline)):
-            raise TierUnavailable("Redis did not answer in time")
+            raise ServerUnavailable("Redis did not answer in time")
         try:
-            yield self.writer
+            with self.node.breaker.watched():
+                yield self.writer
+        except ServerUnavailable as error:
+            self.is_broken = self.is_broken or error.was_asked
+            raise
         except BaseException:
             self.is_broken = True
             raise
@@ -199,6 +203,7 @@ class Tracker:
         for node in [node for node in primaries if node not in self._lines]:
             try:
                 self._lines[node] = Line(node, self._prefix, self._timeout)
+                node.breaker.reset()
             except (RedisError, OSError) as error:
                 failure = error
             else:

@@ -13,6 +13,7 @@ connection is lost all copies go. A hit on L1 is a hit on L1.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 import struct
@@ -25,14 +26,13 @@ from raudo._clock import SYSTEM_CLOCK, Clock
 from raudo._core.records import Records
 from raudo.cache._forks import reset_after_fork
 from raudo.cache.tiers.blobs import BLOBS, fields_of
-from raudo.errors import Closed, MissingExtra, TierUnavailable
+from raudo.errors import Closed, MissingExtra, ServerUnavailable, TierUnavailable
 from raudo.types import Blob, Lease, LeasedBlob, TierStats, UnwatchedBlob
 
 try:
-    from redis.exceptions import ResponseError
-
     from raudo.integrations import _redis_leases as leases
     from raudo.integrations._redis_nodes import Deployment, Node, chunks, unavailable
+    from raudo.integrations._redis_routes import Routes
     from raudo.integrations._redis_tags import BASE, RedisTags
     from raudo.integrations._redis_tracking import Line, Tracker
 except ImportError as error:
@@ -108,6 +108,7 @@ class RedisTier:
         self._deployment = Deployment.from_url(
             url, cluster=cluster, sentinel=sentinel, options=options
         )
+        self._routes = Routes(self._deployment, timeout, self._line_to, self._forget_copies)
         self._lock = threading.Lock()
         self._tracker: Tracker | None = None
         self._changed: Callable[[bytes | None], None] | None = None
@@ -178,21 +179,20 @@ class RedisTier:
                 tag = note[len(self._tag_prefix) :].decode("utf-8", "surrogatepass")
                 self.tags.learn(tag, int(generation))
 
-    def _ask(self, key: bytes, command: Sequence[Any]) -> Any:
-        _, answer = self._call(key, command, time.monotonic() + self.timeout)
-        return answer
+    def _ask(self, stored: bytes, command: Sequence[Any]) -> Any:
+        return self._routes.ask(stored, command)[1]
 
     def _line_to(self, node: Node) -> Line | None:
         """Return the connections that listen to a server; without them no copy may be kept."""
         return self._ensure_tracker().line_to(node) if self._changed is not None else None
 
-    def _forget_copies(self, commands: Sequence[Sequence[Any]]) -> None:
+    def _forget_copies(self, written: Sequence[bytes]) -> None:
         """Have the copies go of what was written to a server that nobody listens to."""
         if self._changed is None:
             return
-        for _, key, *_ in commands:
-            if key.startswith(self._entry_prefix):
-                self._changed(key[len(self._entry_prefix) :])
+        for stored in written:
+            if stored.startswith(self._entry_prefix):
+                self._changed(stored[len(self._entry_prefix) :])
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -200,44 +200,43 @@ class RedisTier:
         """Return the blob, waiting for the network."""
         stored = self._stored_as(key)
         with self._guard("get"):
-            deadline = time.monotonic() + self.timeout
-            return self._open(key, *self._call(stored, ("GET", stored), deadline))
+            return self._open(key, *self._routes.ask(stored, ("GET", stored)))
 
     async def get(self, key: bytes) -> Blob | None:
         stored = self._stored_as(key)
         with self._guard("get"):
-            deadline = time.monotonic() + self.timeout
-            node = self._node_of(stored)
-            (answer,) = await node.call_async(deadline, ("GET", stored))
-            return self._open(key, *await self._settled(key, node, answer, deadline))
+            return self._open(key, *await self._routes.ask_async(stored, ("GET", stored)))
 
     async def get_many(self, keys: Sequence[bytes]) -> list[Blob | None]:
-        """Return the blobs in order; one trip to each server for up to 512 keys."""
-        found: dict[bytes, tuple[Node, Any]] = {}
+        """Return the blobs in order; one trip to each server for up to 512 keys.
+
+        What a server holds that does not answer is None, unless none of those asked does.
+        """
+        found: dict[bytes, Blob | None] = {}
         with self._guard("get_many"):
+            parts = self._routes.by_node(keys, self._stored_as)
             deadline = time.monotonic() + self.timeout
-            for node, part in self._by_node(keys, lambda key: key):
-                for some in chunks(part, _MAX_PIPELINE):
+            reads = (self._get_part(node, part, deadline, found) for node, part in parts)
+            errors = [error for error in await asyncio.gather(*reads) if error is not None]
+            if errors and len(errors) == len(parts):
+                raise errors[0]
+        return [found.get(key) for key in keys]
+
+    async def _get_part(
+        self, node: Node, keys: Sequence[bytes], deadline: float, found: dict[bytes, Blob | None]
+    ) -> Exception | None:
+        """Read from one server; return why it does not answer."""
+        try:
+            with self._guard("get_many"):
+                for some in chunks(keys, _MAX_PIPELINE):
                     commands = [("GET", self._stored_as(key)) for key in some]
                     answers = await node.call_async(deadline, *commands)
-                    for key, answer in zip(some, answers, strict=True):
-                        found[key] = await self._settled(key, node, answer, deadline)
-            return [self._open(key, *found[key]) for key in keys]
-
-    async def _settled(
-        self, key: bytes, node: Node, answer: Any, deadline: float
-    ) -> tuple[Node, Any]:
-        """Ask again where a slot has moved; return who answered, and what."""
-        if not isinstance(answer, ResponseError):
-            return node, answer
-        command = ("GET", self._stored_as(key))
-        moved_to = self._deployment.follow(answer)
-        if moved_to is None:
-            return node, _refused(answer, command)
-        _, answer = await moved_to.call_async(deadline, ("ASKING",), command)
-        if isinstance(answer, ResponseError):
-            raise answer
-        return moved_to, answer
+                    for key, answer, command in zip(some, answers, commands, strict=True):
+                        settled = self._routes.settled_async(node, answer, command, deadline)
+                        found[key] = self._open(key, *await settled)
+        except ServerUnavailable as error:
+            return error
+        return None
 
     def _open(self, key: bytes, node: Node, answer: Any) -> Blob | None:
         if answer is None:
@@ -265,21 +264,33 @@ class RedisTier:
     def put_many_nowait(self, changes: Sequence[tuple[bytes, Blob | None]]) -> None:
         """Store blobs and drop what has None, waiting for the network."""
         with self._guard("put"):
-            deadline = time.monotonic() + self.timeout
-            plain = []
-            for key, blob in changes:
-                if isinstance(blob, LeasedBlob):
-                    self._put_loaded(key, blob, deadline)
-                else:
-                    plain.append((key, blob))
-            for node, part in self._by_node(plain, lambda change: change[0]):
-                for some in chunks(part, _MAX_PIPELINE):
-                    commands = [self._change(key, blob) for key, blob in some]
-                    answers = self._write(node, commands, deadline)
-                    for command, answer in zip(commands, answers, strict=True):
-                        if isinstance(answer, ResponseError):
-                            self._write_again(answer, command, deadline)
+            parts = self._routes.by_node(changes, lambda change: self._stored_as(change[0]))
+        deadline, lost = time.monotonic() + self.timeout, []
+        failures: list[ServerUnavailable] = []
+        for n, (node, part) in enumerate(parts):
+            left_s = deadline - time.monotonic()  # a server that hangs takes its share of it
+            try:
+                with self._guard("put"):
+                    self._put_part(node, part, time.monotonic() + left_s / (len(parts) - n))
+            except ServerUnavailable as error:
+                failures.append(error)
+                lost += [key for key, _ in part]
         self._puts += sum(blob is not None for _, blob in changes)
+        if failures:
+            was_asked = any(error.was_asked for error in failures)
+            raise ServerUnavailable(str(failures[0]), was_asked=was_asked, keys=lost) from failures[
+                0
+            ]
+
+    def _put_part(
+        self, node: Node, changes: Sequence[tuple[bytes, Blob | None]], deadline: float
+    ) -> None:
+        plain = [change for change in changes if not isinstance(change[1], LeasedBlob)]
+        for some in chunks(plain, _MAX_PIPELINE):
+            self._routes.write(node, [self._change(key, blob) for key, blob in some], deadline)
+        for key, blob in changes:
+            if isinstance(blob, LeasedBlob):
+                self._put_loaded(key, blob, deadline)
 
     def _change(self, key: bytes, blob: Blob | None) -> Sequence[Any]:
         stored = self._stored_as(key)
@@ -311,7 +322,7 @@ class RedisTier:
         with self._guard("drop"):
             deadline = time.monotonic() + self.timeout
             drops = [("UNLINK", each) for each in self._unlink(stored)[1:]]
-            return bool(self._write_to(stored, deadline, *drops)[0])
+            return bool(self._routes.write_to(stored, deadline, *drops)[0])
 
     async def drop(self, key: bytes) -> bool:
         return bool(await _in_thread(self.drop_nowait, key))
@@ -331,15 +342,15 @@ class RedisTier:
     def _publish(self, changes: dict[str, int], deadline: float) -> None:
         if self.tags.is_overfull():  # a new base, and nothing else: no tagged entry is believed
             fresh = ("HSET", self._tags_key, BASE, max(changes.values()))
-            self._write_to(self._tags_key, deadline, ("DEL", self._tags_key), fresh)
+            self._routes.write_to(self._tags_key, deadline, ("DEL", self._tags_key), fresh)
             self._read_tags()
             return
         encoded = {tag.encode("utf-8", "surrogatepass"): each for tag, each in changes.items()}
         pairs = [part for pair in encoded.items() for part in pair]
-        self._write_to(self._tags_key, deadline, ("HSET", self._tags_key, *pairs))
+        self._routes.write_to(self._tags_key, deadline, ("HSET", self._tags_key, *pairs))
         for tag, generation in encoded.items():
             note = self._tag_prefix + tag
-            self._write_to(note, deadline, ("SET", note, generation, "EX", _TAG_NOTE_S))
+            self._routes.write_to(note, deadline, ("SET", note, generation, "EX", _TAG_NOTE_S))
 
     async def publish_tags(self) -> None:
         await _in_thread(self.publish_tags_nowait)
@@ -347,7 +358,7 @@ class RedisTier:
     def clear(self) -> None:
         """Drop every entry of the namespace; looks through all keys of the servers."""
         with self._guard("clear"):
-            for node in self._nodes():
+            for node in self._routes.nodes():
                 self._clear(node)
 
     def _clear(self, node: Node) -> None:
@@ -365,9 +376,7 @@ class RedisTier:
             ]
             if keys:
                 deadline = time.monotonic() + self.timeout
-                for each in self._write(node, [("UNLINK", key) for key in keys], deadline):
-                    if isinstance(each, Exception):
-                        raise each
+                self._routes.write(node, [("UNLINK", key) for key in keys], deadline)
             if cursor in (b"0", 0):
                 return
 
@@ -397,25 +406,16 @@ class RedisTier:
     def _put_loaded(self, key: bytes, blob: LeasedBlob, deadline: float) -> None:
         stored, command = self._stored_as(key), self._change(key, blob)
         lease = leases.LeaseKeys.of(stored)
-        node = self._node_of(stored)
         if lease is None or command[0] == "UNLINK":
-            self._write_to(stored, deadline, command)
+            self._routes.write_to(stored, deadline, command)
             return
-        is_kept = False
-        for is_last in (False, True):
-            line = self._line_to(node)
-            try:
-                with (line or node).borrowed(deadline) as connection:
-                    args = (connection, lease, stored, blob.lease, command, deadline)
-                    is_kept = leases.store(*args) and line is not None
-                break
-            except ResponseError as error:
-                moved_to = self._deployment.follow(error)
-                if moved_to is None or is_last:
-                    raise
-                node = moved_to
-        if not is_kept:
-            self._forget_copies([command])
+        self._routes.converse(
+            stored,
+            deadline,
+            lambda connection: leases.store(
+                connection, lease, stored, blob.lease, command, deadline
+            ),
+        )
 
     def release_nowait(self, key: bytes, lease: Lease) -> None:
         """Give a lease back; nothing where it has ended."""
@@ -433,77 +433,14 @@ class RedisTier:
     def _stored_as(self, key: bytes) -> bytes:
         return self._entry_prefix + key
 
-    def _nodes(self) -> list[Node]:
-        self._check()
-        if not self._deployment.primaries():
-            self._deployment.lookup(self.timeout)
-        return self._deployment.primaries()
-
-    def _node_of(self, stored: bytes) -> Node:
-        self._nodes()
-        return self._deployment.node_of(stored)
-
-    def _by_node(
-        self, items: Sequence[Any], key_of: Callable[[Any], bytes]
-    ) -> list[tuple[Node, list[Any]]]:
-        parts: dict[Node, list[Any]] = {}
-        for item in items:
-            parts.setdefault(self._node_of(self._stored_as(key_of(item))), []).append(item)
-        return list(parts.items())
-
-    def _call(self, stored: bytes, command: Sequence[Any], deadline: float) -> tuple[Node, Any]:
-        """Return who answered, and what."""
-        node = self._node_of(stored)
-        (answer,) = node.call(deadline, command)
-        if not isinstance(answer, ResponseError):
-            return node, answer
-        moved_to = self._deployment.follow(answer)
-        if moved_to is None:
-            return node, _refused(answer, command)
-        _, answer = moved_to.call(deadline, ("ASKING",), command)
-        if isinstance(answer, ResponseError):
-            raise answer
-        return moved_to, answer
-
-    def _write_to(self, stored: bytes, deadline: float, *commands: Sequence[Any]) -> list[Any]:
-        answers = self._write(self._node_of(stored), commands, deadline)
-        return [
-            self._write_again(answer, command, deadline)
-            if isinstance(answer, ResponseError)
-            else answer
-            for answer, command in zip(answers, commands, strict=True)
-        ]
-
-    def _write(self, node: Node, commands: Sequence[Any], deadline: float) -> list[Any]:
-        """Write by the connection whose changes are not told to us, if there is one already."""
-        line = self._line_to(node)
-        if line is not None:
-            return line.call(deadline, *commands)
-        answers = node.call(deadline, *commands)
-        self._forget_copies(commands)
-        return answers
-
-    def _write_again(self, error: ResponseError, command: Sequence[Any], deadline: float) -> Any:
-        """Write where a slot has moved to."""
-        node = self._deployment.follow(error)
-        if node is None:
-            raise error
-        _, answer = node.call(deadline, ("ASKING",), command)
-        if isinstance(answer, ResponseError):
-            raise answer
-        self._forget_copies([command])
-        return answer
-
     def _guard(self, operation: str) -> unavailable:
+        if self._is_closed:
+            raise Closed("the redis tier is closed")
         return unavailable(operation, self._note_loss)
 
     def _note_loss(self) -> None:
         self._errors += 1
         self._deployment.is_stale = self._deployment.kind != "single"
-
-    def _check(self) -> None:
-        if self._is_closed:
-            raise Closed("the redis tier is closed")
 
     # --- the whole ----------------------------------------------------------------------------
 
@@ -546,14 +483,5 @@ class RedisTier:
             self._changed(None)
 
 
-def _refused(error: ResponseError, command: Sequence[Any]) -> bytes:
-    """Return what is no record where a stranger keeps something else under the key, else raise."""
-    if command[0] == "GET" and str(error).startswith("WRONGTYPE"):
-        return b""
-    raise error
-
-
 async def _in_thread(fn: Callable[..., Any], *args: Any) -> Any:
-    import asyncio
-
     return await asyncio.to_thread(fn, *args)
