@@ -36,14 +36,15 @@ class Server:
 
 
 class FakeSharedTier:
-    """`is_deaf` stops it from hearing of what others change."""
+    """`is_deaf` stops it from hearing of what others change; with a clock entries expire."""
 
     name = "fake"
     survives_restart = True
     shared = True
     writes_through = True
 
-    def __init__(self, server):
+    def __init__(self, server, clock=None):
+        self.clock = clock
         self.server = server
         self.tags = TagGenerations()
         if server.tiers:
@@ -61,6 +62,8 @@ class FakeSharedTier:
 
     def _read(self, key):
         blob = self.server.entries.get(key)
+        if blob is not None and self.clock and 0 < blob.expires_ns <= self.clock.time_ns():
+            blob = None
         if blob is None or not self.is_deaf:
             return blob
         return UnwatchedBlob(blob.payload, blob.codec, blob.raw_bytes, blob.expires_ns, blob.tags)

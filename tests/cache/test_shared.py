@@ -1,6 +1,7 @@
 """A level that processes share: written through, and forgotten above when another changes it."""
 
 import asyncio
+import collections
 import gc
 import math
 import weakref
@@ -9,13 +10,25 @@ import pytest
 
 from cache.fake_shared import FakeSharedTier, Server
 from raudo import SmartCache
-from raudo.testing import FakeClock
+from raudo._clock import SYSTEM_CLOCK
+from raudo.testing import FakeClock, SharedTierContract
 
 
 def two(**settings):
     server = Server()
     caches = [SmartCache(8, tiers=[FakeSharedTier(server)], **settings) for _ in range(2)]
     return server, *caches
+
+
+class TestFake(SharedTierContract):
+    """What these tests go by is what the contract says."""
+
+    @pytest.fixture(autouse=True)
+    def _servers(self):
+        self.servers = collections.defaultdict(Server)
+
+    def make_tier(self, space):
+        return FakeSharedTier(self.servers[space], SYSTEM_CLOCK)
 
 
 async def test_what_one_sets_the_other_reads():

@@ -75,7 +75,7 @@ class Workers:
 
 @pytest.mark.parametrize("mode", ["async", "sync"])
 def test_processes_load_each_key_once(settings, mode):
-    with Workers({**settings, "lease": 30.0}, [mode] * 3) as workers:
+    with Workers({**settings, "lease": 30.0}, [mode] * 2) as workers:
         workers.start()
         answers = workers.answers()
     assert all(each["found"] == [["loaded", n] for n in range(4)] for each in answers)
@@ -197,7 +197,9 @@ async def test_a_load_that_needs_itself_does_not_wait_for_its_own_lease(tier_of)
 
 
 async def test_refreshes_are_made_by_one(tier_of):
-    caches = [SmartCache(100, tiers=[tier_of(lease=30.0)]) for _ in range(3)]
+    first = SmartCache(100, tiers=[tier_of(lease=30.0)])
+    await first.set("k", "old", ttl=100)  # before the others are told of changes
+    caches = [first, *(SmartCache(100, tiers=[tier_of(lease=30.0)]) for _ in range(2))]
     n_loads, goes_on = 0, asyncio.Event()
 
     async def load(key):
@@ -206,7 +208,6 @@ async def test_refreshes_are_made_by_one(tier_of):
         await goes_on.wait()
         return "new"
 
-    await caches[0].set("k", "old", ttl=100)
     for cache in caches:
         assert await cache.get_or_load("k", load, ttl=100, refresh_ahead=200) == "old"
     await asyncio.sleep(0.1)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from raudo.testing.index import IndexContract
     from raudo.testing.metric import MetricContract
     from raudo.testing.policy import check_policy, check_strategy
+    from raudo.testing.shared_tier import SharedTierContract
     from raudo.testing.sink import FormatContract, SinkContract
     from raudo.testing.source import MessageSourceContract
     from raudo.testing.tier import TierContract
@@ -29,6 +30,7 @@ __all__ = [
     "IndexContract",
     "MessageSourceContract",
     "MetricContract",
+    "SharedTierContract",
     "SinkContract",
     "TierContract",
     "check_policy",
@@ -43,6 +45,7 @@ _HOME_OF = {
     "IndexContract": "index",
     "MessageSourceContract": "source",
     "MetricContract": "metric",
+    "SharedTierContract": "shared_tier",
     "SinkContract": "sink",
     "TierContract": "tier",
     "check_policy": "policy",
