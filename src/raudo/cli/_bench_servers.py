@@ -22,15 +22,15 @@ _START_S = 30.0
 
 
 @contextmanager
-def redis_server() -> Iterator[str | None]:
-    """Run redis-server, without persistence; yield its URL."""
+def redis_server(*more: str) -> Iterator[str | None]:
+    """Run redis-server, without persistence and with these options; yield its URL."""
     program = shutil.which("redis-server")
     if program is None:
         yield None
         return
     port = _free_port()
     options = f"--bind 127.0.0.1 --port {port} --appendonly no --save".split()
-    with _running([program, *options, ""], port):
+    with _running([program, *options, "", *more], port):
         yield f"redis://127.0.0.1:{port}/0"
 
 

@@ -241,9 +241,9 @@ class SharedTierContract:
             for thread in threads:
                 thread.start()
             await asyncio.gather(*(work(n) for n in range(4, 8)))
-            await asyncio.to_thread(lambda: [thread.join() for thread in threads])
+            for thread in threads:
+                await asyncio.to_thread(thread.join)
             assert not wrong
-            await asyncio.to_thread(lambda: None)
             assert await a.get(b"1") == await b.get(b"1")
 
         self._run(body)
