@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from raudo import ParallelExecutor
 from raudo.analysis import DocumentAnalyzer
 from raudo.analysis.embeddings import BATCH_TEXTS, TextEmbedder
 
@@ -64,3 +66,27 @@ def test_wordllama_finds_meaning_and_is_computed_once(tmp_path: Path) -> None:
     embed = next(stage for stage in second.stages if stage.name == "embed")
     assert (embed.hits, embed.misses) == (3, 1)
     assert np.array_equal(second.neighbours.similarities[:2], first.neighbours.similarities[:2])
+
+
+def lengths(texts: list[str]) -> np.ndarray:
+    return np.array([[len(text), text.count("e"), 1.0] for text in texts])
+
+
+@pytest.mark.parametrize("embedder", [lengths, "hashing"])
+def test_workers_change_nothing(embedder: Any) -> None:
+    texts = [f"the {'very ' * (i % 13)}same text, but for the {i % 50}" for i in range(600)]
+    with ParallelExecutor(max_processes=2) as executor:
+        here, there = (DocumentAnalyzer(embedder, backend=each) for each in (None, executor))
+        reports = [each.analyze(texts, measure="cosine") for each in (here, there)]
+        assert here.find_duplicates(0.99, measure="cosine") == there.find_duplicates(
+            0.99, measure="cosine"
+        )
+    assert reports[0].groups == reports[1].groups
+    for name in ("ids", "similarities"):
+        found = [getattr(each.neighbours, name) for each in reports]
+        np.testing.assert_array_equal(*found)
+
+
+def test_an_index_and_workers_are_not_had_together(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="backend is 'dask' with an index"):
+        DocumentAnalyzer(index=tmp_path, backend="dask")
