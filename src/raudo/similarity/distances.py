@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from raudo._core import bits, kernels
 from raudo.memory import scratch
 from raudo.similarity._arrays import Pair, pair
+from raudo.similarity._device import DeviceRows, work_of
+from raudo.similarity._elsewhere import Home, home_of
 from raudo.similarity._threads import jobs_for, run
 from raudo.similarity.metrics import Form, Metric, metric_of
 
@@ -37,6 +39,7 @@ def pairwise_distances(
     *,
     chunks: None = None,
     backend: object = None,
+    work_bytes: SupportsIndex | None = None,
 ) -> NDArray[Any]: ...
 @overload
 def pairwise_distances(
@@ -48,6 +51,7 @@ def pairwise_distances(
     *,
     chunks: SupportsIndex | Literal["auto"],
     backend: object = None,
+    work_bytes: SupportsIndex | None = None,
 ) -> Iterator[NDArray[Any]]: ...
 def pairwise_distances(
     x: ArrayLike,
@@ -58,6 +62,7 @@ def pairwise_distances(
     *,
     chunks: SupportsIndex | Literal["auto"] | None = None,
     backend: object = None,
+    work_bytes: SupportsIndex | None = None,
 ) -> NDArray[Any] | Iterator[NDArray[Any]]:
     """Compute the distance of every row of x to every row of y.
 
@@ -77,6 +82,7 @@ def pairwise_distances(
         backend: Where to compute, if not on threads here: a `ParallelExecutor`, or what one takes
             ("dask", a Dask `Client`), to which the rows travel once and from which blocks come
             back; `n_jobs` is for each task, 1 if None. Not with `chunks`.
+        work_bytes: Memory for temporaries on a device of its own; None for 256 MB.
 
     Returns:
         (q, n) float32 for float32, float16, bool and packed bits, float64 for all else; with
@@ -85,7 +91,18 @@ def pairwise_distances(
     Rows with NaN have distances of NaN (but for `hamming`, where NaN differs from all). Near rows
     are computed from their differences, so that no digits cancel. Safe to call from several
     threads; the GIL is released meanwhile.
+
+    PyTorch's, CuPy's and other arrays of the array API are computed where they lie and answered in
+    kind, on the same device; x, y and `out` are to lie together. On a device of its own the digits
+    are those of its sums, and may differ in the last from one size of block to another.
     """
+    if type(x) is not np.ndarray or (y is not None and type(y) is not np.ndarray):
+        home = home_of(x, y)
+        if home is not None:
+            found: NDArray[Any] | Iterator[NDArray[Any]] = _there(
+                home, x, y, metric, out, n_jobs, chunks, backend, work_of(work_bytes)
+            )
+            return found
     rows = pair(chosen := metric_of(metric), x, y)
     matrix = Matrix(chosen, rows)
     q, n, d = len(rows.x), len(rows.y), rows.x.shape[1]
@@ -107,6 +124,64 @@ def pairwise_distances(
         out[...] = result
         return out
     return result
+
+
+def _there(
+    home: Home,
+    x: Any,
+    y: Any,
+    metric: str | Metric,
+    out: Any,
+    n_jobs: SupportsIndex | None,
+    chunks: SupportsIndex | Literal["auto"] | None,
+    backend: object,
+    work_bytes: int,
+) -> Any:
+    """Compute distances of arrays that are not NumPy's, in blocks of rows or whole."""
+    parts: Iterator[Any]
+    if home.is_seen_by_numpy:
+        x, y = np.asarray(x), None if y is None else np.asarray(y)
+        if chunks is None and (out is None or backend is not None):
+            whole = home.put(pairwise_distances(x, y, metric, None, n_jobs, backend=backend))
+            if out is None:
+                return whole
+            parts = iter((whole,))
+        else:
+            step = "auto" if chunks is None else chunks
+            blocks = pairwise_distances(x, y, metric, None, n_jobs, chunks=step, backend=backend)
+            parts = map(home.put, blocks)
+    else:
+        if backend is not None:
+            raise TypeError(f"x lies in {home}: a backend is for what lies in the CPU's memory")
+        rows = DeviceRows(home, metric_of(metric), x, y, ("x", "y"))
+        jobs_for(n_jobs, 0)
+        if chunks is None and out is None:
+            return rows.block_of_rows(slice(0, rows.shape[0]), work_bytes)
+        n = _chunk_rows("auto" if chunks is None else chunks, rows.shape[0], 8 * rows.shape[1])
+        parts = rows.blocks(n, work_bytes)
+    if out is None:
+        return parts
+    written = _written(home.rows("out", out), parts)
+    if chunks is not None:
+        return written
+    for _ in written:
+        pass
+    return out
+
+
+def _written(out: Any, parts: Iterator[Any]) -> Iterator[Any]:
+    """Write blocks into `out` as they come, and yield its parts."""
+    first = 0
+    for part in parts:
+        last = first + part.shape[0]
+        if tuple(out[first:last, :].shape) != tuple(part.shape) or out.dtype != part.dtype:
+            raise ValueError(
+                f"out is {out.dtype} of shape {tuple(out.shape)}, {part.dtype} and rows of "
+                f"{part.shape[1]} are wanted"
+            )
+        out[first:last, :] = part
+        yield out[first:last, :]
+        first = last
 
 
 def _blocks(

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from raudo._core import bits, panels, scan
 from raudo.similarity._arrays import Pair, pair
+from raudo.similarity._device import DeviceRows, nearest_there, work_of
+from raudo.similarity._elsewhere import Home, home_of
 from raudo.similarity._threads import jobs_for, run
 from raudo.similarity.distances import centre, fill_by_function, query_rows, row_kernel
 from raudo.similarity.metrics import Form, Metric, metric_of
@@ -33,6 +35,7 @@ def nearest(
     n_jobs: SupportsIndex | None = None,
     *,
     backend: object = None,
+    work_bytes: SupportsIndex | None = None,
 ) -> Matches:
     """Find the k nearest rows of `base` for each query.
 
@@ -44,6 +47,7 @@ def nearest(
         n_jobs: Threads; None takes all cores for big work and one for small, -1 all cores.
         backend: Where to compute, if not on threads here: a `ParallelExecutor`, or what one takes
             ("dask", a Dask `Client`). The base travels once; `n_jobs` is for each task, 1 if None.
+        work_bytes: Memory for temporaries on a device of its own; None for 256 MB.
 
     Returns:
         `Matches(ids, distances)`, (q, k) each, best first; equal distances are ordered by id, and
@@ -51,15 +55,43 @@ def nearest(
 
     Costs O(q n d) time and O(q k) memory beside the inputs. Safe to call from several threads; the
     GIL is released meanwhile.
+
+    Arrays of PyTorch, CuPy and others are searched where they lie, and answered in kind; see
+    `pairwise_distances`. On a device of its own distances equal but for rounding may change places.
     """
     chosen = metric_of(metric)
     wanted = check_k(k)
+    if type(queries) is not np.ndarray or type(base) is not np.ndarray:
+        home = home_of(queries, base)
+        if home is not None:
+            room = work_of(work_bytes)
+            return _nearest_there(home, queries, base, wanted, chosen, n_jobs, backend, room)
     rows = pair(chosen, queries, base, ("queries", "base"))
     if backend is not None:
         from raudo.similarity._spread import spread_search
 
         return spread_search(chosen, rows, wanted, jobs_for(n_jobs, 0), backend)
     return search_rows(chosen, rows, wanted, n_jobs)
+
+
+def _nearest_there(
+    home: Home,
+    queries: Any,
+    base: Any,
+    k: int,
+    metric: Metric,
+    n_jobs: SupportsIndex | None,
+    backend: object,
+    work_bytes: int,
+) -> Matches:
+    if home.is_seen_by_numpy:
+        seen = np.asarray(queries), np.asarray(base)
+        return Matches(*map(home.put, nearest(*seen, k, metric, n_jobs, backend=backend)))
+    if backend is not None:
+        raise TypeError(f"queries lie in {home}: a backend is for what lies in the CPU's memory")
+    jobs_for(n_jobs, 0)
+    rows = DeviceRows(home, metric, queries, base, ("queries", "base"))
+    return Matches(*nearest_there(rows, k, work_bytes))
 
 
 def check_k(k: SupportsIndex) -> int:

@@ -110,15 +110,15 @@ class VectorIndex(ABC, Generic[S]):
         """
         added = self._checked("vectors", vectors)
         names = None if ids is None else id_array("ids", ids)
-        if names is not None and len(names) != len(added):
-            raise ValueError(f"ids has {len(names)} entries, vectors has {len(added)} rows")
+        if names is not None and len(names) != added.shape[0]:
+            raise ValueError(f"ids has {len(names)} entries, vectors has {added.shape[0]} rows")
         with self._lock:
             state = self._state
             if names is None:
-                names = next_ids(len(added), state.largest_id)
+                names = next_ids(added.shape[0], state.largest_id)
             else:
                 refuse_known(names, state.ids, state.largest_id)
-            if len(added):
+            if added.shape[0]:
                 self._publish(self._with_rows(state, added, names))
         return names
 
@@ -130,8 +130,8 @@ class VectorIndex(ABC, Generic[S]):
         """
         names = id_array("ids", ids)
         added = self._checked("vectors", vectors)
-        if len(names) != len(added):
-            raise ValueError(f"ids has {len(names)} entries, vectors has {len(added)} rows")
+        if len(names) != added.shape[0]:
+            raise ValueError(f"ids has {len(names)} entries, vectors has {added.shape[0]} rows")
         with self._lock:
             state = self._state
             gone = positions_of(names, state.ids, state.live())
@@ -204,6 +204,8 @@ class VectorIndex(ABC, Generic[S]):
         Time and memory grow with what is found. An approximate index finds most of what there is.
         """
         asked = self._checked("queries", queries)
+        if not isinstance(asked, np.ndarray):
+            raise TypeError("queries lie on a device: search_within is for the CPU's memory")
         state = self._state
         allowed, n_allowed = _allowed(state, filter)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self, SupportsIndex
+from typing import Any, ClassVar, NamedTuple, Self, SupportsIndex, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from raudo.similarity._arrays import Pair, matrix, pack_bits, rows_of
+from raudo.similarity._device import search_there
+from raudo.similarity._elsewhere import Home, home_of
+from raudo.similarity._threads import jobs_for
 from raudo.similarity.index._base import VectorIndex, capacity_for
 from raudo.similarity.index._copies import COPIED_STORAGES, MOST_COLUMNS, PANEL_ROWS, Copies
 from raudo.similarity.index._file import Arrays, fitting
@@ -55,9 +58,14 @@ class FlatIndex(VectorIndex[Rows]):
     as it was when they began. Memory is that of the vectors (4 bytes an element; int8 adds 1,
     bfloat16 2) and 8 bytes an id, up to twice that after adds, and half more after removals. An
     `add` takes amortised O(m dim), an `update` or a `remove` O(n) beside.
+
+    Vectors lie where the first of them lay. PyTorch's or CuPy's on a device of its own stay there
+    (as float32, with a metric that is no function), searches are made there, within 256 MB of
+    temporaries, and an `add` copies what is there already. A loaded index lies in the CPU's memory.
     """
 
     _file_kind = "flat"
+    _lies_anywhere: ClassVar[bool] = True  # also on a device of its own
 
     def __init__(
         self,
@@ -99,6 +107,12 @@ class FlatIndex(VectorIndex[Rows]):
     # --- changing -----------------------------------------------------------------------------
 
     def _checked(self, name: str, vectors: ArrayLike) -> NDArray[Any]:
+        if type(vectors) is not np.ndarray:
+            home = home_of(vectors)
+            if home is not None and not home.is_seen_by_numpy:
+                return self._checked_there(home, name, vectors)
+        if self._home is not None:
+            raise TypeError(f"{name} lies in the CPU's memory, the index lies in {self._home}")
         array = matrix(name, vectors)
         if self._storage == "bits":
             if array.dtype == np.bool_ and array.shape[1] == self._dim:
@@ -117,7 +131,39 @@ class FlatIndex(VectorIndex[Rows]):
         with np.errstate(over="ignore"):  # beyond float32 is infinite
             return rows_of(array, np.float32)
 
-    def _with_rows(self, state: Rows, rows: NDArray[Any], names: NDArray[np.int64]) -> Rows:
+    @property
+    def _home(self) -> Home | None:
+        """Where the vectors lie; None for NumPy."""
+        vectors: Any = self._state.vectors
+        return None if isinstance(vectors, np.ndarray) else home_of(vectors)
+
+    def _checked_there(self, home: Home, name: str, vectors: Any) -> NDArray[Any]:
+        """Return vectors that lie on a device as they are stored there."""
+        is_plain = self._storage == "float32" and self._metric.function is None
+        if not (is_plain and self._lies_anywhere):
+            raise TypeError(
+                f"{name} lies in {home}: that is for a FlatIndex with storage='float32' and a "
+                f"metric that is no function of NumPy arrays, not for {self!r}"
+            )
+        if self._state.n_taken and self._home != home:
+            there = self._home or "the CPU's memory"
+            raise TypeError(f"{name} lies in {home}, the index lies in {there}")
+        rows = home.rows(name, vectors, home.xp.float32)
+        if rows.shape[1] != self._dim:
+            raise ValueError(f"{name} has {rows.shape[1]} columns, the index has {self._dim}")
+        return cast(NDArray[Any], rows)
+
+    def _with_rows_there(self, state: Rows, rows: Any, names: NDArray[np.int64]) -> Rows:
+        home, n = home_of(rows), state.n_taken
+        assert home is not None, "rows were checked"
+        vectors = home.joined([state.vectors[:n, :], rows]) if n else home.copied(rows)
+        ids = np.concatenate((state.ids[:n], names))
+        largest = max(state.largest_id, int(names.max()))
+        return Rows(vectors, ids, None, n + len(names), state.n + len(names), largest, "")
+
+    def _with_rows(self, state: Rows, rows: Any, names: NDArray[np.int64]) -> Rows:
+        if not isinstance(rows, np.ndarray):
+            return self._with_rows_there(state, rows, names)
         old, n_taken = state.n_taken, state.n_taken + len(rows)
         vectors, ids, copies = state.vectors, state.ids, state.copies
         if copies is None and self._storage in COPIED_STORAGES:
@@ -152,9 +198,13 @@ class FlatIndex(VectorIndex[Rows]):
         """Close the gaps where they are a third of all."""
         if state.n_taken < PANEL_ROWS or 3 * state.n > 2 * state.n_taken:
             return state
-        live = state.live()
+        live, vectors, home = state.live(), state.vectors, self._home
+        if home is not None:
+            vectors = home.take(vectors, home.put(live))
+        elif self._keeps_rows:
+            vectors = vectors[live]
         return state._replace(
-            vectors=state.vectors[live] if self._keeps_rows else state.vectors,
+            vectors=vectors,
             ids=state.ids[live],
             copies=None if state.copies is None else state.copies.taken(live),
             n_taken=len(live),
@@ -181,23 +231,36 @@ class FlatIndex(VectorIndex[Rows]):
             n_jobs: Threads; see `nearest`.
 
         Ties go to the smaller id. With `inner` the larger is the nearer, and `distances` are inner
-        products.
+        products. Queries that are not NumPy's are answered in kind, where they lie.
         """
-        return self._searched(queries, k, filter, n_jobs)
+        found = self._searched(queries, k, filter, n_jobs)
+        if type(queries) is not np.ndarray and type(found.ids) is np.ndarray:
+            home = home_of(queries)
+            if home is not None:
+                return Matches(*map(home.put, found))
+        return found
 
     def _find(
         self,
         state: Rows,
-        queries: NDArray[Any],
+        queries: Any,
         k: int,
         allowed: NDArray[np.bool_] | None,
         n_allowed: int,
         n_jobs: SupportsIndex | None,
     ) -> Matches:
         n = state.n_taken
-        vectors, ids = state.vectors[:n], state.ids[:n]
+        vectors: Any = state.vectors[:n, :]
+        ids = state.ids[:n]
         if allowed is not None:
             allowed = allowed[:n]
+        if not isinstance(queries, np.ndarray):
+            jobs_for(n_jobs, 0)
+            if n:
+                if allowed is None and state.n < n:
+                    allowed = ids >= 0
+                return Matches(*search_there(self._metric, queries, vectors, k, ids, allowed))
+            queries, vectors = np.empty(queries.shape, np.float32), np.empty((0, self._dim), "f4")
         if state.copies is not None:
             kept = vectors if self._keeps_rows else None
             return state.copies.search(queries, kept, n, k, n_jobs, ids, allowed)
@@ -215,7 +278,8 @@ class FlatIndex(VectorIndex[Rows]):
     def _to_file(self, state: Rows) -> tuple[dict[str, Any], Arrays]:
         arrays: Arrays = {"ids": state.ids[: state.n_taken]}
         if self._keeps_rows:
-            arrays["vectors"] = state.vectors[: state.n_taken]
+            vectors, home = state.vectors[: state.n_taken, :], self._home
+            arrays["vectors"] = vectors if home is None else home.fetch(vectors)
         if state.copies is not None:
             arrays |= state.copies.to_arrays(state.n_taken)
         return {"rerank": self._keeps_rows}, arrays

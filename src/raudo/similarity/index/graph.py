@@ -51,6 +51,7 @@ class GraphIndex(FlatIndex):
     """
 
     library: ClassVar[str]
+    _lies_anywhere = False
 
     def __init__(self, dim: SupportsIndex, metric: str | Metric = "inner", **options: Any) -> None:
         self._options = options
