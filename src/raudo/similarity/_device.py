@@ -132,7 +132,10 @@ class DeviceRows:
             found = 1 - products / xp.sqrt(a * b)
             near = ~(found >= NEAR)
         else:
-            found = a + b - 2 * products
+            found = products  # in place: on a device passes over memory are what costs
+            found *= -2
+            found += a
+            found += b
             near = ~(found >= NEAR * (a + b))
         self._mend(found, near, rows, columns, work_bytes)
         return found

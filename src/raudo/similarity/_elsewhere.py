@@ -111,7 +111,10 @@ class _Library:
         if not self._is_torch:
             return self.xp.sort(self.sorted_columns(scores)[:, :k], axis=1)
         topk = self.xp.topk
-        limit = topk(scores, k, largest=False, sorted=False).values.max(1, keepdim=True).values
+        best = topk(scores, k, largest=False, sorted=False)
+        limit = best.values.max(1, keepdim=True).values
+        if not ((scores <= limit).sum(1) > k).any():
+            return self.xp.sort(best.indices, 1).values
         columns = self.xp.arange(scores.shape[1], device=scores.device)
         rank = self.xp.where(scores == limit, columns, scores.shape[1])
         rank = self.xp.where(scores < limit, -1, rank)  # topk leaves open which of equals it takes
