@@ -7,8 +7,12 @@
  * with the bounds of L2AP, Anastasiu and Karypis 2014, took four times as long: adding to scattered sums
  * costs more than adding to all.)
  *
- * Cost: half of n times all numbers, 30 ps each with AVX2; that is less than that of dense int8 products
- * while a quarter of the numbers at most are not zero.
+ * It goes faster where rows that share their largest numbers stand together and meet first, as then each
+ * knows early what its best will be like, and where rows of one length follow each other, as a processor
+ * foresees where their loops end: together two thirds more rows a second (100,000 package descriptions).
+ *
+ * Cost: half of n times all numbers, 20 ps each with AVX-512, 30 with AVX2; that is less than that of dense
+ * int8 products while a quarter of the numbers at most are not zero.
  */
 #ifndef RAUDO_SPARSE_NEAREST_H
 #define RAUDO_SPARSE_NEAREST_H
@@ -30,6 +34,7 @@ typedef struct {
     const float *values;
     const int16_t *weights; /* the values in 2^-15 */
     const float *least;     /* row i wants products above least[i] alone; NULL: any */
+    const int64_t *names;   /* row i is names[i] in a top; NULL: i */
     size_t n, dimensions;
 } raudo_sparse;
 

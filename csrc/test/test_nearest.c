@@ -52,7 +52,7 @@ static void test_nearest(size_t n, size_t most)
     static float values[MOST_ROWS * D];
     static double scores[MOST_ROWS * K];
     static raudo_topk tops[MOST_ROWS];
-    raudo_sparse rows = {offsets, places, values, weights, NULL, n, D};
+    raudo_sparse rows = {offsets, places, values, weights, NULL, NULL, n, D};
     void *scratch = malloc(raudo_nearest_scratch(D));
 
     make_rows(n, most);
@@ -88,25 +88,34 @@ static void test_nearest(size_t n, size_t most)
 static void test_sieves(void)
 {
 #if defined(__x86_64__) && defined(__GNUC__)
-    static int16_t panel[D * LANES];
-    int16_t limits[LANES], weights[D];
-    uint16_t places[D];
-    if (best_sift() != sift_avx2)
-        return;
-    for (size_t round = 0; round < 2000; round++) {
-        size_t n = random_u32() % 12;
+    enum { ROWS = 40, MOST = 12 };
+    static int16_t panel[D * LANES], limits[ROWS], weights[ROWS * MOST];
+    static uint16_t places[ROWS * MOST];
+    static int64_t offsets[ROWS + 1];
+    static hit found[ROWS], wanted[ROWS];
+    int16_t theirs[LANES];
+    raudo_sparse rows = {offsets, places, NULL, weights, NULL, NULL, ROWS, D};
+    slice all = {&rows, limits, 0, ROWS};
+    for (size_t round = 0; round < 100; round++) {
         for (size_t i = 0; i < D * LANES; i++)
             panel[i] = random_u32() % 4 ? 0 : (int16_t)(random_u32() % 20001) - 10000;
         for (size_t lane = 0; lane < LANES; lane++)
-            limits[lane] = (int16_t)(random_u32() % 4000);
-        for (size_t i = 0; i < n; i++) {
+            theirs[lane] = (int16_t)(random_u32() % 4000);
+        for (size_t row = 0; row < ROWS; row++) {
+            offsets[row + 1] = offsets[row] + random_u32() % MOST;
+            limits[row] = (int16_t)(random_u32() % 4000);
+        }
+        for (int64_t i = 0; i < offsets[ROWS]; i++) {
             weights[i] = (int16_t)((int32_t)(random_u32() % 20001) - 10000);
             places[i] = (uint16_t)(random_u32() % D);
         }
-        int16_t limit = (int16_t)(random_u32() % 4000);
-        check(sift_avx2(panel, limits, places, weights, n, limit)
-                  == sift_plain(panel, limits, places, weights, n, limit),
-              "AVX2 lets the same through", round);
+        size_t n = sift_plain(&all, panel, theirs, wanted);
+        sift ways[] = {__builtin_cpu_supports("avx2") ? sift_avx2 : sift_plain,
+                       __builtin_cpu_supports("avx512bw") ? sift_avx512 : sift_plain};
+        for (size_t way = 0; way < 2; way++) {
+            check(ways[way](&all, panel, theirs, found) == n, "as many hits", round);
+            check(memcmp(found, wanted, n * sizeof(hit)) == 0, "the same hits", round);
+        }
     }
 #endif
 }

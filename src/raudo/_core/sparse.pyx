@@ -3,12 +3,14 @@
 Arguments are assumed checked; the GIL is released. The number of threads never shows in a result.
 """
 
+from libc.math cimport fabsf
 from libc.stdint cimport int16_t, int64_t, uint16_t
 from libc.stdlib cimport free, malloc
 
 import numpy as np
 
 from raudo._core.shares import in_threads, ranges
+from raudo._core.text import take_rows
 
 
 cdef extern from "topk/topk.h" nogil:
@@ -34,6 +36,7 @@ cdef extern from "sparse/nearest.h" nogil:
         const float *values
         const int16_t *weights
         const float *least
+        const int64_t *names
         size_t n
         size_t dimensions
 
@@ -144,15 +147,12 @@ cdef class SparseRows:
         self.rows.n, self.rows.dimensions = self.n, d
         self.rows.offsets, self.rows.places = &ends[0], &places_out[0]
         self.rows.values, self.rows.weights = &values_out[0], &weights_out[0]
-        self.rows.least = NULL
+        self.rows.least, self.rows.names = NULL, NULL
         self._held = [offsets, places, values, weights]
 
-    cdef list _meet(self, list pieces, Py_ssize_t k, n_jobs, tick):
-        """Let the tiles of `pieces`, (lo, hi, first, until), meet; return the tops, whole in the first."""
-        cdef Py_ssize_t n = self.n
-        # Each worker has tops of its own, so that none waits.
+    cdef int _meet(self, list pieces, list workers, n_jobs, tick) except -1:
+        """Let the tiles of `pieces`, (lo, hi, first, until), meet, a worker for each of these tops."""
         left = iter(pieces)
-        workers = [_Tops(n, k) for _ in range(max(1, min(n_jobs, len(pieces))))]
         stopped = []
 
         def meet(_Tops mine):
@@ -174,6 +174,12 @@ cdef class SparseRows:
             finally:
                 free(scratch)
 
+        in_threads(meet, workers, n_jobs, stopped)
+        return 0
+
+    cdef int _put_together(self, list workers, n_jobs) except -1:
+        """Move what the others have into the tops of the first worker."""
+
         def gather(piece):
             cdef Py_ssize_t lo = piece[0], hi = piece[1], i
             cdef _Tops mine = workers[0], other
@@ -182,9 +188,8 @@ cdef class SparseRows:
                     for i in range(lo, hi):
                         _take_over(&mine.tops[i], &other.tops[i])
 
-        in_threads(meet, workers, n_jobs, stopped)
-        in_threads(gather, ranges(n, 8192), n_jobs)
-        return workers
+        in_threads(gather, ranges(self.n, 8192), n_jobs)
+        return 0
 
     cdef tuple _finish(self, _Tops tops, const int64_t[::1] rows, Py_ssize_t k, n_jobs, bint whole):
         """Return what the tops of these rows have; `whole` ones must have all that they should."""
@@ -216,12 +221,78 @@ cdef class SparseRows:
         return ids, products
 
     def nearest(self, Py_ssize_t k, *, n_jobs=1, tick=None):
-        if self.n == 0 or k == 0:
-            return np.full((self.n, k), -1, np.int64), np.full((self.n, k), np.nan, np.float32)
-        # The first tiles meet the most rows.
-        pieces = [(lo, hi, lo, self.n) for lo, hi in ranges(self.n, RAUDO_TILE_ROWS)]
-        tops = self._meet(pieces, min(k, self.n), n_jobs, tick)
-        return self._finish(tops[0], np.arange(self.n), k, n_jobs, True)
+        cdef Py_ssize_t n = self.n, i
+        cdef _Tops tops
+        if n == 0 or k == 0:
+            return np.full((n, k), -1, np.int64), np.full((n, k), np.nan, np.float32)
+        # Rows that share their largest numbers stand together, and each tile first meets itself: so
+        # every row knows early what its best will be like, and little else is looked at twice.
+        # Within a tile those of one length follow each other, as a processor foresees where their
+        # loops end.
+        order = np.argsort(self._largest(), kind="stable")
+        order = order[np.lexsort((np.diff(self._held[0])[order], np.arange(n) // RAUDO_TILE_ROWS))]
+        cdef SparseRows rows = self._reordered(order)
+        cdef const int64_t[::1] names = order
+        rows.rows.names = &names[0]
+        tiles = ranges(n, RAUDO_TILE_ROWS)
+        tops = _Tops(n, min(k, n))
+        rows._meet([(lo, hi, lo, hi) for lo, hi in tiles], [tops] * min(n_jobs, len(tiles)), n_jobs, None)
+        least = np.full(n, -np.inf, np.float32)
+        cdef float[::1] limits = least
+        for i in range(n):
+            if tops.tops[i].size == tops.tops[i].k:
+                limits[i] = <float> -tops.tops[i].scores[0]
+        # What equals the last of the best may be better by its place.
+        np.nextafter(least, np.float32(-np.inf), out=least)
+        rows.rows.least = &limits[0]
+        # Then each worker has tops of its own, so that none waits. The first tiles meet the most.
+        workers = [tops, *(_Tops(n, min(k, n)) for _ in range(min(n_jobs, len(tiles)) - 1))]
+        rows._meet([(lo, hi, hi, n) for lo, hi in tiles], workers, n_jobs, tick)
+        rows._put_together(workers, n_jobs)
+        rows.rows.least = NULL
+        place_of = np.empty(n, np.int64)
+        place_of[order] = np.arange(n)
+        return rows._finish(tops, place_of, k, n_jobs, True)
+
+    cdef object _largest(self):
+        """Return for each row the places of its two largest numbers, as one number."""
+        cdef Py_ssize_t i
+        cdef int64_t j
+        cdef float size, first, second
+        cdef int64_t first_place, second_place
+        keys = np.empty(self.n, np.int64)
+        cdef int64_t[::1] out = keys
+        with nogil:
+            for i in range(self.n):
+                first, second, first_place, second_place = -1, -1, 0, 0
+                for j in range(self.rows.offsets[i], self.rows.offsets[i + 1]):
+                    size = fabsf(self.rows.values[j])
+                    if size > first:
+                        second, second_place = first, first_place
+                        first, first_place = size, self.rows.places[j]
+                    elif size > second:
+                        second, second_place = size, self.rows.places[j]
+                out[i] = first_place * RAUDO_MOST_DIMENSIONS + second_place
+        return keys
+
+    cdef SparseRows _reordered(self, order):
+        cdef SparseRows rows = SparseRows.__new__(SparseRows)
+        offsets, places, values, weights = self._held
+        starts, places = take_rows(offsets, places, order)
+        cdef const int64_t[::1] ends = starts
+        cdef const uint16_t[::1] places_in = places
+        values = take_rows(offsets, values, order)[1]
+        weights = take_rows(offsets, weights, order)[1]
+        cdef const float[::1] values_in = values
+        cdef const int16_t[::1] weights_in = weights
+        rows.rows = self.rows
+        rows.n, rows.n_numbers = self.n, self.n_numbers
+        rows.rows.offsets = &ends[0]
+        if self.n_numbers:
+            rows.rows.places, rows.rows.values = &places_in[0], &values_in[0]
+            rows.rows.weights = &weights_in[0]
+        rows._held = [starts, places, values, weights]
+        return rows
 
     def meet_first(self, Py_ssize_t m, Py_ssize_t k, const float[::1] least not None, *, n_jobs=1):
         cdef Py_ssize_t i, n = self.n
@@ -237,7 +308,10 @@ cdef class SparseRows:
             for lo, hi in ranges(m, RAUDO_TILE_ROWS) for first, until in chunks if until > lo
         ]
         try:
-            tops = self._meet(pieces, min(k, n), n_jobs, None)[0]
+            workers = [_Tops(n, min(k, n)) for _ in range(max(1, min(n_jobs, len(pieces))))]
+            self._meet(pieces, workers, n_jobs, None)
+            self._put_together(workers, n_jobs)
+            tops = workers[0]
             hearing = np.zeros(n, np.uint8)
             has_offers = hearing
             for i in range(m, n):
