@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from raudo._core import text
 from raudo.analysis import DocumentAnalyzer
@@ -112,6 +114,26 @@ def test_cosine_components_agree_with_all_pairs(rows: list[list[int]], threshold
 def test_many_equal_vectors_are_one_group() -> None:
     vectors = unit_rows(np.ones((300, 8), np.float32) + np.eye(300, 8, dtype=np.float32) * 1e-3)
     assert groups_of(similar_vectors(vectors, 0.99, 1).labels) == [list(range(300))]
+
+
+@pytest.mark.parametrize("most", [6, 60])
+def test_vectors_are_joined_by_pairs_and_by_lists_alike(most: int) -> None:
+    """Of few numbers and of many; families larger than what is asked for at first."""
+    generator = np.random.default_rng(most)
+    made = np.zeros((900, 60), np.float32)
+    for row in made:
+        places = generator.permutation(60)[:most]
+        row[places] = generator.standard_normal(most)
+    made[:60] = made[0] + 0.01 * (made[0] != 0) * generator.standard_normal((60, 60))
+    made[100:110] = made[100]
+    vectors = unit_rows(made)
+    cosines = vectors.astype(np.float64) @ vectors.T.astype(np.float64)
+    wanted = groups_of(connected_components(csr_array(cosines >= 0.95))[1])
+    assert len(wanted) > 1
+    for exact_limit, method in ((10_000, "exact"), (0, "in lists")):
+        found = similar_vectors(vectors, 0.95, 2, exact_limit=exact_limit)
+        assert found.method.startswith(method)
+        assert groups_of(found.labels) == wanted
 
 
 def test_shingles_see_the_order_of_words() -> None:

@@ -391,7 +391,9 @@ class DocumentAnalyzer:
         backend: object,
     ) -> Components:
         if measure == "cosine":
-            return similar_vectors(corpus.vectors, threshold, self._n_jobs, tick, backend)
+            return similar_vectors(
+                corpus.vectors, threshold, self._n_jobs, tick, self._exact_limit, backend
+            )
         return similar_sets(*self._sets(corpus, shingle), threshold, self._n_jobs, tick)
 
     def _similarities(

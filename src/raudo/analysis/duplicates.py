@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from raudo._core import likeness, text
 from raudo.analysis.copies import Copies, fold, fold_vectors
+from raudo.analysis.neighbours import EXACT_LIMIT, Searcher
 
 __all__ = ["RECALL", "Components", "choose_bands", "similar_sets", "similar_vectors"]
 
@@ -203,28 +204,32 @@ def similar_vectors(
     threshold: float,
     n_jobs: int,
     tick: Tick = lambda n: None,
+    exact_limit: int = EXACT_LIMIT,
     backend: object = None,
 ) -> Components:
     """Find the components of unit vectors whose cosine reaches the threshold; a zero row is alone.
 
-    Exact, by asking for more and more of the nearest while all of them are near enough: n^2 * d in
-    time for n distinct vectors.
+    By asking for more and more of the nearest while all of them are near enough: of so many vectors
+    as `Searcher` takes all pairs of this is exact; above, lists find most pairs, and every pair
+    that is found reaches the threshold.
     """
-    from raudo.similarity import nearest
-
     copies = fold_vectors(vectors)
-    base = np.ascontiguousarray(vectors[copies.first])
-    forest = likeness.Forest(len(base))
-    active, k = np.arange(len(base)), 16
-    while len(active):
-        k = min(k, len(base))
-        jobs = n_jobs if backend is None else None
-        found = nearest(base[active], base, k, "inner", jobs, backend=backend)
-        near = (found.distances >= threshold - COSINE_SLACK) & (found.ids >= 0)
+    n, k = len(copies), 16
+    forest = likeness.Forest(n)
+    active = np.arange(n)
+    searcher = Searcher(vectors, copies.first, n_jobs, exact_limit, backend) if n else None
+    while searcher is not None and len(active):
+        k = min(k, n)
+        if len(active) == n:
+            ids, cosines = searcher.of_all(k)
+        else:
+            ids, cosines = searcher.of_some(active, k)
+        near = (cosines >= threshold - COSINE_SLACK) & (ids >= 0)
         left = np.repeat(active, k).reshape(-1, k)[near]
-        forest.unite(left.astype(np.int64), found.ids[near].astype(np.int64))
+        forest.unite(left, ids[near])
         tick(int(np.count_nonzero(~near[:, -1])))
-        if k == len(base):
+        if k == n:
             break
         active, k = active[near[:, -1]], k * 4
-    return Components(_labels(copies, np.arange(len(copies)), forest.roots()), "exact")
+    labels = _labels(copies, np.arange(n), forest.roots())
+    return Components(labels, "exact" if searcher is None else searcher.method)

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raudo._core import sparse
 from raudo.analysis.copies import fold_vectors
-from raudo.types import Matches
 
-__all__ = ["EXACT_LIMIT", "RECALL", "Neighbours", "find_neighbours", "is_sparse"]
+if TYPE_CHECKING:
+    from raudo.similarity import IVFIndex
+
+__all__ = ["EXACT_LIMIT", "RECALL", "Neighbours", "Searcher", "find_neighbours", "is_sparse"]
 
 EXACT_LIMIT = 100_000
 # Share of the nearest that the index is made to find.
@@ -65,65 +68,88 @@ def find_neighbours(
     if k == 0 or not len(vectors):
         return Neighbours.none(len(vectors), "exact")
     copies = fold_vectors(vectors)
-    method = "exact"
-    has_gaps = is_sparse(vectors[copies.first[:: max(1, len(copies) // _SAMPLED)]])
-    if len(copies) > exact_limit * (_SPARSE_GAIN if has_gaps else 1):
-        method = f"in lists, for a recall of {RECALL}"
-        near, cosines = _by_index(vectors, copies.first, k, n_jobs, tick)
-    elif has_gaps:
-        rows = sparse.SparseRows([(vectors, copies.first)], n_jobs=n_jobs)
-        near, cosines = rows.nearest(k + 1, n_jobs=n_jobs, tick=tick)
-    else:
-        near, cosines = _by_products(vectors, copies.first, k, n_jobs, tick, backend)
+    searcher = Searcher(vectors, copies.first, n_jobs, exact_limit, backend)
+    near, cosines = searcher.of_all(k + 1, tick)
     starts, members = copies.members()
     ids, similarities = sparse.spread_copies(
         near, cosines, copies.of, starts, members, k, n_jobs=n_jobs
     )
-    return Neighbours(ids, similarities, method)
+    return Neighbours(ids, similarities, searcher.method)
+
+
+class Searcher:
+    """Finds the nearest among the rows `rows` of `vectors`, in the way that suits their number.
+
+    `method` says which: `"exact"`, or by lists. Dense products of all pairs may be shared among
+    the workers of a `backend` (see `nearest`).
+    """
+
+    def __init__(
+        self, vectors: Floats, rows: Ints, n_jobs: int, exact_limit: int, backend: object = None
+    ) -> None:
+        self._vectors, self._rows, self._n_jobs = vectors, rows, n_jobs
+        self._backend = backend
+        self._is_sparse = is_sparse(vectors[rows[:: max(1, len(rows) // _SAMPLED)]])
+        self.method = "exact"
+        self._index: IVFIndex | None = None
+        if len(rows) > exact_limit * (_SPARSE_GAIN if self._is_sparse else 1):
+            from raudo.similarity import IVFIndex
+
+            self.method = f"in lists, for a recall of {RECALL}"
+            self._index = IVFIndex(vectors.shape[1], "inner", recall=RECALL)
+            self._index.add(self._base)
+
+    @property
+    def _base(self) -> Floats:
+        whole = len(self._rows) == len(self._vectors)
+        return self._vectors if whole else self._vectors[self._rows]
+
+    def of_all(self, k: int, tick: Tick = lambda n: None) -> tuple[Ints, Floats]:
+        """Return (ids, cosines), (n, k): the places in `rows` of the nearest of each, itself
+        included."""
+        if self._is_sparse and self._index is None:
+            rows = sparse.SparseRows([(self._vectors, self._rows)], n_jobs=self._n_jobs)
+            return rows.nearest(k, n_jobs=self._n_jobs, tick=tick)
+        return self._in_blocks(np.arange(len(self._rows)), k, tick)
+
+    def of_some(self, asked: Ints, k: int) -> tuple[Ints, Floats]:
+        """Return the same of those at some places."""
+        if self._is_sparse and self._index is None:
+            others = np.ones(len(self._rows), bool)
+            others[asked] = False
+            order = np.concatenate([asked, np.flatnonzero(others)])
+            least = np.full(len(order), np.inf, np.float32)
+            least[: len(asked)] = -np.inf
+            rows = sparse.SparseRows([(self._vectors, self._rows[order])], n_jobs=self._n_jobs)
+            ids, cosines = rows.meet_first(len(asked), k, least, n_jobs=self._n_jobs)[:2]
+            return np.where(ids >= 0, order[ids], -1), cosines
+        return self._in_blocks(asked, k, lambda n: None)
+
+    def _in_blocks(self, asked: Ints, k: int, tick: Tick) -> tuple[Ints, Floats]:
+        from raudo.similarity import nearest
+
+        ids = np.empty((len(asked), k), np.int64)
+        cosines = np.empty((len(asked), k), np.float32)
+        base = None if self._index is not None else self._base
+        if base is not None and self._backend is not None:
+            queries = base if len(asked) == len(base) else base[asked]
+            shared = nearest(queries, base, k, "inner", backend=self._backend)
+            tick(len(asked))
+            return shared.ids, shared.distances.astype(np.float32, copy=False)
+        for lo in range(0, len(asked), _BLOCK):
+            hi = min(lo + _BLOCK, len(asked))
+            queries = self._vectors[self._rows[asked[lo:hi]]]
+            found = (
+                self._index.search(queries, k, n_jobs=self._n_jobs)
+                if self._index is not None
+                else nearest(queries, base, k, "inner", self._n_jobs)  # type: ignore[arg-type]
+            )
+            ids[lo:hi], cosines[lo:hi] = found
+            tick(hi - lo)
+        return ids, cosines
 
 
 def is_sparse(sample: Floats) -> bool:
     """Tell, by some rows of many, whether to multiply only their numbers other than zero."""
     n_numbers = int(np.count_nonzero(sample))
     return sample.shape[1] <= sparse.MOST_DIMENSIONS and n_numbers <= _SPARSE_SHARE * sample.size
-
-
-def _by_products(
-    vectors: Floats, rows: Ints, k: int, n_jobs: int, tick: Tick, backend: object
-) -> tuple[Ints, Floats]:
-    from raudo.similarity import nearest
-
-    base = vectors if len(rows) == len(vectors) else vectors[rows]
-    if backend is not None:
-        found = nearest(base, base, k + 1, "inner", backend=backend)
-        tick(len(base))
-        return found.ids, found.distances.astype(np.float32, copy=False)
-    return _in_blocks(
-        len(rows), k + 1, tick, lambda lo, hi: nearest(base[lo:hi], base, k + 1, "inner", n_jobs)
-    )
-
-
-def _by_index(vectors: Floats, rows: Ints, k: int, n_jobs: int, tick: Tick) -> tuple[Ints, Floats]:
-    from raudo.similarity import IVFIndex
-
-    index = IVFIndex(vectors.shape[1], "inner", recall=RECALL)
-    index.add(vectors if len(rows) == len(vectors) else vectors[rows])
-    return _in_blocks(
-        len(rows),
-        k + 1,
-        tick,
-        lambda lo, hi: index.search(vectors[rows[lo:hi]], k + 1, n_jobs=n_jobs),
-    )
-
-
-def _in_blocks(
-    n: int, k: int, tick: Tick, search: Callable[[int, int], Matches]
-) -> tuple[Ints, Floats]:
-    """Return (ids, cosines), (n, k), of a search for [lo, hi) that is done block by block."""
-    ids = np.empty((n, k), np.int64)
-    cosines = np.empty((n, k), np.float32)
-    for lo in range(0, n, _BLOCK):
-        hi = min(lo + _BLOCK, n)
-        ids[lo:hi], cosines[lo:hi] = search(lo, hi)
-        tick(hi - lo)
-    return ids, cosines
