@@ -13,6 +13,9 @@ from typing import Any, Protocol, Self, TextIO
 
 __all__ = ["Progress", "open_progress"]
 
+# What is done sooner needs no bar, and has no rate that means anything.
+_SHOWN_AFTER_S = 0.2
+
 
 class Progress(Protocol):
     """A running count of one stage of work."""
@@ -149,7 +152,15 @@ def open_progress(
         except ImportError:
             pass
         else:
-            bar = tqdm(total=total, desc=stage, unit=f" {unit}", file=out, leave=True)
+            bar = tqdm(
+                total=total,
+                desc=stage,
+                unit=f" {unit}",
+                unit_scale=True,
+                file=out,
+                dynamic_ncols=True,
+                delay=_SHOWN_AFTER_S,
+            )
             made: Progress = _Bar(bar, detail) if detail is not None else bar
             return made
     return _Lines(stage, total, unit, out, detail)

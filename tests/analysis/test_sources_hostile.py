@@ -444,3 +444,23 @@ def test_a_table_whose_header_is_narrower_than_its_rows(tmp_path: Path) -> None:
     source = FileSource([tmp_path / "t.csv"])
     assert [(d.id, d.text) for d in source] == [("1", "the text"), ("2", "another one")]
     assert source.notes == [f"{tmp_path}/t.csv: the text is taken from column 2"]
+
+
+def test_a_folder_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    """What goes is counted, what grows or shrinks is read as it is then, what comes is not seen."""
+    for name in "abcdef":
+        (tmp_path / f"{name}.txt").write_text(f"text {name}")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "g.txt").write_text("text g")
+    source = FileSource([tmp_path])
+    batches = source.batches(batch_documents=1)
+    assert next(batches).texts == ["text a"]
+    (tmp_path / "b.txt").unlink()
+    (tmp_path / "c.txt").write_text("longer " * 9_000)
+    (tmp_path / "d.txt").write_text("")
+    (tmp_path / "e.txt").unlink()
+    (tmp_path / "new.txt").write_text("not listed any more")
+    (tmp_path / "sub" / "g.txt").unlink()
+    (tmp_path / "sub").rmdir()
+    assert [text for batch in batches for text in batch.texts] == ["longer " * 9_000, "text f"]
+    assert skipped(source) == {"unreadable": 3, "empty": 1}

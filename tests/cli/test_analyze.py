@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -257,3 +258,42 @@ def test_standard_input_is_a_path(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "2 x stdin:1" in done.stdout
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "csv", "parquet", "arrow"])
+def test_names_that_are_no_text_go_through_to_every_result(
+    tmp_path: Path, format_: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if format_ in ("parquet", "arrow"):
+        pytest.importorskip("pyarrow")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in (b"caf\xe9.txt", b"\xff\xfe.txt", b"plain.txt"):
+        (folder / os.fsdecode(name)).write_text("the same few words in each of them")
+    out, page = tmp_path / "out", tmp_path / "page.html"
+    options = ["--out", str(out), "--format", format_, "--report", str(page), "--json"]
+    assert main(["analyze", str(folder), "--no-cache", "--quiet", *options]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["documents"], found["groups"]) == (3, 1)
+    assert (out / f"documents.{format_}").stat().st_size
+    assert "caf\\udce9.txt" in page.read_text(encoding="utf-8")
+
+
+def test_a_full_disk_is_said_in_a_line_and_leaves_no_half(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_text("".join(f"line {i} of many words {i * 7919}\n" for i in range(3000)))
+    out = tmp_path / "out"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    kept = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        assert main(["analyze", str(lines), "--out", str(out), "--no-cache", "--quiet"]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, kept)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "documents.jsonl" in said
+    assert os.listdir(out) == []

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raudo.errors import MissingExtra
+from raudo.errors import BadRowValue, MissingExtra
 from raudo.export import export
 from raudo.export.formats import format_names, format_of_suffix, load_format
 from raudo.export.formats.csv import Csv
@@ -138,6 +138,23 @@ def test_json_value(value: Any, wanted: Any) -> None:
 def test_json_keeps_lone_surrogates() -> None:
     path = b"caf\xe9".decode("utf-8", "surrogateescape")
     assert json_row(path=path, other="é\u2028") == {"path": path, "other": "é\u2028"}
+
+
+@pytest.mark.parametrize("name", ["arrow", "parquet"])
+def test_columns_spell_lone_surrogates_as_escapes(name: str) -> None:
+    """Names of files may have them; Arrow's text cannot."""
+    pytest.importorskip("pyarrow")
+    path = b"caf\xe9".decode("utf-8", "surrogateescape")
+    rows = [{"path": "plain", "near": []}, {"path": path, "near": [{"id": path}]}]
+    file = io.BytesIO()
+    writer = load_format(name)().open(file, rows)
+    writer.write(rows)
+    writer.close()
+    kind = TestArrow if name == "arrow" else TestParquet
+    assert kind().parse(file.getvalue()) == [
+        {"path": "plain", "near": []},
+        {"path": "caf\\udce9", "near": [{"id": "caf\\udce9"}]},
+    ]
 
 
 def test_json_refuses_what_has_no_text_form() -> None:
@@ -312,6 +329,25 @@ def test_arrow_schema_comes_from_the_first_batch(name: str) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         writer.write([{"a": "text"}])
     writer.close()
+
+
+def test_parquet_gathers_batches_into_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    monkeypatch.setattr("raudo.export.formats.arrow.GROUP_ROWS", 10)
+    file, batch = io.BytesIO(), pyarrow.RecordBatch.from_pylist([{"a": i} for i in range(4)])
+    writer = load_format("parquet")().open(file, batch)
+    for _ in range(7):
+        writer.write(batch)
+    other = pyarrow.RecordBatch.from_pylist([{"a": "text"}])
+    with pytest.raises(BadRowValue, match="another schema"):
+        writer.write(other)
+    writer.close()
+    found = parquet.ParquetFile(pyarrow.BufferReader(file.getvalue()))
+    groups = [found.metadata.row_group(i).num_rows for i in range(found.num_row_groups)]
+    assert groups == [10, 2, 10, 2, 4]
+    assert found.read().column("a").to_pylist() == [0, 1, 2, 3] * 7
 
 
 def test_arrow_refuses_mixed_types_by_column() -> None:
