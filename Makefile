@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 5
 LEAK_OPERATIONS ?= 5000
 CORE_MODULES = $(patsubst src/raudo/_core/%.pyx,raudo._core.%,$(wildcard src/raudo/_core/*.pyx))
 
-.PHONY: build test test-isas test-fast monitoring-e2e queues-e2e soak behaviour bench bench-check lint floors types c-test asan tsan fuzz leaks harden wheel wheels clean
+.PHONY: build test test-isas test-fast monitoring-e2e queues-e2e soak behaviour bench bench-check lint floors types c-test asan tsan fuzz leaks harden docs wheel wheels clean
 
 build:  ## compile what changed, in place
 	$(PYTHON) setup.py -q build_ext --inplace
@@ -122,6 +122,9 @@ harden: c-test  ## all of it: some hours on two cores; what CI does in short for
 	$(MAKE) fuzz FUZZ_SECONDS=$${FUZZ_SECONDS:-120}
 	$(MAKE) leaks LEAK_OPERATIONS=1000000
 	HYPOTHESIS_PROFILE=deep $(PYTHON) -m pytest -q tests/test_hostile_input.py --timeout 3600
+
+docs:  ## the reference of all public names, from their docstrings, into build/api
+	$(PYTHON) docs/build_api.py
 
 wheel:
 	$(PYTHON) -m build --wheel

@@ -131,6 +131,11 @@ def print_scale(texts: list[str], folder: Path, sizes: Sequence[int]) -> None:
         f"{'raudo analyze':>14}{'seconds':>10}{'documents/s':>13}{'peak MiB':>10}"
         f"   the user's seconds"
     )
+    one = folder / "one.jsonl"
+    write_jsonl(one, texts[:1])
+    start_up = min(analyse(one, folder / "one", 0.8, 10) for _ in range(3))
+    peak = start_up.peak_bytes / MEBIBYTE
+    print(f"{1:>14}{start_up.seconds:>10.2f}{'':>13}{peak:>10,.0f}   start-up")
     for n in sizes:
         if n > len(texts):
             print(f"{n:>14,}   the corpus has {len(texts):,} documents")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from claims_work import AT_ONCE, THRESHOLD, WORD, Documents, K, arguments, embed, requests, tell
 from raudo import AsyncProcessor, BatchProcessor, SmartCache
 from raudo.analysis import DocumentAnalyzer, FileSource
-from raudo.export import export
+from raudo.export import export, export_async
 
 
 def analyse(source: Path, out: Path) -> DocumentAnalyzer:
@@ -54,11 +56,13 @@ async def serve(
             found: dict[str, Any] = await cache.get_or_load(number)
             return found
 
-        answers = await processor.process_batch(
-            [(answer, (number,)) for number in requests(n, len(documents))],
-            max_concurrent=AT_ONCE,
-        )
-        export(answers, out / "answers.jsonl")
+        async def answers() -> AsyncIterator[dict[str, Any]]:
+            numbers = requests(n, len(documents))
+            while tasks := [(answer, (number,)) for number in islice(numbers, 1000)]:
+                for each in await processor.process_batch(tasks, max_concurrent=AT_ONCE):
+                    yield each
+
+        await export_async(answers(), out / "answers.jsonl")
         return float(cache.get_stats()["hit_rate"])
 
 

@@ -1,4 +1,5 @@
-"""Every Python example of the documentation runs: README, docs/*.md, and doctests of docstrings.
+"""Every Python example of the documentation runs: README, docs/*.md, doctests of docstrings, and
+examples/; links lead somewhere, and the reference can be written.
 
 The blocks of one page share one namespace, in order, in an empty folder; a block may use top-level
 `await`. A block that is not to be run is not marked `python`.
@@ -13,6 +14,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import runpy
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +23,16 @@ from typing import Any
 import pytest
 
 import raudo
+from raudo._core.policy import REGISTRY
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks/README.md"]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "benchmarks/README.md",
+    ROOT / "examples/README.md",
+    ROOT / "csrc/README.md",
+]
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```", re.M | re.S)
 
 
@@ -34,7 +43,17 @@ def blocks(page: Path) -> Iterator[tuple[int, str]]:
         yield text.count("\n", 0, found.start(2)) + 1, textwrap.dedent(found[2])
 
 
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """Forget the policies that an example registers."""
+    before = dict(REGISTRY)
+    yield
+    REGISTRY.clear()
+    REGISTRY.update(before)
+
+
 @pytest.mark.parallel_threads(1)
+@pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -72,11 +91,82 @@ def test_docstrings_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert failed == 0
 
 
+def anchors(page: Path) -> set[str]:
+    """Return what links to the page's headings are called, as GitHub does it."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    titles = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
-        if "://" not in target and not target.startswith("mailto:"):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    for link in re.findall(r"\]\(([^)\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        target, _, anchor = link.partition("#")
+        file = page.parent / target if target else page
+        assert file.exists(), f"{page.name} links to {link}"
+        if anchor and file.suffix == ".md":
+            assert anchor in anchors(file), f"{page.name} links to {link}"
+
+
+def test_the_spanish_readme_has_the_same_examples() -> None:
+    """Prose is translated; commands and code are the same, so that they are run once."""
+    ours, theirs = (
+        re.findall(r"^```(?:sh|python)\n.*?^```", (ROOT / name).read_text("utf-8"), re.M | re.S)
+        for name in ("README.md", "README.es.md")
+    )
+    without_comments = [
+        [re.sub(r" *#.*", "", block) for block in blocks] for blocks in (ours, theirs)
+    ]
+    assert without_comments[0] == without_comments[1]
+
+
+@pytest.mark.parallel_threads(1)
+@pytest.mark.usefixtures("registry")
+def test_the_examples_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that need a server of their own are run by tests/integrations."""
+    folder = ROOT / "examples"
+    runpy.run_path(str(folder / "policy_most_recent.py"), run_name="__main__")
+    analyse = runpy.run_path(str(folder / "analyse_folder.py"))["main"]
+    analyse(str(ROOT / "docs"), tmp_path / "out")
+    said = capsys.readouterr().out
+    assert "most-recent" in said
+    assert "documents, " in said
+    assert (tmp_path / "out/report.html").exists()
+
+
+async def test_the_example_service_answers() -> None:
+    from httpx import ASGITransport, AsyncClient
+
+    names = runpy.run_path(str(ROOT / "examples/service_fastapi.py"))
+    app = names["app"]
+    async with (
+        names["lifespan"](app),
+        AsyncClient(transport=ASGITransport(app), base_url="http://127.0.0.1") as client,
+    ):
+        assert (await client.get("/reports/8")).json() == {"number": 8, "pages": 1}
+        assert (await client.get("/reports/8")).json() == {"number": 8, "pages": 1}
+        assert (await client.delete("/reports/8")).json() == {"was there": True}
+        page = await client.get("/live/metrics")
+        assert 'raudo_cache_hits_total{cache="reports"} 1' in page.text
+
+
+def test_every_example_is_listed() -> None:
+    listed = (ROOT / "examples/README.md").read_text(encoding="utf-8")
+    for program in (ROOT / "examples").glob("*.py"):
+        assert f"({program.name})" in listed, f"examples/README.md does not list {program.name}"
+
+
+@pytest.mark.slow
+@pytest.mark.parallel_threads(1)
+def test_the_reference_is_written_without_a_warning(tmp_path: Path) -> None:
+    build = runpy.run_path(str(ROOT / "docs/build_api.py"))
+    build["build"](tmp_path, search=False)
+    written = {
+        path.relative_to(tmp_path).with_suffix("").as_posix() for path in tmp_path.rglob("*.html")
+    }
+    assert {name.replace(".", "/") for name in build["MODULES"]} <= written
 
 
 def test_readme_begins_with_the_two_commands() -> None:
