@@ -10,8 +10,9 @@ if TYPE_CHECKING:
 __all__ = ["entry_points"]
 
 
-def entry_points(**query: str) -> EntryPoints:
+def entry_points(*, group: str, name: str | None = None) -> EntryPoints:
     """As `importlib.metadata.entry_points`, which takes longer to load than a cache does."""
     from importlib import metadata
 
-    return metadata.entry_points(**query)
+    found = metadata.entry_points(group=group)
+    return found if name is None else found.select(name=name)

@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +70,9 @@ def _rows(places: dict[str, str], n: int) -> list[Row]:
         cache = _cache(place)
         if place:
             others[name] = _median_us(cache.get_nowait, n)
-        sets[name] = _median_us(lambda i, put=cache.set_nowait: put(("new", i), _VALUE), n)
+        sets[name] = _median_us(partial(_set, cache), n)
         if name != "raudo lmdb":  # which is read in place of copies
-            copies[name] = _median_us(lambda i, get=cache.get_nowait: get(("new", i)), n)
+            copies[name] = _median_us(partial(_get, cache), n)
         cache.close_nowait()
         loads[name] = float(_loads_of_two(place, name))
     return [
@@ -80,6 +81,14 @@ def _rows(places: dict[str, str], n: int) -> list[Row]:
         Row(_COSTS, "set", "us", sets, note="Redis: when it returns, all workers see it"),
         Row(_LOADS, f"loads of {_LOAD_S * 1000:.0f} ms", "loads", loads),
     ]
+
+
+def _set(cache: SmartCache, i: int) -> None:
+    cache.set_nowait(("new", i), _VALUE)
+
+
+def _get(cache: SmartCache, i: int) -> object:
+    return cache.get_nowait(("new", i))
 
 
 def _median_us(call: Callable[[int], object], n: int) -> float:
@@ -111,7 +120,7 @@ def _loads_of_two(place: str, name: str) -> int:
     workers = [context.Process(target=_ask, args=(place, name, barrier, counts)) for _ in range(2)]
     for worker in workers:
         worker.start()
-    n_loads = sum(counts.get(timeout=60) for _ in workers)
+    n_loads: int = sum(counts.get(timeout=60) for _ in workers)
     for worker in workers:
         worker.join()
     return n_loads
