@@ -98,10 +98,11 @@ force:
 PYTEST_SANITIZED = PYTHONPATH=src PYTHONMALLOC=malloc RAUDO_SANITIZED=1 \
 	$(PYTHON) -m pytest -q -p no:cacheprovider --capture=sys --timeout 900
 
-# libstdc++ comes along for the exceptions of other packages' C++, which the sanitizer looks for at its start.
+# libstdc++ comes along for the exceptions of other packages' C++, which the sanitizer looks for at its start;
+# hnswlib frees by `delete` what it took by `new[]`.
 asan: build/asan/.copied  ## with AddressSanitizer and UBSan; ASAN_TESTS=tests: the whole suite
 	cd build/asan && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)" \
-		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+		ASAN_OPTIONS=detect_leaks=0:alloc_dealloc_mismatch=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 		$(PYTEST_SANITIZED) $(ASAN_TESTS)
 
 # Python itself is not instrumented: what its lock orders is seen by the locks and conditions it is made of.
