@@ -105,6 +105,8 @@ def read_segment(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
             raise CorruptEntry(f"{path} holds an array of dtype {entry['dtype']}")
         dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
         at, n_bytes = start + entry["at"], dtype.itemsize * int(np.prod(shape, dtype=object))
+        if entry["at"] < 0 or at % _ALIGN:
+            raise CorruptEntry(f"{path} has the array {entry['name']!r} in no place of one")
         if at + n_bytes > size:
             raise CorruptEntry(f"{path} is cut short")
         array = np.frombuffer(data[at : at + n_bytes], dtype).reshape(shape)

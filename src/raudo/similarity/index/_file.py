@@ -167,6 +167,8 @@ def _span(
         raise TypeError(f"a name that is {entry['name']!r}")
     if dtype.str not in _DTYPES or min(shape, default=0) < 0 or int(entry["offset"]) < 0:
         raise ValueError(f"an array of {dtype} {shape}")
+    if offset % _ALIGNMENT:  # the kernels read whole elements
+        raise ValueError(f"{entry['name']} begins at byte {offset}")
     if offset + dtype.itemsize * math.prod(shape) > end:
         raise ValueError(f"{entry['name']} lies beyond the end")
     return dtype, shape, offset
