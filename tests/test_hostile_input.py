@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from raudo.analysis import FileSource
 from raudo.cli import main
-from raudo.errors import RaudoError
+from raudo.errors import CorruptEntry, RaudoError
 from raudo.similarity.index import create_index, index_class
 from raudo.similarity.index._file import read_arrays, write_arrays
 
@@ -156,3 +156,13 @@ def test_command_lines_of_anybody_end_with_a_word(
     assert code in (0, 1, 2)
     assert code == 0 or err
     assert "Traceback" not in out + err
+
+
+def test_arrays_that_begin_between_elements_are_refused(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, arrays = read_arrays(saved / "flat")
+    monkeypatch.setattr("raudo.similarity.index._file._aligned", lambda offset: offset | 1)
+    write_arrays(saved / "crooked", {}, arrays)
+    with pytest.raises(CorruptEntry, match="begins at byte"):
+        read_arrays(saved / "crooked", mapped=True)
