@@ -250,6 +250,55 @@ def test_a_child_after_a_fork_goes_on(tier_of):
         assert time.monotonic() < until
 
 
+def ports_of(tier):
+    """Return the local ports of a tier's connections."""
+    node = tier._deployment.primaries()[0]
+    line = tier._tracker.line_to(node)
+    connections = [*node._idle, line.listener, line.writer]
+    ports = {each._sock.getsockname()[1] for each in connections}
+    for opening in node._by_loop.values():
+        ports.add(opening.result()._transport.get_extra_info("sockname")[1])
+    return ports
+
+
+def test_parent_and_child_share_no_connection(tier_of):
+    """Fork after use, by threads and by an event loop; then both work at once."""
+    tier = tier_of(timeout=5.0)
+    loop = asyncio.new_event_loop()
+
+    def work(who):
+        for n in range(200):
+            value = Blob(b"%s %d" % (who, n), "bytes", 1)
+            tier.put_many_nowait([(who, value)])
+            if tier.get_nowait(who) != value or loop.run_until_complete(tier.get(who)) != value:
+                return False
+        return True
+
+    try:
+        assert work(b"before")
+        used = ports_of(tier)
+        assert len(used) == 4
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            ok = False
+            try:
+                loop = asyncio.new_event_loop()
+                ok = tier.wait_until_ready() and work(b"child") and not used & ports_of(tier)
+            finally:
+                os.write(write, b"1" if ok else b"0")
+                os._exit(0)
+        assert work(b"parent")
+        assert os.read(read, 1) == b"1"
+        os.waitpid(child, 0)
+        assert ports_of(tier) == used  # the child closed none of them
+        for end in (read, write):
+            os.close(end)
+    finally:
+        loop.run_until_complete(tier.aclose())
+        loop.close()
+
+
 async def test_a_closed_tier_says_so(server):
     tier = RedisTier(server.url)
     await tier.aclose()
