@@ -62,7 +62,7 @@ monitoring-e2e: build  ## against the real Prometheus, Alertmanager, an OTLP col
 	CI=1 $(PYTHON) -m pytest -q $(wildcard tests/monitoring/test_e2e_*.py)
 
 queues-e2e: build  ## queues on real brokers that are killed, cut off and shared
-	CI=1 RAUDO_KAFKA_FAULTS=1 $(PYTHON) -m pytest -q tests/integrations/test_kafka.py \
+	CI=1 $(PYTHON) -m pytest -q tests/integrations/test_kafka.py \
 		tests/integrations/test_redis_streams.py tests/integrations/test_queue_examples.py
 
 lint: floors

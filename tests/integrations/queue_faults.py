@@ -41,7 +41,7 @@ class Notes:
         """Return how many keys are known to all."""
         return len(self._client.keys(f"{{{self.seen}}}:*"))
 
-    def wait(self, until, seconds=30):
+    def wait(self, until, seconds=60):
         end = time.monotonic() + seconds
         while not until():
             assert time.monotonic() < end, (len(self.count("begin")), len(self.count("end")))
@@ -73,7 +73,7 @@ def worker(notes, kind, url, queue, *, acks=True, pause=0.002, **options):
         process.wait()
 
 
-async def until(condition, seconds=30.0):
+async def until(condition, seconds=60.0):
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -129,11 +129,11 @@ def redelivered_all_but_known(notes, n, begin):
     assert len(twice) <= ended - known
 
 
-async def grow_and_shrink(make, send, n):
+async def grow_and_shrink(make, send, n, joined=lambda: True):
     """Go from one consumer to two and back, under load; return (consumer, key, number) as handled.
 
     `make()` is another consumer of the group, `send(first, last)` sends a range, number i with key
-    i % 10.
+    i % 10; `joined()` says whether all that were made have their share.
     """
     handled = []
 
@@ -155,7 +155,7 @@ async def grow_and_shrink(make, send, n):
             await until(lambda: by("first") > third // 3)
             async with processor.consume(make(), handler("second"), 8, window=64):
                 await until(lambda: by("first") + by("second") >= third)
-                await asyncio.sleep(0.6)  # until both have joined
+                await until(joined)
                 await send(third, 2 * third)
                 await until(lambda: len({each[2] for each in handled}) >= 2 * third)
                 assert by("second") > 0
