@@ -286,3 +286,15 @@ def test_what_fails_leaves_the_index_as_it_was(monkeypatch):
     flat.add(rows[300:])
     index.add(rows[300:])
     assert_same(index.search(queries, 9, nprobe=5), flat.search(queries, 9))
+
+
+def test_many_lists_of_copies_alone_are_searched() -> None:
+    """Where there are no rows there are no sketches of them, also for queries that look further."""
+    rows = np.random.default_rng(3).standard_normal((6000, 64)).astype(np.float32)
+    index = IVFIndex(64, "inner", rerank=False)
+    index.add(rows)
+    assert index.nlist > 100
+    found = index.search(rows[:300], 10)
+    best = np.argsort(-(rows[:300] @ rows.T), axis=1)[:, :10]
+    hits = [len(set(a) & set(b)) for a, b in zip(found.ids.tolist(), best.tolist(), strict=True)]
+    assert np.mean(hits) > 8

@@ -473,6 +473,7 @@ cdef class Lists:
         self.centre_shift = centre_copies.shift
         self.row_kernel, self.centre_kernel, self.row_norm = row_kernel, centre_kernel, row_norm
         self.centres, self.n_lists = centres, len(centres)
+        self.codes = None  # until then it is neither None nor an array
         if sketches is not None:
             self.codes, self.along, self.across = sketches.codes, sketches.along, sketches.across
 
