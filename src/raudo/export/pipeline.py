@@ -2,10 +2,11 @@
 
     rows -> blocks -> batches of 4,096 rows, one a part -> writer -> compressor -> counter -> sink
 
-One file that is compressed is so by other threads than the caller's; of several files, each is
-written whole by a thread of its own. Memory is bounded by two batches for each part, and 8 MiB of
-encoded bytes (on S3 32 MiB for each part). Nothing has its final name before the last row is
-written; an exception anywhere (the rows' own iterator included) drops every part.
+One file that is compressed, or of columns, is compressed and written by other threads than the
+caller's; of several files, each is written whole by a thread of its own. Memory is bounded by two
+batches for each part, 8 MiB of encoded bytes (on S3 32 MiB for each part), and the row group of
+Parquet that is gathered. Nothing has its final name before the last row is written; an exception
+anywhere (the rows' own iterator included) drops every part.
 """
 
 from __future__ import annotations
@@ -63,9 +64,11 @@ class _Export:
         # Of one file, one thread more drains what the others compress: it must not wait for itself.
         n_threads = n_jobs if self._deals else n_jobs + 1
         self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="raudo-export")
-        # What is not compressed is not worth the hand-over of the interpreter lock: 66 ms against
-        # 80 for 28 MB of JSON lines (raudo bench export, 2026-11-29).
-        is_behind = n_jobs > 1 and not self._deals and layout.outer != "none"
+        # Text that is not compressed is not worth the hand-over of the interpreter lock: 66 ms
+        # against 80 for 28 MB of JSON lines (raudo bench export, 2026-11-29). Columns are: they
+        # are compressed without it.
+        works_unlocked = layout.outer != "none" or self.is_columnar
+        is_behind = n_jobs > 1 and not self._deals and works_unlocked
         behind = self._pool if is_behind else None
         self._parts = [
             Part(path, layout.format, layout.outer, hashed, behind, options)
