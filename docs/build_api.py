@@ -36,6 +36,7 @@ MODULES = [
     "raudo.integrations.redis",
     "raudo.integrations.redis_streams",
     "raudo.integrations.kafka",
+    "raudo.integrations.objectstore",
     "raudo.integrations.django",
     "raudo.integrations.scikit_learn",
     "raudo.testing",
