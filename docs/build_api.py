@@ -46,13 +46,13 @@ MODULES = [
 ]
 
 
-def build(folder: Path, *, search: bool = True) -> None:
-    """Write a page a module and an index; without `search` in half the time."""
+def build(folder: Path, *, whole: bool = True) -> None:
+    """Write a page a module and an index; not `whole`: sooner, without sources and search."""
     for name in MODULES:
         module = importlib.import_module(name)
         for public in getattr(module, "__all__", ()):
             getattr(module, public)  # those that load on first use are not seen by pdoc before
-    pdoc.render.configure(docformat="google", search=search, footer_text="raudo")
+    pdoc.render.configure(docformat="google", search=whole, show_source=whole, footer_text="raudo")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         # It looks for the names of a NamedTuple's annotations in the module that made its __new__.

@@ -163,7 +163,7 @@ def test_every_example_is_listed() -> None:
 @pytest.mark.parallel_threads(1)
 def test_the_reference_is_written_without_a_warning(tmp_path: Path) -> None:
     build = runpy.run_path(str(ROOT / "docs/build_api.py"))
-    build["build"](tmp_path, search=False)
+    build["build"](tmp_path, whole=False)
     written = {
         path.relative_to(tmp_path).with_suffix("").as_posix() for path in tmp_path.rglob("*.html")
     }
