@@ -61,6 +61,12 @@ def watched():
 def page(browser, watched):
     with open_page(browser, watched[1].url) as page:
         until(page, "document.documentElement.dataset.frames > 3")
+        # Rates are known when the first points of the plots are.
+        until(
+            page,
+            "document.querySelector('#caches tbody') && [...document.querySelectorAll("
+            "'#caches [data-label=\"Hit rate\"] [data-value]')].every(each => each.dataset.value)",
+        )
         yield page
 
 
