@@ -63,7 +63,7 @@ monitoring-e2e: build  ## against the real Prometheus, Alertmanager, an OTLP col
 
 queues-e2e: build  ## queues on real brokers that are killed, cut off and shared
 	CI=1 $(PYTHON) -m pytest -q tests/integrations/test_kafka.py \
-		tests/integrations/test_redis_streams.py tests/integrations/test_queue_examples.py
+		tests/integrations/test_redis_streams.py tests/integrations/test_server_examples.py
 
 lint: floors
 	$(PYTHON) -m ruff check .

@@ -60,6 +60,16 @@ async def test_what_one_sets_the_other_reads_type_for_type(tier_of):
     assert await b.get_many([*values, "absent"]) == values
 
 
+async def test_what_is_loaded_as_soon_as_there_is_a_cache_is_kept(server):
+    async def load(key):
+        await asyncio.sleep(0.1)  # longer than finding the server takes
+        return "loaded"
+
+    async with cache_on(RedisTier(server.url, namespace="at-once")) as cache:
+        assert await cache.get_or_load("key", load) == "loaded"
+        assert await cache.get("key") == "loaded"
+
+
 async def test_a_copy_is_forgotten_when_another_changes_the_key(tier_of):
     a, b = cache_on(tier_of()), cache_on(tier_of())
     await a.set("k", 1)

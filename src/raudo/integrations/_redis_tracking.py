@@ -144,6 +144,7 @@ class Tracker:
         self._lines: dict[Node, Line] = {}
         self._told: Any = weakref.WeakMethod(told)
         self._stop = threading.Event()
+        self.has_tried = threading.Event()
         self.is_ready = threading.Event()
         self._owner = weakref.ref(tier, lambda _: self._stop.set())
         self._thread = threading.Thread(target=self._run, name="raudo-redis", daemon=True)
@@ -174,6 +175,8 @@ class Tracker:
                     # The others are listened to meanwhile; not all processes ask again in step.
                     retry_at = time.monotonic() + wait_s * random.uniform(0.5, 1.0)
                     wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+                finally:
+                    self.has_tried.set()
             self._listen()
         lines, self._lines = self._lines, {}
         for line in lines.values():

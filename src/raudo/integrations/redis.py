@@ -51,8 +51,9 @@ class RedisTier:
     """A `SharedTier` on a Redis server, cluster or Sentinel. Thread-safe, for any event loops.
 
     A call takes `timeout` at most, and raises `TierUnavailable` where no answer came; a SmartCache
-    counts that, answers from what is left and lets the server rest for a second and more. After a
-    fork the child makes connections of its own.
+    counts that, answers from what is left and lets the server rest for a second and more. Making
+    the SmartCache waits as long for the server, so that what is loaded first is kept. After a fork
+    the child makes connections of its own.
 
     Args:
         url: `redis://`, `rediss://` or `unix://`; several hosts with commas for a cluster or
@@ -139,6 +140,8 @@ class RedisTier:
                     tracker = self._tracker = Tracker(
                         self, self._deployment, self._prefix, max(1.0, self.timeout), self._told
                     )
+            # What is loaded before the servers are listened to would not be kept.
+            tracker.has_tried.wait(self.timeout)
         return tracker
 
     def _told(self, keys: Sequence[bytes | None]) -> None:

@@ -1,9 +1,11 @@
-"""The examples of queues run, as a user would run them."""
+"""The examples on Redis and Kafka run, as a user would run them."""
 
 from __future__ import annotations
 
 import asyncio
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,14 @@ def test_the_example_of_redis_runs(redis_server, capsys):
     out = capsys.readouterr().out
     assert SAYS in out
     assert "raudo_queue_lag" in out
+
+
+def test_the_example_of_a_shared_level_runs(redis_server):
+    command = [sys.executable, str(EXAMPLES / "shared_redis.py"), redis_server.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert "loaded for all by the first process: True" in done.stdout
+    assert "the other process's write is seen" in done.stdout
 
 
 def test_the_example_of_kafka_runs(kafka_broker, capsys):
