@@ -4,8 +4,7 @@ PYTHON ?= python
 ASAN_TESTS := $(wildcard tests/core tests/compat/test_cachetools.py \
 	tests/compat/test_cachetools_hostile.py tests/memory/test_*pool*.py tests/memory/test_compact*.py \
 	tests/similarity/test_copies.py tests/concurrency/test_drive.py tests/concurrency/test_futures.py \
-	tests/analysis/test_text*.py tests/analysis/test_figures.py tests/similarity/test_sketches.py \
-	tests/similarity/test_within.py)
+	tests/analysis/test_text*.py tests/analysis/test_figures.py tests/similarity/test_sketches.py)
 TSAN_TESTS := $(wildcard tests/core/test_threads.py tests/core/test_memo.py tests/core/test_histogram.py \
 	tests/concurrency/test_drive.py tests/concurrency/test_workers_threads.py \
 	tests/similarity/test_search.py tests/analysis/test_text_kernels.py)
