@@ -90,12 +90,16 @@ class HttpPurge:
 
     def _once(self, request: urllib.request.Request) -> None:
         said = f"{request.get_method()} {request.full_url}"
+        refused: tuple[int, str] | None = None
         try:
             self._opener.open(request, timeout=self._timeout).close()
         except urllib.error.HTTPError as error:
             error.close()
             if error.code != 404:
-                kind = _NotNow if error.code == 429 or error.code >= 500 else OSError
-                raise kind(f"{said}: HTTP {error.code} {error.reason}") from None
+                refused = error.code, error.reason
         except OSError as error:
             raise _NotNow(f"{said}: {error}") from error
+        if refused is not None:  # raised out here: an HTTPError as the context would not pickle
+            code, reason = refused
+            kind = _NotNow if code == 429 or code >= 500 else OSError
+            raise kind(f"{said}: HTTP {code} {reason}")
