@@ -234,7 +234,8 @@ def test_first_idle_moment_collects_everything(collector):
     done = collector.idle(None)
     assert ref() is None
     assert done["generation"] == 2
-    assert done["frozen"] == gc.get_freeze_count() - IMMORTAL > 0
+    # threads of other tests may let go of what is frozen between the two counts
+    assert 0 < done["frozen"] == pytest.approx(gc.get_freeze_count() - IMMORTAL, abs=100)
 
 
 def test_later_idle_moments_are_short(collector):
@@ -336,7 +337,7 @@ def test_first_idle_moment_with_a_budget_is_short(collector):
 def test_freeze_collects_first(collector):
     gc.collect()
     ref = cycle()
-    assert collector.freeze() == gc.get_freeze_count() > IMMORTAL
+    assert IMMORTAL < collector.freeze() == pytest.approx(gc.get_freeze_count(), abs=100)
     assert ref() is None
     collector.undo()
     assert gc.get_freeze_count() <= IMMORTAL

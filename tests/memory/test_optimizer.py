@@ -298,10 +298,11 @@ def test_idle_takes_the_old_generation_over_until_it_is_forgotten():
 
 
 def test_freeze_is_undone_by_stop():
-    optimizer = MemoryOptimizer()
-    assert optimizer.freeze() == gc.get_freeze_count() > IMMORTAL
-    assert optimizer.get_optimization_report()["frozen_objects"] > IMMORTAL
-    optimizer.stop()
+    with MemoryOptimizer() as optimizer:
+        frozen = optimizer.freeze()
+        # threads of other tests may let go of what is frozen between the two counts
+        assert IMMORTAL < frozen == pytest.approx(gc.get_freeze_count(), abs=100)
+        assert optimizer.get_optimization_report()["frozen_objects"] > IMMORTAL
     assert gc.get_freeze_count() <= IMMORTAL
 
 
