@@ -50,7 +50,9 @@ def browser() -> Iterator[Any]:
     except ImportError:
         _missing("playwright is not installed (pip install playwright)")
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
+        # A sanitizer that is preloaded for our modules is not for the browser.
+        inherited = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+        started = playwright.chromium.launch(executable_path=chromium, args=_FLAGS, env=inherited)
         yield started
         started.close()
 
