@@ -6,6 +6,7 @@ import pickle
 import random
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import weakref
@@ -245,6 +246,25 @@ def test_a_finalizer_may_use_the_cache_in_the_middle_of_its_work(collector):
             use()
         collector.action = None
         assert len(cache) <= 40
+
+
+@pytest.mark.timeout(30, method="thread")
+def test_a_finalizer_in_the_middle_of_making_the_disk_level_makes_no_second(monkeypatch):
+    made = []
+    make = tempfile.mkdtemp
+
+    def make_and_use(**options):
+        made.append(options)
+        for key in range(100, 140):  # as a finalizer would that the collector calls here
+            cache.set_nowait(key, str(key))
+        return make(**options)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make_and_use)
+    with SmartCache(40, levels=(0.2, 0.4, 0.4)) as cache:
+        for key in range(40):
+            cache.set_nowait(key, str(key))
+        assert len(made) == 1
+        assert cache.get_nowait(39) == "39"
 
 
 @pytest.mark.timeout(30, method="thread")

@@ -11,6 +11,7 @@ All methods but the two drains and the fetches are called with the cache's lock 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -126,13 +127,15 @@ class ColdLevels:
     def _make_tier(self) -> bool:
         if self._make is None or self._clock.monotonic() < self._make_at:
             return False
+        self._make_at = math.inf  # for a finalizer that uses the cache in the middle of this
         try:
             self.guards = [Guard(self._make(), self._cache, self._clock)]
         except OSError as error:
-            self._make_at = self._clock.monotonic() + 1.0
             self.failures += 1
             events.emit(events.TierFailed(self._cache, "disk", "open", error))
             return False
+        finally:
+            self._make_at = self._clock.monotonic() + 1.0
         return True
 
     def _put_now(self, guard: Guard, key: bytes, blob: Blob) -> None:
