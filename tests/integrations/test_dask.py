@@ -89,15 +89,20 @@ class Counted:
         return bytes, (self.data,)
 
 
-def size_and_pid(shared, x):
-    time.sleep(0.02)
+def size_and_pid(shared, folder, x):
+    """Wait for the other worker to have begun one too."""
+    Path(folder, str(os.getpid())).touch()
+    until = time.monotonic() + 60
+    while len(os.listdir(folder)) < 2 and time.monotonic() < until:
+        time.sleep(0.005)
     return len(shared), os.getpid()
 
 
-def test_what_a_function_is_bound_to_travels_once(client):
+def test_what_a_function_is_bound_to_travels_once(client, tmp_path):
     Counted.n_pickled = 0
     shared = Counted(bytes(3 << 20))
-    got = parallel_map(partial(size_and_pid, shared), range(40), chunksize=1, backend=client)
+    bound = partial(size_and_pid, shared, str(tmp_path))
+    got = parallel_map(bound, range(40), chunksize=1, backend=client)
     sizes, pids = zip(*got, strict=True)
     assert set(sizes) == {3 << 20}
     assert len(set(pids)) == 2, "and to both workers"

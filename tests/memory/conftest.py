@@ -1,0 +1,12 @@
+"""The memory room's tests freeze and thaw themselves."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _collector() -> None:
+    gc.unfreeze()
