@@ -94,7 +94,7 @@ build/%/.copied: force
 .PHONY: force
 force:
 # --capture=sys leaves the sanitizer's own report on standard error, where it ends the process.
-PYTEST_SANITIZED = PYTHONPATH=src PYTHONMALLOC=malloc RAUDO_SANITIZED=1 \
+PYTEST_SANITIZED = PYTHONPATH="$$PWD/src" PYTHONMALLOC=malloc RAUDO_SANITIZED=1 \
 	$(PYTHON) -m pytest -q -p no:cacheprovider --capture=sys --timeout 900
 
 # libstdc++ comes along for the exceptions of other packages' C++, which the sanitizer looks for at its start;
