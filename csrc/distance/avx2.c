@@ -9,7 +9,9 @@
 #if RAUDO_COMPILES_AVX2
 RAUDO_TARGET_AVX2
 #include "distance/plain.h"
+#include "distance/rows.h"
 #include "distance/strip.h"
+#include "distance/tile.h"
 
 /* --- rows --------------------------------------------------------------------------------- */
 
@@ -92,8 +94,8 @@ RAUDO_INLINE void reduce_f64(const __m256d v[4], double *sums)
                                          _mm256_permute2f128_pd(x, y, 0x31)));
 }
 
-RAUDO_DEFINE_STRIPS(float, f32, avx2, __m256, 8, 3)
-RAUDO_DEFINE_STRIPS(double, f64, avx2, __m256d, 4, 3)
+RAUDO_DEFINE_STRIPS(float, f32, __m256, 8, 3)
+RAUDO_DEFINE_STRIPS(double, f64, __m256d, 4, 3)
 
 RAUDO_INLINE __m256d load_wide_f32(const float *p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
 RAUDO_INLINE __m256d load_wide_f64(const double *p) { return _mm256_loadu_pd(p); }
@@ -142,7 +144,8 @@ RAUDO_INLINE int64_t sum_i32(__m256i v)
     return _mm_cvtsi128_si64(half) + _mm_extract_epi64(half, 1);
 }
 
-RAUDO_INLINE __m256i load_i16(const int8_t *p)
+RAUDO_INLINE __m256i zero_i32(void) { return _mm256_setzero_si256(); }
+RAUDO_INLINE __m256i load_i8(const int8_t *p) /* in 16 bits each */
 {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
@@ -150,30 +153,17 @@ RAUDO_INLINE __m256i load_i16(const int8_t *p)
 /* A 32-bit lane gains at most 2 * 255^2 a step: sums are taken out every 8192 steps. */
 enum { I8_LANES = 16, I8_BLOCK = 8192 * I8_LANES };
 
-#define DEFINE_SUM_I8(name, subtract)                                                             \
-    RAUDO_INLINE double name##_i8(const int8_t *a, const int8_t *b, size_t d)                     \
-    {                                                                                             \
-        int64_t total = 0;                                                                        \
-        size_t k = 0;                                                                             \
-        while (d - k >= I8_LANES) {                                                               \
-            const size_t end = d - k < I8_BLOCK ? d - I8_LANES : k + I8_BLOCK - I8_LANES;         \
-            __m256i sum = _mm256_setzero_si256();                                                 \
-            for (; k <= end; k += I8_LANES) {                                                     \
-                __m256i x = load_i16(a + k), y = load_i16(b + k);                                 \
-                if (subtract)                                                                     \
-                    x = y = _mm256_sub_epi16(x, y);                                               \
-                sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, y));                             \
-            }                                                                                     \
-            total += sum_i32(sum);                                                                \
-        }                                                                                         \
-        for (; k < d; k++) {                                                                      \
-            const int32_t difference = a[k] - b[k];                                               \
-            total += subtract ? difference * difference : a[k] * b[k];                            \
-        }                                                                                         \
-        return (double)total;                                                                     \
-    }
-DEFINE_SUM_I8(inner, 0)
-DEFINE_SUM_I8(sqeuclidean, 1)
+RAUDO_INLINE __m256i inner_step_i8(__m256i s, __m256i x, __m256i y)
+{
+    return _mm256_add_epi32(s, _mm256_madd_epi16(x, y));
+}
+RAUDO_INLINE __m256i sqeuclidean_step_i8(__m256i s, __m256i x, __m256i y)
+{
+    const __m256i difference = _mm256_sub_epi16(x, y);
+    return _mm256_add_epi32(s, _mm256_madd_epi16(difference, difference));
+}
+RAUDO_DEFINE_SUM_I8(inner, __m256i, 0)
+RAUDO_DEFINE_SUM_I8(sqeuclidean, __m256i, 1)
 
 /* POPCNT runs on several ports: at these lengths it beats a shuffle look-up. */
 RAUDO_INLINE uint64_t load_u64(const uint8_t *p, size_t n_bytes)
@@ -213,101 +203,43 @@ RAUDO_INLINE double jaccard_bits(const uint8_t *a, const uint8_t *b, size_t d)
 
 #define RAUDO_SCALAR_METRIC(...)
 #define RAUDO_STRIP_METRIC(...)
-#define RAUDO_METRIC(name, type, input, output) RAUDO_DEFINE_ROWS(name##_##type, avx2, input, output)
+#define RAUDO_METRIC(name, type, input, output) RAUDO_DEFINE_ROWS(name##_##type, input, output)
 #include "distance/metrics.def"
 
 /* --- tiles -------------------------------------------------------------------------------- */
 
-enum { TILE_ROWS = 6, PANEL_F32 = 16, PANEL_F64 = 8 };
+enum { TILE_ROWS = 6, TILE_VECTORS = 2, PANEL_F32 = 8 * TILE_VECTORS, PANEL_F64 = 4 * TILE_VECTORS };
 
-#define DEFINE_INNER_TILE(real, type, vector, suffix, lanes)                                      \
-    static void inner_tile_##type(size_t d, const real *a, const real *b, real *c, size_t stride, \
-                                  int add)                                                        \
-    {                                                                                             \
-        vector sum[TILE_ROWS][2];                                                                 \
-        RAUDO_UNROLL                                                                              \
-        for (size_t i = 0; i < TILE_ROWS; i++)                                                    \
-            sum[i][0] = sum[i][1] = _mm256_setzero_##suffix();                                    \
-        for (size_t k = 0; k < d; k++, a += TILE_ROWS, b += 2 * lanes) {                          \
-            const vector b0 = _mm256_loadu_##suffix(b), b1 = _mm256_loadu_##suffix(b + lanes);    \
-            RAUDO_UNROLL                                                                          \
-            for (size_t i = 0; i < TILE_ROWS; i++) {                                              \
-                const vector x = _mm256_set1_##suffix(a[i]);                                      \
-                sum[i][0] = _mm256_fmadd_##suffix(x, b0, sum[i][0]);                              \
-                sum[i][1] = _mm256_fmadd_##suffix(x, b1, sum[i][1]);                              \
-            }                                                                                     \
-        }                                                                                         \
-        RAUDO_UNROLL                                                                              \
-        for (size_t i = 0; i < TILE_ROWS; i++, c += stride) {                                     \
-            if (add) {                                                                            \
-                sum[i][0] = _mm256_add_##suffix(sum[i][0], _mm256_loadu_##suffix(c));             \
-                sum[i][1] = _mm256_add_##suffix(sum[i][1], _mm256_loadu_##suffix(c + lanes));     \
-            }                                                                                     \
-            _mm256_storeu_##suffix(c, sum[i][0]);                                                 \
-            _mm256_storeu_##suffix(c + lanes, sum[i][1]);                                         \
-        }                                                                                         \
-    }
-DEFINE_INNER_TILE(float, f32, __m256, ps, 8)
-DEFINE_INNER_TILE(double, f64, __m256d, pd, 4)
+RAUDO_INLINE __m256 all_f32(float x) { return _mm256_set1_ps(x); }
+RAUDO_INLINE void store_f32(float *p, __m256 v) { _mm256_storeu_ps(p, v); }
+RAUDO_INLINE __m256 add_f32(__m256 v, __m256 w) { return _mm256_add_ps(v, w); }
+RAUDO_INLINE __m256 root_of_f32(__m256 v) { return _mm256_sqrt_ps(v); }
+RAUDO_INLINE __m256 subtract_f32(__m256 v, __m256 w) { return _mm256_sub_ps(v, w); }
+RAUDO_INLINE __m256d all_f64(double x) { return _mm256_set1_pd(x); }
+RAUDO_INLINE void store_f64(double *p, __m256d v) { _mm256_storeu_pd(p, v); }
+RAUDO_INLINE __m256d add_f64(__m256d v, __m256d w) { return _mm256_add_pd(v, w); }
+RAUDO_INLINE __m256d root_of_f64(__m256d v) { return _mm256_sqrt_pd(v); }
 
+RAUDO_DEFINE_TILE(inner, float, f32, __m256, 8, TILE_ROWS)
+RAUDO_DEFINE_TILE(inner, double, f64, __m256d, 4, TILE_ROWS)
 /* Three rows at a time: the sign mask and the differences need registers too. */
-#define DEFINE_CITYBLOCK_TILE(real, type, vector, suffix, lanes)                                  \
-    static void cityblock_tile_##type(size_t d, const real *a, const real *b, real *c,            \
-                                      size_t stride, int add)                                     \
-    {                                                                                             \
-        for (size_t half = 0; half < TILE_ROWS; half += 3, c += 3 * stride) {                     \
-            const real *x = a + half, *y = b;                                                     \
-            vector sum[3][2];                                                                     \
-            RAUDO_UNROLL                                                                          \
-            for (size_t i = 0; i < 3; i++)                                                        \
-                sum[i][0] = sum[i][1] = _mm256_setzero_##suffix();                                \
-            for (size_t k = 0; k < d; k++, x += TILE_ROWS, y += 2 * lanes) {                      \
-                const vector y0 = _mm256_loadu_##suffix(y), y1 = _mm256_loadu_##suffix(y + lanes); \
-                RAUDO_UNROLL                                                                      \
-                for (size_t i = 0; i < 3; i++) {                                                  \
-                    const vector xi = _mm256_set1_##suffix(x[i]);                                 \
-                    sum[i][0] = cityblock_step_##type(sum[i][0], xi, y0);                         \
-                    sum[i][1] = cityblock_step_##type(sum[i][1], xi, y1);                         \
-                }                                                                                 \
-            }                                                                                     \
-            RAUDO_UNROLL                                                                          \
-            for (size_t i = 0; i < 3; i++) {                                                      \
-                real *out = c + i * stride;                                                       \
-                if (add) {                                                                        \
-                    sum[i][0] = _mm256_add_##suffix(sum[i][0], _mm256_loadu_##suffix(out));       \
-                    sum[i][1] = _mm256_add_##suffix(sum[i][1], _mm256_loadu_##suffix(out + lanes)); \
-                }                                                                                 \
-                _mm256_storeu_##suffix(out, sum[i][0]);                                           \
-                _mm256_storeu_##suffix(out + lanes, sum[i][1]);                                   \
-            }                                                                                     \
-        }                                                                                         \
-    }
-DEFINE_CITYBLOCK_TILE(float, f32, __m256, ps, 8)
-DEFINE_CITYBLOCK_TILE(double, f64, __m256d, pd, 4)
+RAUDO_DEFINE_TILE(cityblock, float, f32, __m256, 8, 3)
+RAUDO_DEFINE_TILE(cityblock, double, f64, __m256d, 4, 3)
 
 /* --- around the tiles --------------------------------------------------------------------- */
 
-#define DEFINE_SELECT(real, type, vector, suffix, lanes)                                          \
-    static size_t select_##type(const real *value, const real *bias, real sign, real limit,       \
-                                size_t n, uint32_t *found)                                        \
-    {                                                                                             \
-        const vector signs = _mm256_set1_##suffix(sign), limits = _mm256_set1_##suffix(limit);    \
-        size_t n_found = 0, j = 0;                                                                \
-        for (; j + lanes <= n; j += lanes) {                                                      \
-            const vector key = _mm256_fmadd_##suffix(signs, _mm256_loadu_##suffix(value + j),     \
-                                                     _mm256_loadu_##suffix(bias + j));            \
-            unsigned hits = (unsigned)_mm256_movemask_##suffix(                                   \
-                _mm256_cmp_##suffix(key, limits, _CMP_NGT_UQ));                                   \
-            for (; hits; hits &= hits - 1)                                                        \
-                found[n_found++] = (uint32_t)j + (uint32_t)__builtin_ctz(hits);                   \
-        }                                                                                         \
-        for (; j < n; j++)                                                                        \
-            if (!(bias[j] + sign * value[j] > limit))                                             \
-                found[n_found++] = (uint32_t)j;                                                   \
-        return n_found;                                                                           \
-    }
-DEFINE_SELECT(float, f32, __m256, ps, 8)
-DEFINE_SELECT(double, f64, __m256d, pd, 4)
+RAUDO_INLINE unsigned hits_f32(const float *value, const float *bias, __m256 signs, __m256 limits)
+{
+    const __m256 key = _mm256_fmadd_ps(signs, load_f32(value), load_f32(bias));
+    return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(key, limits, _CMP_NGT_UQ));
+}
+RAUDO_INLINE unsigned hits_f64(const double *value, const double *bias, __m256d signs, __m256d limits)
+{
+    const __m256d key = _mm256_fmadd_pd(signs, load_f64(value), load_f64(bias));
+    return (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(key, limits, _CMP_NGT_UQ));
+}
+RAUDO_DEFINE_SELECT(float, f32, __m256, 8)
+RAUDO_DEFINE_SELECT(double, f64, __m256d, 4)
 
 /* Rows r[0..7] of 8 elements to columns. */
 RAUDO_INLINE void transpose_f32(__m256 r[8])
@@ -335,66 +267,15 @@ RAUDO_INLINE void transpose_f32(__m256 r[8])
         r[i] = t[i];
 }
 
-static void pack_f32(const float *rows, size_t n, size_t stride, size_t d, const float *shift,
-                     size_t width, float *panel)
-{
-    size_t k = 0;
-    if (n == PANEL_F32 && width == PANEL_F32)
-        for (; k + 8 <= d; k += 8) {
-            const __m256 offset = shift ? _mm256_loadu_ps(shift + k) : _mm256_setzero_ps();
-            for (size_t j = 0; j < PANEL_F32; j += 8) {
-                __m256 r[8];
-                RAUDO_UNROLL
-                for (size_t i = 0; i < 8; i++)
-                    r[i] = _mm256_sub_ps(_mm256_loadu_ps(rows + (j + i) * stride + k), offset);
-                transpose_f32(r);
-                RAUDO_UNROLL
-                for (size_t i = 0; i < 8; i++)
-                    _mm256_storeu_ps(panel + (k + i) * PANEL_F32 + j, r[i]);
-            }
-        }
-    plain_pack_f32(rows, n, stride, k, d, shift, width, panel);
-}
-
-static void pack_f64(const double *rows, size_t n, size_t stride, size_t d, const double *shift,
-                     size_t width, double *panel)
-{
-    plain_pack_f64(rows, n, stride, 0, d, shift, width, panel);
-}
-
-#define DEFINE_ROOT(real, type, lanes, load, square_root, store)                                  \
-    static void root_##type(real *values, size_t n)                                               \
-    {                                                                                             \
-        size_t i = 0;                                                                             \
-        for (; i + lanes <= n; i += lanes)                                                        \
-            store(values + i, square_root(load(values + i)));                                       \
-        raudo_kernels_scalar.type.root(values + i, n - i);                                        \
-    }
-DEFINE_ROOT(float, f32, 8, _mm256_loadu_ps, _mm256_sqrt_ps, _mm256_storeu_ps)
-DEFINE_ROOT(double, f64, 4, _mm256_loadu_pd, _mm256_sqrt_pd, _mm256_storeu_pd)
+RAUDO_DEFINE_PACK_BY_SQUARES(float, f32, __m256, 8)
+RAUDO_DEFINE_PACK(double, f64)
+RAUDO_DEFINE_ROOT(float, f32, 8)
+RAUDO_DEFINE_ROOT(double, f64, 4)
 
 const raudo_kernels raudo_kernels_avx2 = {
     .isa = "avx2",
     .needs = RAUDO_CPU_AVX2,
-    .f32 = {TILE_ROWS, PANEL_F32, inner_tile_f32, cityblock_tile_f32, select_f32, pack_f32,
-            expand_f32, cosine_finish_f32, root_f32},
-    .f64 = {TILE_ROWS, PANEL_F64, inner_tile_f64, cityblock_tile_f64, select_f64, pack_f64,
-            expand_f64, cosine_finish_f64, root_f64},
-    .rows =
-        {
-#define RAUDO_SCALAR_METRIC(...)
-#define RAUDO_METRIC(name, type, input, output)                                                   \
-    [RAUDO_##name##_##type] = raudo_##name##_##type##_avx2,
-#include "distance/metrics.def"
-        },
-    .strips =
-        {
-#define RAUDO_SCALAR_METRIC(...)
-#define RAUDO_METRIC(...)
-#define RAUDO_STRIP_METRIC(name, type, input, output)                                             \
-    [RAUDO_##name##_##type] = raudo_strip_##name##_##type##_avx2,
-#include "distance/metrics.def"
-        },
+#include "distance/column.h"
 };
 
 RAUDO_TARGET_END

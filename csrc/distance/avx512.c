@@ -8,7 +8,9 @@
 #if RAUDO_COMPILES_AVX512
 RAUDO_TARGET_AVX512
 #include "distance/plain.h"
+#include "distance/rows.h"
 #include "distance/strip.h"
+#include "distance/tile.h"
 
 /* --- rows --------------------------------------------------------------------------------- */
 
@@ -77,8 +79,8 @@ RAUDO_INLINE void reduce_f64(const __m512d v[4], double *sums)
                                          _mm256_permute2f128_pd(x, y, 0x31)));
 }
 
-RAUDO_DEFINE_STRIPS(float, f32, avx512, __m512, 16, 6)
-RAUDO_DEFINE_STRIPS(double, f64, avx512, __m512d, 8, 6)
+RAUDO_DEFINE_STRIPS(float, f32, __m512, 16, 6)
+RAUDO_DEFINE_STRIPS(double, f64, __m512d, 8, 6)
 
 RAUDO_INLINE __m512d load_wide_f32(const float *p, size_t n)
 {
@@ -89,23 +91,9 @@ RAUDO_INLINE __m512d load_wide_f64(const double *p, size_t n)
     return n < 8 ? load_first_f64(p, n) : _mm512_loadu_pd(p);
 }
 
-/* The three sums in double, for float32 too: 1 - cos of near rows would otherwise be all rounding. */
-#define DEFINE_COSINE(real, type)                                                                 \
-    RAUDO_INLINE double cosine_##type(const real *a, const real *b, size_t d)                     \
-    {                                                                                             \
-        __m512d ab = _mm512_setzero_pd(), aa = ab, bb = ab;                                       \
-        for (size_t k = 0; k < d; k += 8) {                                                       \
-            const __m512d x = load_wide_##type(a + k, d - k);                                     \
-            const __m512d y = load_wide_##type(b + k, d - k);                                     \
-            ab = _mm512_fmadd_pd(x, y, ab);                                                       \
-            aa = _mm512_fmadd_pd(x, x, aa);                                                       \
-            bb = _mm512_fmadd_pd(y, y, bb);                                                       \
-        }                                                                                         \
-        return cosine_of_sums(_mm512_reduce_add_pd(ab), _mm512_reduce_add_pd(aa),                 \
-                              _mm512_reduce_add_pd(bb));                                          \
-    }
-DEFINE_COSINE(float, f32)
-DEFINE_COSINE(double, f64)
+RAUDO_INLINE double sum_f64(__m512d v) { return _mm512_reduce_add_pd(v); }
+RAUDO_DEFINE_COSINE(float, f32, __m512d, 8)
+RAUDO_DEFINE_COSINE(double, f64, __m512d, 8)
 
 RAUDO_INLINE int64_t sum_i32(__m512i v)
 {
@@ -114,7 +102,8 @@ RAUDO_INLINE int64_t sum_i32(__m512i v)
                          _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(v, 1))));
 }
 
-RAUDO_INLINE __m512i load_i16(const int8_t *p)
+RAUDO_INLINE __m512i zero_i32(void) { return _mm512_setzero_si512(); }
+RAUDO_INLINE __m512i load_i8(const int8_t *p) /* in 16 bits each */
 {
     return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
@@ -122,30 +111,17 @@ RAUDO_INLINE __m512i load_i16(const int8_t *p)
 /* A 32-bit lane gains at most 2 * 255^2 a step: sums are taken out every 8192 steps. */
 enum { I8_LANES = 32, I8_BLOCK = 8192 * I8_LANES };
 
-#define DEFINE_SUM_I8(name, subtract)                                                             \
-    RAUDO_INLINE double name##_i8(const int8_t *a, const int8_t *b, size_t d)                     \
-    {                                                                                             \
-        int64_t total = 0;                                                                        \
-        size_t k = 0;                                                                             \
-        while (d - k >= I8_LANES) {                                                               \
-            const size_t end = d - k < I8_BLOCK ? d - I8_LANES : k + I8_BLOCK - I8_LANES;         \
-            __m512i sum = _mm512_setzero_si512();                                                 \
-            for (; k <= end; k += I8_LANES) {                                                     \
-                __m512i x = load_i16(a + k), y = load_i16(b + k);                                 \
-                if (subtract)                                                                     \
-                    x = y = _mm512_sub_epi16(x, y);                                               \
-                sum = _mm512_add_epi32(sum, _mm512_madd_epi16(x, y));                             \
-            }                                                                                     \
-            total += sum_i32(sum);                                                                \
-        }                                                                                         \
-        for (; k < d; k++) {                                                                      \
-            const int32_t difference = a[k] - b[k];                                               \
-            total += subtract ? difference * difference : a[k] * b[k];                            \
-        }                                                                                         \
-        return (double)total;                                                                     \
-    }
-DEFINE_SUM_I8(inner, 0)
-DEFINE_SUM_I8(sqeuclidean, 1)
+RAUDO_INLINE __m512i inner_step_i8(__m512i s, __m512i x, __m512i y)
+{
+    return _mm512_add_epi32(s, _mm512_madd_epi16(x, y));
+}
+RAUDO_INLINE __m512i sqeuclidean_step_i8(__m512i s, __m512i x, __m512i y)
+{
+    const __m512i difference = _mm512_sub_epi16(x, y);
+    return _mm512_add_epi32(s, _mm512_madd_epi16(difference, difference));
+}
+RAUDO_DEFINE_SUM_I8(inner, __m512i, 0)
+RAUDO_DEFINE_SUM_I8(sqeuclidean, __m512i, 1)
 
 RAUDO_INLINE __m512i load_bytes(const uint8_t *p, size_t n)
 {
@@ -213,8 +189,8 @@ RAUDO_INLINE void jaccard_of(const uint8_t *query, const uint8_t *rows, const si
 }
 
 #define DEFINE_ROWS_BITS(name)                                                                    \
-    static void raudo_##name##_bits_avx512(const void *query, const void *rows, size_t n,         \
-                                           size_t stride, size_t d, void *out)                    \
+    static void rows_##name##_bits(const void *query, const void *rows, size_t n, size_t stride,  \
+                                   size_t d, void *out)                                           \
     {                                                                                             \
         const uint8_t *row = rows;                                                                \
         double *result = out, some[8];                                                            \
@@ -231,68 +207,43 @@ DEFINE_ROWS_BITS(jaccard)
 #define RAUDO_SCALAR_METRIC(...)
 #define RAUDO_STRIP_METRIC(...)
 #define RAUDO_BITS_METRIC(...) /* above */
-#define RAUDO_METRIC(name, type, input, output) RAUDO_DEFINE_ROWS(name##_##type, avx512, input, output)
+#define RAUDO_METRIC(name, type, input, output) RAUDO_DEFINE_ROWS(name##_##type, input, output)
 #include "distance/metrics.def"
 
 /* --- tiles -------------------------------------------------------------------------------- */
 
-enum { TILE_ROWS = 12, PANEL_F32 = 32, PANEL_F64 = 16 };
+enum { TILE_ROWS = 12, TILE_VECTORS = 2, PANEL_F32 = 16 * TILE_VECTORS, PANEL_F64 = 8 * TILE_VECTORS };
+
+RAUDO_INLINE __m512 all_f32(float x) { return _mm512_set1_ps(x); }
+RAUDO_INLINE void store_f32(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
+RAUDO_INLINE __m512 add_f32(__m512 v, __m512 w) { return _mm512_add_ps(v, w); }
+RAUDO_INLINE __m512 root_of_f32(__m512 v) { return _mm512_sqrt_ps(v); }
+RAUDO_INLINE __m512 subtract_f32(__m512 v, __m512 w) { return _mm512_sub_ps(v, w); }
+RAUDO_INLINE __m512d all_f64(double x) { return _mm512_set1_pd(x); }
+RAUDO_INLINE void store_f64(double *p, __m512d v) { _mm512_storeu_pd(p, v); }
+RAUDO_INLINE __m512d add_f64(__m512d v, __m512d w) { return _mm512_add_pd(v, w); }
+RAUDO_INLINE __m512d root_of_f64(__m512d v) { return _mm512_sqrt_pd(v); }
 
 /* Cityblock has one more value alive per step, which the eight spare registers hold. */
-#define DEFINE_TILE(name, real, type, vector, suffix, lanes)                                      \
-    static void name##_tile_##type(size_t d, const real *a, const real *b, real *c,               \
-                                   size_t stride, int add)                                        \
-    {                                                                                             \
-        vector sum[TILE_ROWS][2];                                                                 \
-        RAUDO_UNROLL                                                                              \
-        for (size_t i = 0; i < TILE_ROWS; i++)                                                    \
-            sum[i][0] = sum[i][1] = _mm512_setzero_##suffix();                                    \
-        for (size_t k = 0; k < d; k++, a += TILE_ROWS, b += 2 * lanes) {                          \
-            const vector b0 = _mm512_loadu_##suffix(b), b1 = _mm512_loadu_##suffix(b + lanes);    \
-            RAUDO_UNROLL                                                                          \
-            for (size_t i = 0; i < TILE_ROWS; i++) {                                              \
-                const vector x = _mm512_set1_##suffix(a[i]);                                      \
-                sum[i][0] = name##_step_##type(sum[i][0], x, b0);                                 \
-                sum[i][1] = name##_step_##type(sum[i][1], x, b1);                                 \
-            }                                                                                     \
-        }                                                                                         \
-        RAUDO_UNROLL                                                                              \
-        for (size_t i = 0; i < TILE_ROWS; i++, c += stride) {                                     \
-            if (add) {                                                                            \
-                sum[i][0] = _mm512_add_##suffix(sum[i][0], _mm512_loadu_##suffix(c));             \
-                sum[i][1] = _mm512_add_##suffix(sum[i][1], _mm512_loadu_##suffix(c + lanes));     \
-            }                                                                                     \
-            _mm512_storeu_##suffix(c, sum[i][0]);                                                 \
-            _mm512_storeu_##suffix(c + lanes, sum[i][1]);                                         \
-        }                                                                                         \
-    }
-DEFINE_TILE(inner, float, f32, __m512, ps, 16)
-DEFINE_TILE(inner, double, f64, __m512d, pd, 8)
-DEFINE_TILE(cityblock, float, f32, __m512, ps, 16)
-DEFINE_TILE(cityblock, double, f64, __m512d, pd, 8)
+RAUDO_DEFINE_TILE(inner, float, f32, __m512, 16, TILE_ROWS)
+RAUDO_DEFINE_TILE(inner, double, f64, __m512d, 8, TILE_ROWS)
+RAUDO_DEFINE_TILE(cityblock, float, f32, __m512, 16, TILE_ROWS)
+RAUDO_DEFINE_TILE(cityblock, double, f64, __m512d, 8, TILE_ROWS)
 
 /* --- around the tiles --------------------------------------------------------------------- */
 
-#define DEFINE_SELECT(real, type, vector, suffix, lanes)                                          \
-    static size_t select_##type(const real *value, const real *bias, real sign, real limit,       \
-                                size_t n, uint32_t *found)                                        \
-    {                                                                                             \
-        const vector signs = _mm512_set1_##suffix(sign), limits = _mm512_set1_##suffix(limit);    \
-        size_t n_found = 0, j = 0;                                                                \
-        for (; j + lanes <= n; j += lanes) {                                                      \
-            const vector key = _mm512_fmadd_##suffix(signs, _mm512_loadu_##suffix(value + j),     \
-                                                     _mm512_loadu_##suffix(bias + j));            \
-            unsigned hits = _mm512_cmp_##suffix##_mask(key, limits, _CMP_NGT_UQ);                 \
-            for (; hits; hits &= hits - 1)                                                        \
-                found[n_found++] = (uint32_t)j + (uint32_t)__builtin_ctz(hits);                   \
-        }                                                                                         \
-        for (; j < n; j++)                                                                        \
-            if (!(bias[j] + sign * value[j] > limit))                                             \
-                found[n_found++] = (uint32_t)j;                                                   \
-        return n_found;                                                                           \
-    }
-DEFINE_SELECT(float, f32, __m512, ps, 16)
-DEFINE_SELECT(double, f64, __m512d, pd, 8)
+RAUDO_INLINE unsigned hits_f32(const float *value, const float *bias, __m512 signs, __m512 limits)
+{
+    const __m512 key = _mm512_fmadd_ps(signs, load_f32(value), load_f32(bias));
+    return _mm512_cmp_ps_mask(key, limits, _CMP_NGT_UQ);
+}
+RAUDO_INLINE unsigned hits_f64(const double *value, const double *bias, __m512d signs, __m512d limits)
+{
+    const __m512d key = _mm512_fmadd_pd(signs, load_f64(value), load_f64(bias));
+    return _mm512_cmp_pd_mask(key, limits, _CMP_NGT_UQ);
+}
+RAUDO_DEFINE_SELECT(float, f32, __m512, 16)
+RAUDO_DEFINE_SELECT(double, f64, __m512d, 8)
 
 /* Rows r[0..15] of 16 elements to columns. */
 RAUDO_INLINE void transpose_f32(__m512 r[16])
@@ -326,66 +277,15 @@ RAUDO_INLINE void transpose_f32(__m512 r[16])
         r[i] = t[i];
 }
 
-static void pack_f32(const float *rows, size_t n, size_t stride, size_t d, const float *shift,
-                     size_t width, float *panel)
-{
-    size_t k = 0;
-    if (n == PANEL_F32 && width == PANEL_F32)
-        for (; k + 16 <= d; k += 16) {
-            const __m512 offset = shift ? _mm512_loadu_ps(shift + k) : _mm512_setzero_ps();
-            for (size_t j = 0; j < PANEL_F32; j += 16) {
-                __m512 r[16];
-                RAUDO_UNROLL
-                for (size_t i = 0; i < 16; i++)
-                    r[i] = _mm512_sub_ps(_mm512_loadu_ps(rows + (j + i) * stride + k), offset);
-                transpose_f32(r);
-                RAUDO_UNROLL
-                for (size_t i = 0; i < 16; i++)
-                    _mm512_storeu_ps(panel + (k + i) * PANEL_F32 + j, r[i]);
-            }
-        }
-    plain_pack_f32(rows, n, stride, k, d, shift, width, panel);
-}
-
-static void pack_f64(const double *rows, size_t n, size_t stride, size_t d, const double *shift,
-                     size_t width, double *panel)
-{
-    plain_pack_f64(rows, n, stride, 0, d, shift, width, panel);
-}
-
-#define DEFINE_ROOT(real, type, lanes, load, square_root, store)                                  \
-    static void root_##type(real *values, size_t n)                                               \
-    {                                                                                             \
-        size_t i = 0;                                                                             \
-        for (; i + lanes <= n; i += lanes)                                                        \
-            store(values + i, square_root(load(values + i)));                                       \
-        raudo_kernels_scalar.type.root(values + i, n - i);                                        \
-    }
-DEFINE_ROOT(float, f32, 16, _mm512_loadu_ps, _mm512_sqrt_ps, _mm512_storeu_ps)
-DEFINE_ROOT(double, f64, 8, _mm512_loadu_pd, _mm512_sqrt_pd, _mm512_storeu_pd)
+RAUDO_DEFINE_PACK_BY_SQUARES(float, f32, __m512, 16)
+RAUDO_DEFINE_PACK(double, f64)
+RAUDO_DEFINE_ROOT(float, f32, 16)
+RAUDO_DEFINE_ROOT(double, f64, 8)
 
 const raudo_kernels raudo_kernels_avx512 = {
     .isa = "avx512",
     .needs = RAUDO_CPU_AVX512,
-    .f32 = {TILE_ROWS, PANEL_F32, inner_tile_f32, cityblock_tile_f32, select_f32, pack_f32,
-            expand_f32, cosine_finish_f32, root_f32},
-    .f64 = {TILE_ROWS, PANEL_F64, inner_tile_f64, cityblock_tile_f64, select_f64, pack_f64,
-            expand_f64, cosine_finish_f64, root_f64},
-    .rows =
-        {
-#define RAUDO_SCALAR_METRIC(...)
-#define RAUDO_METRIC(name, type, input, output)                                                   \
-    [RAUDO_##name##_##type] = raudo_##name##_##type##_avx512,
-#include "distance/metrics.def"
-        },
-    .strips =
-        {
-#define RAUDO_SCALAR_METRIC(...)
-#define RAUDO_METRIC(...)
-#define RAUDO_STRIP_METRIC(name, type, input, output)                                             \
-    [RAUDO_##name##_##type] = raudo_strip_##name##_##type##_avx512,
-#include "distance/metrics.def"
-        },
+#include "distance/column.h"
 };
 
 RAUDO_TARGET_END

@@ -112,10 +112,10 @@ raudo_strip raudo_strip_of(const raudo_kernels *kernels, size_t metric);
 /* "inner_f32" and the like, NULL past the last. */
 const char *raudo_metric_name(size_t metric);
 
-/* Defines the row kernel `raudo_<name>_<isa>` around a function of two rows. */
-#define RAUDO_DEFINE_ROWS(name, isa, input, output)                                               \
-    static void raudo_##name##_##isa(const void *query, const void *rows, size_t n, size_t stride, \
-                                     size_t d, void *out)                                         \
+/* Defines the row kernel `rows_<name>` around a function of two rows. */
+#define RAUDO_DEFINE_ROWS(name, input, output)                                                    \
+    static void rows_##name(const void *query, const void *rows, size_t n, size_t stride, size_t d, \
+                            void *out)                                                            \
     {                                                                                             \
         const input *row = rows;                                                                  \
         output *result = out;                                                                     \

@@ -49,6 +49,14 @@
         return n_near;                                                                            \
     }
 
+/* Packing where an instruction set has nothing better. */
+#define RAUDO_DEFINE_PACK(real, type)                                                             \
+    static void pack_##type(const real *rows, size_t n, size_t stride, size_t d,                  \
+                            const real *shift, size_t width, real *panel)                         \
+    {                                                                                             \
+        plain_pack_##type(rows, n, stride, 0, d, shift, width, panel);                            \
+    }
+
 RAUDO_DEFINE_PLAIN(float, f32)
 RAUDO_DEFINE_PLAIN(double, f64)
 

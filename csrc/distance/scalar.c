@@ -88,7 +88,7 @@ static double jaccard_bits(const uint8_t *a, const uint8_t *b, size_t d)
     return n_either ? (double)(n_either - n_both) / (double)n_either : 0;
 }
 
-#define RAUDO_METRIC(name, type, input, output) RAUDO_DEFINE_ROWS(name##_##type, scalar, input, output)
+#define RAUDO_METRIC(name, type, input, output) RAUDO_DEFINE_ROWS(name##_##type, input, output)
 #include "distance/metrics.def"
 
 enum { TILE_ROWS = 4, PANEL_ROWS = 8 };
@@ -126,14 +126,11 @@ enum { TILE_ROWS = 4, PANEL_ROWS = 8 };
             if (!(bias[j] + sign * value[j] > limit))                                             \
                 found[n_found++] = (uint32_t)j;                                                   \
         return n_found;                                                                           \
-    }                                                                                             \
-    static void pack_##type(const real *rows, size_t n, size_t stride, size_t d,                  \
-                            const real *shift, size_t width, real *panel)                         \
-    {                                                                                             \
-        plain_pack_##type(rows, n, stride, 0, d, shift, width, panel);                            \
     }
 DEFINE_BLOCK(float, f32)
 DEFINE_BLOCK(double, f64)
+RAUDO_DEFINE_PACK(float, f32)
+RAUDO_DEFINE_PACK(double, f64)
 
 static void root_f32(float *values, size_t n)
 {
@@ -155,8 +152,7 @@ const raudo_kernels raudo_kernels_scalar = {
             expand_f64, cosine_finish_f64, root_f64},
     .rows =
         {
-#define RAUDO_METRIC(name, type, input, output)                                                   \
-    [RAUDO_##name##_##type] = raudo_##name##_##type##_scalar,
+#define RAUDO_METRIC(name, type, input, output) [RAUDO_##name##_##type] = rows_##name##_##type,
 #include "distance/metrics.def"
         },
 };

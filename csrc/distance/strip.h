@@ -19,7 +19,7 @@ enum { STRIP_ROWS = 4, STRIP_AHEAD = 16 };
 enum { FETCH_NEAR = 1, FETCH_FAR = 2 };
 
 /* `most` queries leave registers for the rows beside `most` * 4 vectors of sums. */
-#define RAUDO_DEFINE_STRIP(name, real, type, isa, vector, lanes, most)                            \
+#define RAUDO_DEFINE_STRIP(name, real, type, vector, lanes, most)                                 \
     RAUDO_INLINE void name##_few_##type(const real *queries, const size_t m, size_t q_stride,     \
                                         const real *rows, const size_t n, size_t stride,          \
                                         size_t d, real *out, size_t out_stride, int fetch)        \
@@ -87,10 +87,9 @@ enum { FETCH_NEAR = 1, FETCH_FAR = 2 };
             fetch = 0;                                                                            \
         }                                                                                         \
     }                                                                                             \
-    static void raudo_strip_##name##_##type##_##isa(const void *queries, size_t m,                \
-                                                    size_t q_stride, const void *rows, size_t n,  \
-                                                    size_t stride, size_t d, void *out,           \
-                                                    size_t out_stride)                            \
+    static void strip_##name##_##type(const void *queries, size_t m, size_t q_stride,             \
+                                      const void *rows, size_t n, size_t stride, size_t d,        \
+                                      void *out, size_t out_stride)                               \
     {                                                                                             \
         const real *row = rows;                                                                   \
         real *result = out;                                                                       \
@@ -100,15 +99,15 @@ enum { FETCH_NEAR = 1, FETCH_FAR = 2 };
         for (; n; n--, row += stride, result++)                                                   \
             name##_all_##type(queries, m, q_stride, row, 1, stride, d, result, out_stride);       \
     }                                                                                             \
-    static void raudo_##name##_##type##_##isa(const void *query, const void *rows, size_t n,      \
-                                              size_t stride, size_t d, void *out)                 \
+    static void rows_##name##_##type(const void *query, const void *rows, size_t n,               \
+                                     size_t stride, size_t d, void *out)                          \
     {                                                                                             \
-        raudo_strip_##name##_##type##_##isa(query, 1, 0, rows, n, stride, d, out, 0);             \
+        strip_##name##_##type(query, 1, 0, rows, n, stride, d, out, 0);                           \
     }
 
-#define RAUDO_DEFINE_STRIPS(real, type, isa, vector, lanes, most)                                 \
-    RAUDO_DEFINE_STRIP(inner, real, type, isa, vector, lanes, most)                               \
-    RAUDO_DEFINE_STRIP(sqeuclidean, real, type, isa, vector, lanes, most)                         \
-    RAUDO_DEFINE_STRIP(cityblock, real, type, isa, vector, lanes, most)
+#define RAUDO_DEFINE_STRIPS(real, type, vector, lanes, most)                                      \
+    RAUDO_DEFINE_STRIP(inner, real, type, vector, lanes, most)                                    \
+    RAUDO_DEFINE_STRIP(sqeuclidean, real, type, vector, lanes, most)                              \
+    RAUDO_DEFINE_STRIP(cityblock, real, type, vector, lanes, most)
 
 #endif

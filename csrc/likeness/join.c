@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "likeness/overlap.h"
+
 /* Bounds are loosened by this much, for the rounding of threshold * size: a candidate more, never less. */
 static const double SLACK = 1e-9;
 
@@ -82,26 +84,7 @@ void raudo_unite(uint32_t *parents, uint32_t a, uint32_t b)
         parents[a] = b;
 }
 
-/* Overlap of two ascending runs; gives up, with 0, once `wanted` is out of reach. */
-static size_t overlap(const uint32_t *a, size_t n_a, const uint32_t *b, size_t n_b, size_t wanted)
-{
-    size_t i = 0, j = 0, shared = 0;
-    while (i < n_a && j < n_b) {
-        uint32_t x = a[i], y = b[j];
-        shared += x == y;
-        i += x <= y;
-        j += y <= x;
-        size_t rest = n_a - i < n_b - j ? n_a - i : n_b - j;
-        if (shared + rest < wanted)
-            return 0;
-    }
-    return shared;
-}
-
-static inline int reaches(size_t shared, size_t n_a, size_t n_b, double threshold)
-{
-    return shared > 0 && (double)shared / (double)(n_a + n_b - shared) >= threshold;
-}
+RAUDO_DEFINE_OVERLAP(overlap, uint32_t)
 
 int raudo_are_similar(const raudo_sets *sets, size_t a, size_t b)
 {
@@ -110,7 +93,7 @@ int raudo_are_similar(const raudo_sets *sets, size_t a, size_t b)
     if ((n_a < n_b ? n_a : n_b) < wanted || !may_share(sets, a, b, n_a + n_b, wanted))
         return 0;
     size_t shared = overlap(sets->ranks + sets->offsets[a], n_a, sets->ranks + sets->offsets[b], n_b, wanted);
-    return reaches(shared, n_a, n_b, sets->threshold);
+    return raudo_reaches(shared, n_a, n_b, sets->threshold);
 }
 
 void raudo_count_postings(const raudo_sets *sets, int64_t *starts, int64_t *probes)
@@ -182,7 +165,7 @@ void raudo_join(const raudo_sets *sets, const raudo_postings *postings, size_t l
                     continue;
                 const uint32_t *others = sets->ranks + sets->offsets[y];
                 size_t shared = overlap(terms + i, n_x - i, others + j, n_y - j, wanted);
-                if (reaches(shared, n_x, n_y, threshold))
+                if (raudo_reaches(shared, n_x, n_y, threshold))
                     raudo_unite(parents, (uint32_t)x, y);
             }
         }

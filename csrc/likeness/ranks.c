@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "likeness/overlap.h"
+
 enum { SMALL = 32 };
 
 void raudo_sort_ranks(uint32_t *items, size_t n, uint32_t *scratch, unsigned bits)
@@ -28,31 +30,16 @@ void raudo_sort_ranks(uint32_t *items, size_t n, uint32_t *scratch, unsigned bit
     }
 }
 
+RAUDO_DEFINE_OVERLAP(overlap, uint64_t)
+
 size_t raudo_overlap(const uint64_t *a, size_t n_a, const uint64_t *b, size_t n_b)
 {
-    size_t i = 0, j = 0, shared = 0;
-    while (i < n_a && j < n_b) {
-        uint64_t x = a[i], y = b[j];
-        shared += x == y;
-        i += x <= y;
-        j += y <= x;
-    }
-    return shared;
+    return overlap(a, n_a, b, n_b, 0);
 }
 
 int raudo_reach(const uint64_t *a, size_t n_a, const uint64_t *b, size_t n_b, double threshold)
 {
     /* Rounded down, so that no pair at the threshold is lost before it is divided. */
-    size_t wanted = (size_t)((double)(n_a + n_b) * threshold / (1.0 + threshold) * (1.0 - 1e-9));
-    size_t i = 0, j = 0, shared = 0;
-    while (i < n_a && j < n_b) {
-        uint64_t x = a[i], y = b[j];
-        shared += x == y;
-        i += x <= y;
-        j += y <= x;
-        size_t rest = n_a - i < n_b - j ? n_a - i : n_b - j;
-        if (shared + rest < wanted)
-            return 0;
-    }
-    return shared > 0 && (double)shared / (double)(n_a + n_b - shared) >= threshold;
+    const size_t wanted = (size_t)((double)(n_a + n_b) * threshold / (1.0 + threshold) * (1.0 - 1e-9));
+    return raudo_reaches(overlap(a, n_a, b, n_b, wanted), n_a, n_b, threshold);
 }

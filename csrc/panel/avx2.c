@@ -7,9 +7,7 @@
 
 #if RAUDO_COMPILES_AVX2
 RAUDO_TARGET_AVX2
-#include "panel/copy.h"
-#include "panel/share.h"
-#include "panel/sift.h"
+#include "panel/alike.h"
 
 RAUDO_INLINE __m256i group_of(const void *queries, size_t at)
 {
@@ -20,7 +18,7 @@ RAUDO_INLINE __m256i group_of(const void *queries, size_t at)
 
 RAUDO_INLINE __m256i load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 
-RAUDO_INLINE void dot_i8_of(size_t n_groups, const size_t m, const int8_t *queries,
+RAUDO_INLINE void dot_bytes_of(size_t n_groups, const size_t m, const int8_t *queries,
                             const uint8_t *panel, int32_t *sums, size_t stride)
 {
     const __m256i ones = _mm256_set1_epi16(1), middle = _mm256_set1_epi8((char)128);
@@ -48,15 +46,13 @@ RAUDO_INLINE void dot_i8_of(size_t n_groups, const size_t m, const int8_t *queri
             _mm256_storeu_si256((__m256i *)(void *)(sums + i * stride + 8 * part), sum[i][part]);
 }
 
+RAUDO_DEFINE_DOT_BY_TWO(dot_bytes, int8_t, uint8_t, int32_t)
+
 static void dot_i8(size_t n_groups, size_t m, const int8_t *queries, const int32_t *zero,
                    const uint8_t *panel, int32_t *sums, size_t stride)
 {
-    (void)zero;
-    size_t i = 0;
-    for (; i + 2 <= m; i += 2)
-        dot_i8_of(n_groups, 2, queries + 4 * i, panel, sums + i * stride, stride);
-    if (i < m)
-        dot_i8_of(n_groups, 1, queries + 4 * i, panel, sums + i * stride, stride);
+    (void)zero; /* the rows' bytes are made signed instead */
+    dot_bytes(n_groups, m, queries, panel, sums, stride);
 }
 
 RAUDO_INLINE __m256 even_of(__m256i pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
@@ -91,15 +87,7 @@ RAUDO_INLINE void dot_bf16_of(size_t n_groups, const size_t m, const uint16_t *q
             _mm256_storeu_ps(sums + i * stride + 8 * part, sum[i][part]);
 }
 
-static void dot_bf16(size_t n_groups, size_t m, const uint16_t *queries, const uint16_t *panel,
-                     float *sums, size_t stride)
-{
-    size_t i = 0;
-    for (; i + 2 <= m; i += 2)
-        dot_bf16_of(n_groups, 2, queries + 2 * i, panel, sums + i * stride, stride);
-    if (i < m)
-        dot_bf16_of(n_groups, 1, queries + 2 * i, panel, sums + i * stride, stride);
-}
+RAUDO_DEFINE_DOT_BY_TWO(dot_bf16, uint16_t, uint16_t, float)
 
 /* A byte counts up to 8 a group: it is full after 31. */
 enum { BYTE_GROUPS = 31 };
@@ -149,15 +137,7 @@ RAUDO_INLINE void dot_bits_of(size_t n_groups, const size_t m, const uint8_t *qu
     }
 }
 
-static void dot_bits(size_t n_groups, size_t m, const uint8_t *queries, const uint8_t *panel,
-                     int32_t *sums, size_t stride)
-{
-    size_t i = 0;
-    for (; i + 2 <= m; i += 2)
-        dot_bits_of(n_groups, 2, queries + 4 * i, panel, sums + i * stride, stride);
-    if (i < m)
-        dot_bits_of(n_groups, 1, queries + 4 * i, panel, sums + i * stride, stride);
-}
+RAUDO_DEFINE_DOT_BY_TWO(dot_bits, uint8_t, uint8_t, int32_t)
 
 RAUDO_INLINE unsigned hits_of(__m256 sums, const float *scale, const float *bias, float query_scale,
                               float limit)
@@ -166,29 +146,14 @@ RAUDO_INLINE unsigned hits_of(__m256 sums, const float *scale, const float *bias
     const __m256 key = _mm256_fnmadd_ps(scales, sums, _mm256_loadu_ps(bias));
     return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(key, _mm256_set1_ps(limit), _CMP_NGT_UQ));
 }
-RAUDO_INLINE unsigned hits_i8(const int32_t *sums, const float *scale, const float *bias,
-                              float query_scale, float limit)
-{
-    return hits_of(_mm256_cvtepi32_ps(load(sums)), scale, bias, query_scale, limit);
-}
-RAUDO_INLINE unsigned hits_bf16(const float *sums, const float *scale, const float *bias,
-                                float query_scale, float limit)
-{
-    return hits_of(_mm256_loadu_ps(sums), scale, bias, query_scale, limit);
-}
-RAUDO_DEFINE_SIFT(i8, int32_t, 8)
-RAUDO_DEFINE_SIFT(bf16, float, 8)
+RAUDO_INLINE __m256 floats_i8(const int32_t *sums) { return _mm256_cvtepi32_ps(load(sums)); }
+RAUDO_INLINE __m256 floats_bf16(const float *sums) { return _mm256_loadu_ps(sums); }
+RAUDO_DEFINE_SIFTS(8)
 
 const raudo_panel_kernels raudo_panel_avx2 = {
     .outruns_float32 = 0,
-    .copy_i8 = copy_i8,
-    .copy_bf16 = copy_bf16,
-    .dot_i8 = dot_i8,
     .dot_bf16 = dot_bf16,
-    .dot_bits = dot_bits,
-    .sift_i8 = sift_i8,
-    .sift_bf16 = sift_bf16,
-    RAUDO_SHARES,
+    RAUDO_PANEL_ALIKE,
 };
 
 RAUDO_TARGET_END

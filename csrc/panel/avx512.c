@@ -7,9 +7,22 @@
 
 #if RAUDO_COMPILES_AVX512 && !defined(RAUDO_EMULATED)
 RAUDO_TARGET_AVX512
-#include "panel/copy.h"
-#include "panel/share.h"
-#include "panel/sift.h"
+#include "panel/alike.h"
+
+/* `dot` for the next of 1, 2, 4, 8, 12 queries, each with a loop of its own. */
+#define FOR_QUERIES(m, dot, ...)                                                                  \
+    do {                                                                                          \
+        if ((m) > 8)                                                                              \
+            dot(n_groups, 12, __VA_ARGS__);                                                       \
+        else if ((m) > 4)                                                                         \
+            dot(n_groups, 8, __VA_ARGS__);                                                        \
+        else if ((m) > 2)                                                                         \
+            dot(n_groups, 4, __VA_ARGS__);                                                        \
+        else if ((m) > 1)                                                                         \
+            dot(n_groups, 2, __VA_ARGS__);                                                        \
+        else                                                                                      \
+            dot(n_groups, 1, __VA_ARGS__);                                                        \
+    } while (0)
 
 RAUDO_INLINE int32_t group_of(const void *queries, size_t at)
 {
@@ -44,16 +57,7 @@ RAUDO_INLINE void dot_i8_of(size_t n_groups, const size_t m, const int8_t *queri
 static void dot_i8(size_t n_groups, size_t m, const int8_t *queries, const int32_t *zero,
                    const uint8_t *panel, int32_t *sums, size_t stride)
 {
-    if (m > 8)
-        dot_i8_of(n_groups, 12, queries, zero, panel, sums, stride);
-    else if (m > 4)
-        dot_i8_of(n_groups, 8, queries, zero, panel, sums, stride);
-    else if (m > 2)
-        dot_i8_of(n_groups, 4, queries, zero, panel, sums, stride);
-    else if (m > 1)
-        dot_i8_of(n_groups, 2, queries, zero, panel, sums, stride);
-    else
-        dot_i8_of(n_groups, 1, queries, zero, panel, sums, stride);
+    FOR_QUERIES(m, dot_i8_of, queries, zero, panel, sums, stride);
 }
 
 RAUDO_INLINE __m512 even_of(__m512i pairs) { return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)); }
@@ -86,22 +90,11 @@ RAUDO_INLINE void dot_bf16_of(size_t n_groups, const size_t m, const uint16_t *q
     }
 }
 
-#define DEFINE_DOT_BF16(name)                                                                     \
-    static void name(size_t n_groups, size_t m, const uint16_t *queries, const uint16_t *panel,   \
-                     float *sums, size_t stride)                                                  \
-    {                                                                                             \
-        if (m > 8)                                                                                \
-            name##_of(n_groups, 12, queries, panel, sums, stride);                                \
-        else if (m > 4)                                                                           \
-            name##_of(n_groups, 8, queries, panel, sums, stride);                                 \
-        else if (m > 2)                                                                           \
-            name##_of(n_groups, 4, queries, panel, sums, stride);                                 \
-        else if (m > 1)                                                                           \
-            name##_of(n_groups, 2, queries, panel, sums, stride);                                 \
-        else                                                                                      \
-            name##_of(n_groups, 1, queries, panel, sums, stride);                                 \
-    }
-DEFINE_DOT_BF16(dot_bf16)
+static void dot_bf16(size_t n_groups, size_t m, const uint16_t *queries, const uint16_t *panel,
+                     float *sums, size_t stride)
+{
+    FOR_QUERIES(m, dot_bf16_of, queries, panel, sums, stride);
+}
 
 RAUDO_INLINE void dot_bits_of(size_t n_groups, const size_t m, const uint8_t *queries,
                               const uint8_t *panel, int32_t *sums, size_t stride)
@@ -129,16 +122,7 @@ RAUDO_INLINE void dot_bits_of(size_t n_groups, const size_t m, const uint8_t *qu
 static void dot_bits(size_t n_groups, size_t m, const uint8_t *queries, const uint8_t *panel,
                      int32_t *sums, size_t stride)
 {
-    if (m > 8)
-        dot_bits_of(n_groups, 12, queries, panel, sums, stride);
-    else if (m > 4)
-        dot_bits_of(n_groups, 8, queries, panel, sums, stride);
-    else if (m > 2)
-        dot_bits_of(n_groups, 4, queries, panel, sums, stride);
-    else if (m > 1)
-        dot_bits_of(n_groups, 2, queries, panel, sums, stride);
-    else
-        dot_bits_of(n_groups, 1, queries, panel, sums, stride);
+    FOR_QUERIES(m, dot_bits_of, queries, panel, sums, stride);
 }
 
 RAUDO_INLINE unsigned hits_of(__m512 sums, const float *scale, const float *bias, float query_scale,
@@ -148,29 +132,17 @@ RAUDO_INLINE unsigned hits_of(__m512 sums, const float *scale, const float *bias
     const __m512 key = _mm512_fnmadd_ps(scales, sums, _mm512_loadu_ps(bias));
     return _mm512_cmp_ps_mask(key, _mm512_set1_ps(limit), _CMP_NGT_UQ);
 }
-RAUDO_INLINE unsigned hits_i8(const int32_t *sums, const float *scale, const float *bias,
-                              float query_scale, float limit)
+RAUDO_INLINE __m512 floats_i8(const int32_t *sums)
 {
-    return hits_of(_mm512_cvtepi32_ps(_mm512_loadu_si512(sums)), scale, bias, query_scale, limit);
+    return _mm512_cvtepi32_ps(_mm512_loadu_si512(sums));
 }
-RAUDO_INLINE unsigned hits_bf16(const float *sums, const float *scale, const float *bias,
-                                float query_scale, float limit)
-{
-    return hits_of(_mm512_loadu_ps(sums), scale, bias, query_scale, limit);
-}
-RAUDO_DEFINE_SIFT(i8, int32_t, 16)
-RAUDO_DEFINE_SIFT(bf16, float, 16)
+RAUDO_INLINE __m512 floats_bf16(const float *sums) { return _mm512_loadu_ps(sums); }
+RAUDO_DEFINE_SIFTS(16)
 
 const raudo_panel_kernels raudo_panel_avx512 = {
     .outruns_float32 = 1,
-    .copy_i8 = copy_i8,
-    .copy_bf16 = copy_bf16,
-    .dot_i8 = dot_i8,
     .dot_bf16 = dot_bf16,
-    .dot_bits = dot_bits,
-    .sift_i8 = sift_i8,
-    .sift_bf16 = sift_bf16,
-    RAUDO_SHARES,
+    RAUDO_PANEL_ALIKE,
 };
 
 RAUDO_TARGET_END
@@ -201,18 +173,17 @@ RAUDO_INLINE void dot_bf16_vdp_of(size_t n_groups, const size_t m, const uint16_
         _mm512_storeu_ps(sums + i * stride + 16, sum[i][1]);
     }
 }
-DEFINE_DOT_BF16(dot_bf16_vdp)
+
+static void dot_bf16_vdp(size_t n_groups, size_t m, const uint16_t *queries, const uint16_t *panel,
+                         float *sums, size_t stride)
+{
+    FOR_QUERIES(m, dot_bf16_vdp_of, queries, panel, sums, stride);
+}
 
 const raudo_panel_kernels raudo_panel_avx512_bf16 = {
     .outruns_float32 = 1,
-    .copy_i8 = copy_i8,
-    .copy_bf16 = copy_bf16,
-    .dot_i8 = dot_i8,
     .dot_bf16 = dot_bf16_vdp,
-    .dot_bits = dot_bits,
-    .sift_i8 = sift_i8,
-    .sift_bf16 = sift_bf16,
-    RAUDO_SHARES,
+    RAUDO_PANEL_ALIKE,
 };
 
 RAUDO_TARGET_END

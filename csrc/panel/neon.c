@@ -5,9 +5,7 @@
 #include "target.h"
 
 #if RAUDO_COMPILES_NEON
-#include "panel/copy.h"
-#include "panel/share.h"
-#include "panel/sift.h"
+#include "panel/alike.h"
 
 enum { VECTORS = RAUDO_PANEL_ROWS / 4 };
 
@@ -77,15 +75,7 @@ RAUDO_INLINE void dot_bf16_of(size_t n_groups, const size_t m, const uint16_t *q
             vst1q_f32(sums + i * stride + 4 * v, sum[i][v]);
 }
 
-static void dot_bf16(size_t n_groups, size_t m, const uint16_t *queries, const uint16_t *panel,
-                     float *sums, size_t stride)
-{
-    size_t i = 0;
-    for (; i + 2 <= m; i += 2)
-        dot_bf16_of(n_groups, 2, queries + 2 * i, panel, sums + i * stride, stride);
-    if (i < m)
-        dot_bf16_of(n_groups, 1, queries + 2 * i, panel, sums + i * stride, stride);
-}
+RAUDO_DEFINE_DOT_BY_TWO(dot_bf16, uint16_t, uint16_t, float)
 
 /* A byte counts up to 8 a group: it is full after 31. */
 enum { BYTE_GROUPS = 31 };
@@ -129,29 +119,14 @@ RAUDO_INLINE unsigned hits_of(float32x4_t sums, const float *scale, const float 
     const float32x4_t key = vfmsq_f32(vld1q_f32(bias), scales, sums);
     return vaddvq_u32(vbicq_u32(vld1q_u32(BITS), vcgtq_f32(key, vdupq_n_f32(limit))));
 }
-RAUDO_INLINE unsigned hits_i8(const int32_t *sums, const float *scale, const float *bias,
-                              float query_scale, float limit)
-{
-    return hits_of(vcvtq_f32_s32(vld1q_s32(sums)), scale, bias, query_scale, limit);
-}
-RAUDO_INLINE unsigned hits_bf16(const float *sums, const float *scale, const float *bias,
-                                float query_scale, float limit)
-{
-    return hits_of(vld1q_f32(sums), scale, bias, query_scale, limit);
-}
-RAUDO_DEFINE_SIFT(i8, int32_t, 4)
-RAUDO_DEFINE_SIFT(bf16, float, 4)
+RAUDO_INLINE float32x4_t floats_i8(const int32_t *sums) { return vcvtq_f32_s32(vld1q_s32(sums)); }
+RAUDO_INLINE float32x4_t floats_bf16(const float *sums) { return vld1q_f32(sums); }
+RAUDO_DEFINE_SIFTS(4)
 
 const raudo_panel_kernels raudo_panel_neon = {
     .outruns_float32 = 0,
-    .copy_i8 = copy_i8,
-    .copy_bf16 = copy_bf16,
-    .dot_i8 = dot_i8,
     .dot_bf16 = dot_bf16,
-    .dot_bits = dot_bits,
-    .sift_i8 = sift_i8,
-    .sift_bf16 = sift_bf16,
-    RAUDO_SHARES,
+    RAUDO_PANEL_ALIKE,
 };
 
 #else

@@ -1,9 +1,7 @@
 /* The reference: what every instruction set must give, in plain C. */
 #include "panel/panel.h"
 
-#include "panel/copy.h"
-#include "panel/share.h"
-#include "panel/sift.h"
+#include "panel/alike.h"
 
 static void dot_i8(size_t n_groups, size_t m, const int8_t *queries, const int32_t *zero,
                    const uint8_t *panel, int32_t *sums, size_t stride)
@@ -58,27 +56,17 @@ static void dot_bits(size_t n_groups, size_t m, const uint8_t *queries, const ui
         }
 }
 
-RAUDO_INLINE unsigned hits_i8(const int32_t *sums, const float *scale, const float *bias,
-                              float query_scale, float limit)
+RAUDO_INLINE unsigned hits_of(float sum, const float *scale, const float *bias, float query_scale,
+                              float limit)
 {
-    return !(*bias - query_scale * *scale * (float)*sums > limit);
+    return !(*bias - query_scale * *scale * sum > limit);
 }
-RAUDO_INLINE unsigned hits_bf16(const float *sums, const float *scale, const float *bias,
-                                float query_scale, float limit)
-{
-    return !(*bias - query_scale * *scale * *sums > limit);
-}
-RAUDO_DEFINE_SIFT(i8, int32_t, 1)
-RAUDO_DEFINE_SIFT(bf16, float, 1)
+RAUDO_INLINE float floats_i8(const int32_t *sums) { return (float)*sums; }
+RAUDO_INLINE float floats_bf16(const float *sums) { return *sums; }
+RAUDO_DEFINE_SIFTS(1)
 
 const raudo_panel_kernels raudo_panel_scalar = {
     .outruns_float32 = 0,
-    .copy_i8 = copy_i8,
-    .copy_bf16 = copy_bf16,
-    .dot_i8 = dot_i8,
     .dot_bf16 = dot_bf16,
-    .dot_bits = dot_bits,
-    .sift_i8 = sift_i8,
-    .sift_bf16 = sift_bf16,
-    RAUDO_SHARES,
+    RAUDO_PANEL_ALIKE,
 };

@@ -28,9 +28,4 @@
 RAUDO_DEFINE_SHARE(float, f32)
 RAUDO_DEFINE_SHARE(double, f64)
 
-/* The members of a table that every instruction set has alike. */
-#define RAUDO_SHARES                                                                              \
-    .share_hamming_f32 = share_hamming_f32, .share_hamming_f64 = share_hamming_f64,               \
-    .share_jaccard_f32 = share_jaccard_f32, .share_jaccard_f64 = share_jaccard_f64
-
 #endif

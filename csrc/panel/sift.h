@@ -1,6 +1,6 @@
-/* What of a block of sums may be a match. An instruction set defines `hits_type(sums, scale, bias,
- * query_scale, limit)`, the bits of those among its next `lanes` that are not refused, and includes
- * this under its own target. */
+/* What of a block of sums may be a match. An instruction set defines `floats_i8(sums)` and
+ * `floats_bf16(sums)`, its next lanes as float32, and `hits_of(floats, scale, bias, query_scale, limit)`, the
+ * bits of those among them that are not refused, and includes this under its own target. */
 #ifndef RAUDO_PANEL_SIFT_H
 #define RAUDO_PANEL_SIFT_H
 
@@ -12,7 +12,8 @@
     {                                                                                             \
         size_t n_found = 0, j = 0;                                                                \
         for (; j + lanes <= n; j += lanes) {                                                      \
-            unsigned hits = hits_##type(sums + j, scale + j, bias + j, query_scale, limit);       \
+            unsigned hits =                                                                       \
+                hits_of(floats_##type(sums + j), scale + j, bias + j, query_scale, limit);        \
             for (; hits; hits &= hits - 1)                                                        \
                 found[n_found++] = (uint32_t)j + (uint32_t)__builtin_ctz(hits);                   \
         }                                                                                         \
@@ -21,5 +22,9 @@
                 found[n_found++] = (uint32_t)j;                                                   \
         return n_found;                                                                           \
     }
+
+#define RAUDO_DEFINE_SIFTS(lanes)                                                                 \
+    RAUDO_DEFINE_SIFT(i8, int32_t, lanes)                                                         \
+    RAUDO_DEFINE_SIFT(bf16, float, lanes)
 
 #endif

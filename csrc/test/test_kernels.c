@@ -9,6 +9,7 @@
 #include "distance/distance.h"
 #include "panel/panel.h"
 #include "topk/topk.h"
+#include "test/random.h"
 
 static int n_failed, n_checked;
 
@@ -24,14 +25,6 @@ static int close_to(double got, double want, double scale, double unit)
     return (isnan(got) && isnan(want)) || got == want || fabs(got - want) <= unit * (scale + 1e-30);
 }
 
-static uint64_t random_state = 88172645463325252u;
-static uint32_t random_u32(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (uint32_t)(random_state >> 32);
-}
 static double random_real(void) { return (double)random_u32() / 2147483648.0 - 1; }
 
 /* Exactly n elements, off any alignment: AddressSanitizer sees one byte too many. */

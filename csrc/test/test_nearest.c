@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "test/random.h"
+
 enum { MOST_ROWS = 1100, D = 96, K = 5 };
 
 static int n_failed;
@@ -12,15 +14,6 @@ static void check(int ok, const char *what, size_t at)
 {
     if (!ok && n_failed++ < 20)
         fprintf(stderr, "FAILED %s, at %zu\n", what, at);
-}
-
-static uint64_t random_state = 88172645463325252u;
-static uint32_t random_u32(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (uint32_t)(random_state >> 32);
 }
 
 static float dense[MOST_ROWS][D];

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "table/ring.h"
+#include "test/random.h"
 
 #define NODES 60u
 
@@ -17,15 +18,6 @@ static int n_failed;
 static void check(int ok, const char *what, uint64_t at)
 {
     if (!ok && n_failed++ < 20) fprintf(stderr, "FAILED %s, at %llu\n", what, (unsigned long long)at);
-}
-
-static uint64_t random_state = 88172645463325252u;
-static uint32_t random_u32(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (uint32_t)(random_state >> 32);
 }
 
 /* Groups ascend, none is empty, and within one the nodes are in the order of their last use. */

@@ -6,6 +6,7 @@
 #include "table/ghost.h"
 #include "table/table.h"
 #include "table/two_queue.h"
+#include "test/random.h"
 
 #define HASHES 40000u
 
@@ -14,15 +15,6 @@ static int n_failed;
 static void check(int ok, const char *what, uint32_t kind, uint32_t at)
 {
     if (!ok && n_failed++ < 20) fprintf(stderr, "FAILED %s, kind %u, at %u\n", what, kind, at);
-}
-
-static uint64_t random_state = 88172645463325252u;
-static uint32_t random_u32(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (uint32_t)(random_state >> 32);
 }
 
 enum { RUNS, STRIDE, SPREAD, LOW_BITS, FEW_HOMES, SHORT_RUNS, KINDS };
