@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "arena/arena.h"
+#include "test/random.h"
 
 #define CHECK(condition)                                                                                              \
     do {                                                                                                              \
@@ -14,15 +15,7 @@
 
 enum { N_KEYS = 200 };
 
-static uint64_t state = 88172645463325252u;
-
-static uint32_t chance(uint32_t n)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (uint32_t)(state >> 33) % n;
-}
+static uint32_t chance(uint32_t n) { return random_u32() % n; }
 
 typedef struct {
     int is_there;
@@ -30,6 +23,16 @@ typedef struct {
     unsigned char fill;
     uint64_t used_at;
 } model;
+
+/* The i of the entry's key "key <i>", which no zero ends in the arena. */
+static unsigned number_of(const raudo_arena *arena, uint32_t slot)
+{
+    char key[16] = {0};
+    unsigned i = 0;
+    memcpy(key, raudo_arena_data(arena, slot), arena->slots[slot].key_bytes);
+    CHECK(sscanf(key, "key %3u", &i) == 1);
+    return i;
+}
 
 static void verify(const raudo_arena *arena, const model *entries, uint32_t max_payload)
 {
@@ -50,8 +53,7 @@ static void verify(const raudo_arena *arena, const model *entries, uint32_t max_
     }
     CHECK(n == arena->n_entries);
     for (uint32_t slot = arena->oldest; slot != RAUDO_ARENA_NONE; slot = arena->slots[slot].newer, n--) {
-        unsigned k = 0;
-        sscanf((const char *)raudo_arena_data(arena, slot), "key %3u", &k);
+        const unsigned k = number_of(arena, slot);
         CHECK(entries[k].used_at > last);
         last = entries[k].used_at;
     }
@@ -85,9 +87,8 @@ static void against_a_model(uint32_t chunk_bytes, uint64_t max_bytes, uint32_t m
             if (!raudo_arena_could_hold(&arena, wanted))
                 continue;
             while (raudo_arena_has_room(&arena, wanted) != 1) {
-                unsigned gone = 0;
                 CHECK(arena.oldest != RAUDO_ARENA_NONE);
-                sscanf((const char *)raudo_arena_data(&arena, arena.oldest), "key %3u", &gone);
+                const unsigned gone = number_of(&arena, arena.oldest);
                 raudo_arena_remove(&arena, arena.oldest);
                 entries[gone].is_there = 0;
             }
