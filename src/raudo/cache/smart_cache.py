@@ -10,7 +10,6 @@ import itertools
 import os
 import weakref
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from raudo._clock import SYSTEM_CLOCK, Clock
@@ -541,24 +540,14 @@ class SmartCache(Front):
         self._levels.check()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def __enter__(self) -> Self:
         self._levels.check()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close_nowait()
 
     @property

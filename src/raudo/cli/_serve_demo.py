@@ -13,7 +13,6 @@ import math
 import random
 import threading
 import time
-from types import TracebackType
 from typing import Self
 
 from raudo import AsyncProcessor, BatchProcessor, MemoryOptimizer, ObjectPool, SmartCache
@@ -54,12 +53,7 @@ class Demo:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._is_over.set()
         self._thread.join()
 

@@ -11,7 +11,6 @@ import select
 import shutil
 import signal
 import sys
-from types import TracebackType
 from typing import Any, Self
 
 __all__ = ["Screen"]
@@ -47,12 +46,7 @@ class Screen:
         self._write("\x1b[?1049h\x1b[?25l")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def size(self) -> tuple[int, int]:

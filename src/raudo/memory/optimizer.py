@@ -8,7 +8,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from types import TracebackType
 from typing import Any, Never, Protocol, Self, TypedDict, TypeVar
 
 from raudo import _pressure
@@ -383,12 +382,7 @@ class MemoryOptimizer:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _run_if_wanted(self, *, automatic: bool) -> None:

@@ -8,7 +8,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
-from types import TracebackType
 from typing import Any, Self
 
 from raudo._clock import SYSTEM_CLOCK, Clock
@@ -347,12 +346,7 @@ class Monitor:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _tick(self) -> None:
