@@ -1,29 +1,26 @@
 """`AsyncProcessor`: coroutines, threads and processes behind one `await`.
 
-The processor itself belongs to no event loop. What does (timers, permits, the queue) is an `Engine`
-and a `SubmitQueue` made when a loop first uses it, so that one processor serves several loops, one
-after another or in different threads. Its threads and processes are shared by them all.
+The processor itself belongs to no event loop. What does (timers, permits, the queue) is a `Part`
+made when a loop first uses it, so that one processor serves several loops, one after another or in
+different threads. Its threads and processes are shared by them all.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from dataclasses import replace
-from types import TracebackType
-from typing import Any, NamedTuple, Self, get_args
+from typing import Any, Self, get_args
 
 from raudo.concurrency._batch import Batch
 from raudo.concurrency._calls import KINDS, Kind, TaskLike, n_tasks_of
 from raudo.concurrency._consumed import Tallies
 from raudo.concurrency._deadlines import Run, check_timeout
-from raudo.concurrency._engine import Engine, Limits, Plan
-from raudo.concurrency._ledger import Ledger
-from raudo.concurrency._loops import PerLoop
+from raudo.concurrency._engine import Limits, Plan
+from raudo.concurrency._parts import Ended, Part, Parts
 from raudo.concurrency._pools import Pools
-from raudo.concurrency._queue import OnFull, SubmitQueue
-from raudo.concurrency._stats import Figures, as_dict, as_samples, ran_of
+from raudo.concurrency._queue import OnFull
+from raudo.concurrency._stats import as_dict, as_samples, ran_of
 from raudo.concurrency._stream import Stream
 from raudo.concurrency._workers.crew import positive_count
 from raudo.concurrency.consume import Consumer
@@ -35,39 +32,6 @@ from raudo.errors import Closed
 from raudo.types import Distribution, Message, MessageSource, Outcome, Sample, SeenKeys
 
 __all__ = ["AsyncProcessor", "Ended"]
-
-
-class Ended(NamedTuple):
-    """What became of the tasks that were in flight when `drain` or `stop` was called.
-
-    `abandoned` are functions that were left running on a thread when their task was cancelled.
-    """
-
-    succeeded: int
-    failed: int
-    cancelled: int
-    abandoned: int
-
-    @classmethod
-    def of(cls, ledger: Ledger) -> Ended:
-        """Return the counts so far."""
-        return cls(ledger.succeeded, ledger.failed, ledger.cancelled, ledger.abandoned)
-
-    def since(self, before: Ended) -> Ended:
-        """Return what came after `before`."""
-        return Ended(*(late - early for early, late in zip(before, self, strict=True)))
-
-
-class _OnLoop:
-    """What a processor has on one event loop."""
-
-    def __init__(self, engine: Engine, queue: SubmitQueue) -> None:
-        self.loop, self.engine, self.queue = engine.loop, engine, queue
-
-    @property
-    def n_uncounted(self) -> int:
-        """Tasks taken that the ledger does not know of yet."""
-        return sum(work.n_uncounted for work in list(self.engine.in_flight))
 
 
 class AsyncProcessor:
@@ -123,11 +87,11 @@ class AsyncProcessor:
         smart_timeout: bool | SmartTimeout = False,
         name: str = "processor",
     ) -> None:
-        self._max_workers = positive_count("max_workers", max_workers)
-        self._min_workers = positive_count("min_workers", min_workers)
+        max_workers = positive_count("max_workers", max_workers)
+        min_workers = positive_count("min_workers", min_workers)
         if min_workers > max_workers:
             raise ValueError(f"min_workers is {min_workers}, more than max_workers {max_workers}")
-        self._queue_size = positive_count("queue_size", queue_size)
+        queue_size = positive_count("queue_size", queue_size)
         if on_full not in get_args(OnFull):
             raise ValueError(f"on_full must be one of {get_args(OnFull)}, not {on_full!r}")
         if breaker is not None and not isinstance(breaker, CircuitBreaker):
@@ -143,7 +107,6 @@ class AsyncProcessor:
                 "smart_timeout must be a bool or a SmartTimeout, "
                 f"not {type(smart_timeout).__name__}"
             )
-        self._on_full: OnFull = on_full
         self._timeout = check_timeout("timeout", timeout)
         self._rule = RetryRule.of(retries, retry_on, backoff)
         self._plan = Plan("auto", self._timeout, self._rule, bool(isolate))
@@ -166,27 +129,20 @@ class AsyncProcessor:
         )
         self._name = name
         self._tallies = Tallies()  # of what consumers count
-        self._past = Ledger()  # of loops that are closed
-        self._loops = PerLoop(self._make, self._retire)
+        self._parts = Parts(
+            self._pools,
+            self._limits,
+            queue_size=queue_size,
+            max_running=max_workers,
+            on_full=on_full,
+        )
         self._is_stopped = False
 
-    def _make(self, loop: asyncio.AbstractEventLoop) -> _OnLoop:
-        engine = Engine(loop, self._pools, self._limits, Ledger())
-        queue = SubmitQueue(engine, self._queue_size, self._max_workers, self._on_full)
-        return _OnLoop(engine, queue)
-
-    def _retire(self, part: _OnLoop) -> None:
-        """Keep the counts of a closed loop; what still ran there counts as cancelled."""
-        ledger = part.engine.ledger
-        ledger.submitted += part.n_uncounted
-        ledger.cancelled = ledger.submitted - ledger.finished - ledger.dropped
-        self._past.add(ledger)
-
-    def _here(self) -> _OnLoop:
+    def _here(self) -> Part:
         """Return the part that lives on the running loop."""
         if self._is_stopped:
             raise Closed("the processor is stopped; start() makes it usable again")
-        return self._loops.here()
+        return self._parts.here()
 
     # --- calls ------------------------------------------------------------------------------
 
@@ -497,11 +453,9 @@ class AsyncProcessor:
         Raises:
             RuntimeError: A task of the processor called it, and would wait for itself.
         """
-        engine = self._here().engine
-        engine.refuse_inside("drain")
-        before = Ended.of(engine.ledger)
-        await engine.wait_idle()
-        return Ended.of(engine.ledger).since(before)
+        here = self._here()
+        here.engine.refuse_inside("drain")
+        return await here.drain()
 
     async def stop(self, *, cancel: bool = False, timeout: float | None = None) -> Ended:
         """Accept no more tasks, finish what is queued and in flight, and end the workers.
@@ -521,69 +475,22 @@ class AsyncProcessor:
         """
         if self._is_stopped and not cancel:
             return Ended(0, 0, 0, 0)
-        here = self._loops.here()
-        engine = here.engine
-        engine.refuse_inside("stop")
+        here = self._parts.here()
+        here.engine.refuse_inside("stop")
         closed = Closed("the processor was stopped")
         if self._is_stopped:
-            self._cancel_all(here, closed)
-            await engine.wait_idle()
+            await here.cancel(closed)
             return Ended(0, 0, 0, 0)
         self._is_stopped = True
-        here.queue.refuse_waiting(closed)
-        for work in list(engine.in_flight):
-            if isinstance(work, Consumer):
-                work.stop()
-        before = Ended.of(engine.ledger)
-        try:
-            if not cancel:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(timeout):
-                        await engine.wait_idle()
-            self._cancel_all(here, closed)
-            await engine.wait_idle()
-        except BaseException:
-            self._cancel_all(here, closed)
-            raise
-        finally:
-            engine.close()
-            await engine.end_workers()
-        return Ended.of(engine.ledger).since(before)
-
-    @staticmethod
-    def _cancel_all(here: _OnLoop, reason: BaseException) -> None:
-        for work in list(here.engine.in_flight):
-            work.stop(reason)
+        return await here.end(closed, cancel=cancel, timeout=timeout)
 
     async def __aenter__(self) -> Self:
         return await self.start()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
         await self.stop(cancel=error is not None)
 
     # --- what it counts ---------------------------------------------------------------------
-
-    def _figures(self) -> Figures:
-        parts = self._loops.all()
-        total, queued = Ledger(), 0
-        total.add(self._past)
-        for part in parts:
-            total.add(part.engine.ledger)
-            total.submitted += part.n_uncounted
-            queued += part.queue.n_queued
-        ended = total.finished + total.cancelled + total.dropped
-        circuits = self._limits.circuits
-        return Figures(
-            total,
-            queued,
-            max(0, total.submitted - ended - queued),
-            circuits.n_open() if circuits is not None else 0,
-        )
 
     def get_stats(self) -> dict[str, Any]:
         """Return counts over the processor's life, and what there is now. Thread-safe.
@@ -594,7 +501,7 @@ class AsyncProcessor:
         `routes` says for each plain function where `kind="auto"` runs it, and why;
         `smart_timeouts` the seconds that each function has got.
         """
-        stats = as_dict(self._figures(), self._pools)
+        stats = as_dict(self._parts.figures(), self._pools)
         timeouts = self._limits.timeouts
         stats["smart_timeouts"] = timeouts.explain() if timeouts is not None else {}
         return stats
@@ -615,11 +522,11 @@ class AsyncProcessor:
     def samples(self) -> list[Sample]:
         """Return the same figures for a `Monitor`. Thread-safe."""
         return [
-            *as_samples(self._figures(), self._pools, self._name),
+            *as_samples(self._parts.figures(), self._pools, self._name),
             *self._tallies.samples(self._name),
         ]
 
     def histograms(self) -> list[Distribution]:
         """Return how long tasks ran, for a `Monitor`. Thread-safe."""
-        ran = self._figures().ledger.ran
+        ran = self._parts.figures().ledger.ran
         return [ran_of(ran, ("processor", self._name))]

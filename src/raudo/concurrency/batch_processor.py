@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, Iterable
 from contextvars import copy_context
-from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 from raudo._core.futures import Wakeups
@@ -303,12 +302,7 @@ class BatchProcessor:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
         await self.close(cancel=error is not None)
 
     # --- what it counts ---------------------------------------------------------------------

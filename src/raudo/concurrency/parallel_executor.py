@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any, Literal, get_args
 
 from raudo._core.jobs import Submitter
@@ -229,13 +228,8 @@ class ParallelExecutor(Submitter, Executor):
             self._backend.cancel_queued()
         self._drives.when_done(self._backend.close, wait)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None and issubclass(kind, KeyboardInterrupt):
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, KeyboardInterrupt):
             # Ctrl-C ends promptly: processes are killed, threads are left to themselves.
             self._refuse_more()
             self._drives.stop()
