@@ -3,22 +3,21 @@
 A blob goes to the first tier that takes it and is looked for in each, and last in the level that
 other processes share, if there is one: what goes down from above is there already. What would make
 the caller wait (a large blob, a tier that syncs or only has coroutines) is put into the outbox,
-where it can be found already, and is carried down by `drain` on a thread or by `drain_async`.
+where it can be found already, until its `Carrier` has carried it down.
 
-All methods but the two drains and the fetches are called with the cache's lock held.
+All methods but the fetches are called with the cache's lock held.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 from raudo import events
 from raudo._clock import Clock
+from raudo.cache.carry import Carrier
 from raudo.cache.codecs import BlobCodec, Signer
 from raudo.cache.fetched import Fetched
 from raudo.cache.guard import Guard
@@ -34,9 +33,6 @@ _DIRECT_PUT_BYTES = 64 * 1024
 # Blobs waiting for a tier that has only coroutines, before the oldest are given up.
 _MAX_OUTBOX = 1024
 _MAX_DOUBTFUL = 10_000
-# At the end, another thread may still be writing a large blob: it gets some seconds.
-_DRAIN_STEP_S = 0.002
-_MAX_DRAIN_STEPS = 5000
 
 
 class ColdLevels:
@@ -64,13 +60,14 @@ class ColdLevels:
         self._signer = signer
         self._clock = clock
         self._lock = lock
-        self._dropped = dropped
+        self.dropped = dropped
         self._make = None if isinstance(tiers, list) else tiers
         self._make_at = 0.0
         self.guards = (
             [Guard(tier, cache, clock) for tier in tiers] if isinstance(tiers, list) else []
         )
         self.outbox = Outbox()
+        self.carrier = Carrier(self, lock)
         self.shared = shared
         self.forbidden = 0
         self.corrupt = 0
@@ -107,7 +104,7 @@ class ColdLevels:
     def put(self, key: bytes, blob: Blob) -> None:
         """Take a blob in, at once or by the outbox."""
         if not self.guards and not self._make_tier():
-            self._dropped(key, blob, "capacity" if self.shared is None else "shared")
+            self.dropped(key, blob, "capacity" if self.shared is None else "shared")
             return
         guard = self.guards[0]
         may_block = getattr(guard.tier, "blocks_on_put", False) or len(self.guards) > 1
@@ -122,7 +119,7 @@ class ColdLevels:
         """Let the oldest that wait go, until no more than so many are left."""
         while self.outbox.n_blobs > max_entries:
             key, blob = self.outbox.give_up_oldest()
-            self._dropped(key, blob, "capacity")
+            self.dropped(key, blob, "capacity")
 
     def _make_tier(self) -> bool:
         if self._make is None or self._clock.monotonic() < self._make_at:
@@ -139,23 +136,23 @@ class ColdLevels:
         return True
 
     def _put_now(self, guard: Guard, key: bytes, blob: Blob) -> None:
-        sealed = self._seal(guard, key, blob)
+        sealed = self.seal(guard, key, blob)
         if sealed is None or guard.is_resting("put"):
             self._drop_in(guard, key)
-            self._dropped(key, blob, "capacity")
+            self.dropped(key, blob, "capacity")
             return
         tier: Any = guard.tier
         try:
             tier.put_nowait(key, sealed)
         except Exception as error:
-            self._note_failure(guard, "put", error)
+            self.note_failure(guard, "put", error)
             self._drop_in(guard, key)
-            self._dropped(key, blob, "capacity")
+            self.dropped(key, blob, "capacity")
         else:
             guard.note_success("put")
             guard.doubtful.discard(key)
 
-    def _seal(self, guard: Guard, key: bytes, blob: Blob) -> Blob | None:
+    def seal(self, guard: Guard, key: bytes, blob: Blob) -> Blob | None:
         """Return the blob as it may stand in the tier, None where it may not."""
         if getattr(guard.tier, "trusted", False):
             return blob
@@ -178,7 +175,7 @@ class ColdLevels:
             return self.outbox.get(key) is not None
         return self.shared is not None or any(
             key not in guard.doubtful
-            and (tier.contains(key) if hasattr(tier := _any(guard), "contains") else True)
+            and (tier.contains(key) if hasattr(tier := guard.offers, "contains") else True)
             for guard in self.guards
         )
 
@@ -189,7 +186,7 @@ class ColdLevels:
     def fetch_ready(self, key: bytes) -> Fetched | None:
         """Return what can be had without waiting; `BlockingIOError` where that is not certain."""
         for guard in self.guards:
-            tier = _any(guard)
+            tier = guard.offers
             if not hasattr(tier, "read_ready"):
                 raise BlockingIOError
             found = self._fetch(guard, key, tier.read_ready)
@@ -202,7 +199,7 @@ class ColdLevels:
     def fetch(self, key: bytes) -> Fetched | None:
         """Look in the tiers that need no event loop, waiting for the disk where need be."""
         for guard in self.guards:
-            tier = _any(guard)
+            tier = guard.offers
             if hasattr(tier, "get_nowait"):
                 found = self._fetch(guard, key, tier.get_nowait)
                 if found is not None:
@@ -218,7 +215,7 @@ class ColdLevels:
                 blob = await guard.tier.get(key)
                 guard.note_success("get")
             except Exception as error:
-                self._note_failure(guard, "get", error)
+                self.note_failure(guard, "get", error)
                 continue
             found = self._open(guard, key, blob)
             if found is not None:
@@ -238,7 +235,7 @@ class ColdLevels:
         except BlockingIOError:
             raise
         except Exception as error:
-            self._note_failure(guard, "get", error)
+            self.note_failure(guard, "get", error)
             return None
         guard.note_success("get")
         return self._open(guard, key, blob)
@@ -266,7 +263,7 @@ class ColdLevels:
             with self._lock:
                 self.corrupt += 1
                 if self._drop_in(guard, key):
-                    self._dropped(key, None, "corrupt")
+                    self.dropped(key, None, "corrupt")
             return None
 
     def release(self, key: bytes, guard: Guard) -> bool:
@@ -277,14 +274,14 @@ class ColdLevels:
         """
         if getattr(guard.tier, "shared", False):
             return True
-        tier = _any(guard)
+        tier = guard.offers
         try:
             if self._keeps_copies(guard):
                 return bool(tier.lend(key))
             if hasattr(tier, "drop_nowait"):
                 return bool(tier.drop_nowait(key))
         except Exception as error:
-            self._note_failure(guard, "drop", error)
+            self.note_failure(guard, "drop", error)
             return False
         self.outbox.put(key, None)
         return True
@@ -305,20 +302,21 @@ class ColdLevels:
         return gone
 
     def _drop_in(self, guard: Guard, key: bytes) -> bool:
-        tier = _any(guard)
+        tier = guard.offers
         if not hasattr(tier, "drop_nowait"):
             self.outbox.put(key, None)
             return False
         try:
             gone = bool(tier.drop_nowait(key))
         except Exception as error:
-            self._note_failure(guard, "drop", error)
-            self._doubt(guard, key)
+            self.note_failure(guard, "drop", error)
+            self.doubt(guard, key)
             return False
         guard.doubtful.discard(key)
         return gone
 
-    def _doubt(self, guard: Guard, key: bytes) -> None:
+    def doubt(self, guard: Guard, key: bytes) -> None:
+        """Answer with the tier's entry no more: it could not be dropped or replaced."""
         guard.doubtful.add(key)
         if len(guard.doubtful) > _MAX_DOUBTFUL and guard in self.guards:
             self.guards.remove(guard)  # too much of what it holds is out of date
@@ -328,12 +326,12 @@ class ColdLevels:
         if not self.guards:
             return
         guard = self.guards[0]
-        tier = _any(guard)
+        tier = guard.offers
         if hasattr(tier, "trim"):
             try:
                 tier.trim(max(0, max_entries - self.outbox.n_blobs))
             except Exception as error:
-                self._note_failure(guard, "trim", error)
+                self.note_failure(guard, "trim", error)
             self._give_up_waiting(max_entries)
 
     def clear(self) -> int:
@@ -342,7 +340,7 @@ class ColdLevels:
         for key in self.outbox:
             self.outbox.take(key)
         for guard in self.guards:
-            tier = _any(guard)
+            tier = guard.offers
             try:
                 if hasattr(tier, "clear"):
                     n += int(tier.clear())
@@ -350,20 +348,21 @@ class ColdLevels:
                 else:
                     raise RaudoError(f"the tier {tier.name!r} offers no clear()")
             except Exception as error:
-                self._note_failure(guard, "clear", error)
+                self.note_failure(guard, "clear", error)
                 self.guards = [each for each in self.guards if each is not guard]
         return n
 
     def sweep(self, now_ns: int) -> None:
         for guard in self.guards:
-            tier = _any(guard)
+            tier = guard.offers
             if hasattr(tier, "sweep_nowait"):
                 try:
                     tier.sweep_nowait(now_ns)
                 except Exception as error:
-                    self._note_failure(guard, "sweep", error)
+                    self.note_failure(guard, "sweep", error)
 
-    def _note_failure(self, guard: Guard, operation: str, error: BaseException) -> None:
+    def note_failure(self, guard: Guard, operation: str, error: BaseException) -> None:
+        """Count and announce that a tier failed; it rests for a while if it goes on so."""
         self.failures += 1
         guard.note_failure(operation, error)
 
@@ -371,138 +370,36 @@ class ColdLevels:
 
     def keeps(self, key: bytes) -> bool:
         """Say whether a copy of the key, which lives above, is on disk already."""
-        return any(self._keeps_copies(guard) and _any(guard).keeps(key) for guard in self.guards)
+        return any(self._keeps_copies(guard) and guard.offers.keeps(key) for guard in self.guards)
 
     def keep(self, key: bytes, blob: Blob) -> None:
         """Write a copy of an entry that lives above."""
         for guard in self.guards:
             if not self._keeps_copies(guard):
                 continue
-            sealed = self._seal(guard, key, blob)
+            sealed = self.seal(guard, key, blob)
             if sealed is None or guard.is_resting("put"):
                 continue
             try:
-                _any(guard).keep(key, sealed)
+                guard.offers.keep(key, sealed)
             except Exception as error:
-                self._note_failure(guard, "put", error)
+                self.note_failure(guard, "put", error)
 
     def sync(self) -> None:
         """Have what was written reach the disk."""
         for guard in self.guards:
             if hasattr(guard.tier, "flush"):
                 try:
-                    _any(guard).flush()
+                    guard.offers.flush()
                 except Exception as error:
-                    self._note_failure(guard, "flush", error)
-
-    # --- the outbox ---------------------------------------------------------------------------
-
-    def drain(self) -> None:
-        """Carry down what waits, as far as that needs no event loop."""
-        while (item := self._pick()) is not None:
-            key, blob = item
-            tier = _any(self.guards[0])
-            if not hasattr(tier, "put_nowait"):
-                self._put_back()
-                return
-            stored, error = False, None
-            try:
-                stored = self._carry(self.guards[0], tier, key, blob)
-            except Exception as caught:
-                error = caught
-            self._settle(key, blob, stored, error)
-
-    def _carry(self, guard: Guard, tier: Any, key: bytes, blob: Blob | None) -> bool:
-        sealed = None if blob is None else self._seal(guard, key, blob)
-        if sealed is None or guard.is_resting("put"):
-            tier.drop_nowait(key)
-            return False
-        if hasattr(tier, "adopt"):
-            tier.stage(key, sealed)  # an entry once we hold the lock: no moment counts it twice
-        else:
-            tier.put_nowait(key, sealed)
-        return True
-
-    async def drain_async(self) -> None:
-        """Carry down what waits."""
-        if self.guards and hasattr(self.guards[0].tier, "put_nowait"):
-            await asyncio.to_thread(self.drain)
-            return
-        while (item := self._pick()) is not None:
-            key, blob = item
-            stored, error = False, None
-            try:
-                for guard in list(self.guards):
-                    sealed = None if blob is None or stored else self._seal(guard, key, blob)
-                    if sealed is not None and not guard.is_resting("put"):
-                        await guard.tier.put(key, sealed)
-                        stored = True
-                    else:
-                        await guard.tier.drop(key)
-            except Exception as caught:
-                error = caught
-            except BaseException:
-                self._put_back()
-                raise
-            self._settle(key, blob, stored, error)
-
-    async def drain_fully(self) -> None:
-        """Carry down all that waits, and wait for what another thread or task is carrying."""
-        for _ in range(_MAX_DRAIN_STEPS):
-            await self.drain_async()
-            if not self.outbox or not self.guards:
-                return
-            await asyncio.sleep(_DRAIN_STEP_S)
-
-    def drain_fully_now(self) -> None:
-        """Do the same without an event loop."""
-        for _ in range(_MAX_DRAIN_STEPS):
-            self.drain()
-            if not self.outbox.is_carrying:
-                return
-            time.sleep(_DRAIN_STEP_S)
-
-    def _pick(self) -> tuple[bytes, Blob | None] | None:
-        """Choose the next to carry; None where there is none or someone carries already."""
-        with self._lock:
-            return self.outbox.pick() if self.guards else None
-
-    def _put_back(self) -> None:
-        with self._lock:
-            self.outbox.put_back()
-
-    def _settle(
-        self, key: bytes, blob: Blob | None, stored: bool, error: BaseException | None
-    ) -> None:
-        with self._lock:
-            is_last_word = self.outbox.settle(key, blob)
-            guard = self.guards[0] if self.guards else None
-            if guard is not None and error is not None:
-                self._note_failure(guard, "drop" if blob is None else "put", error)
-                self._doubt(guard, key)
-            elif guard is not None:
-                if stored:
-                    guard.note_success("put")
-                guard.doubtful.discard(key)
-            if is_last_word and blob is not None and not (stored and self._adopt(key)):
-                self._dropped(key, blob, "capacity")
-
-    def _adopt(self, key: bytes) -> bool:
-        """Make what was staged an entry; False where the tier has lost it since."""
-        guard = self.guards[0]
-        tier = _any(guard)
-        try:
-            return not hasattr(tier, "adopt") or bool(tier.adopt(key))
-        except Exception as error:
-            self._note_failure(guard, "put", error)
-            return False
+                    self.note_failure(guard, "flush", error)
 
     # --- the end ------------------------------------------------------------------------------
 
     def after_fork(self, lock: threading.RLock) -> None:
         """Use the lock that replaces one which a thread of the parent may hold."""
         self._lock = lock
-        self._put_back()
+        self.carrier.after_fork(lock)
         if self.shared is not None:
             self.shared.after_fork(lock)
 
@@ -513,9 +410,9 @@ class ColdLevels:
         for guard in self.guards:
             if hasattr(guard.tier, "close"):
                 try:
-                    _any(guard).close()
+                    guard.offers.close()
                 except Exception as error:
-                    self._note_failure(guard, "close", error)
+                    self.note_failure(guard, "close", error)
 
     async def aclose(self) -> None:
         if self.shared is not None:
@@ -524,14 +421,9 @@ class ColdLevels:
             try:
                 await guard.tier.aclose()
             except Exception as error:
-                self._note_failure(guard, "close", error)
-
-
-def _any(guard: Guard) -> Any:
-    """Return the tier for what it offers beyond the protocol."""
-    return guard.tier
+                self.note_failure(guard, "close", error)
 
 
 def _entries(guard: Guard) -> int:
-    tier = _any(guard)
+    tier = guard.offers
     return len(tier) if hasattr(tier, "__len__") else int(tier.stats().entries)

@@ -24,7 +24,7 @@ async def settle(levels: Levels) -> None:
     if transit.is_due():
         await _carry_in_slices(levels, transit.is_half_done)
     if levels.cold is not None and levels.cold.outbox:
-        await levels.cold.drain_async()
+        await levels.cold.carrier.drain_async()
     if levels.shared is not None and levels.shared:
         await levels.shared.drain_async()
     levels.deliver()
@@ -34,7 +34,7 @@ def settle_now(levels: Levels) -> None:
     """Do the same without an event loop."""
     levels.down.carry_due()
     if levels.cold is not None and levels.cold.outbox:
-        levels.cold.drain()
+        levels.cold.carrier.drain()
     if levels.shared is not None and levels.shared:
         levels.shared.drain()
     levels.deliver()
@@ -62,14 +62,14 @@ async def flush(levels: Levels) -> None:
     await _carry_in_slices(levels, lambda: not levels.down.transit)
     await settle(levels)
     if levels.cold is not None:  # first: a drop that waits would take the new copy along
-        await levels.cold.drain_fully()
+        await levels.cold.carrier.drain_fully()
     until = time.perf_counter() + _SLICE_S
     for _ in _steps(levels):
         if time.perf_counter() >= until:
             await asyncio.sleep(0)
             until = time.perf_counter() + _SLICE_S
     if levels.cold is not None:
-        await levels.cold.drain_fully()
+        await levels.cold.carrier.drain_fully()
         await asyncio.to_thread(levels.cold.sync)
     levels.deliver()
 
@@ -80,11 +80,11 @@ def flush_now(levels: Levels) -> None:
     levels.down.carry_all()
     settle_now(levels)
     if levels.cold is not None:
-        levels.cold.drain_fully_now()
+        levels.cold.carrier.drain_fully_now()
     for _ in _steps(levels):
         pass
     if levels.cold is not None:
-        levels.cold.drain_fully_now()
+        levels.cold.carrier.drain_fully_now()
         levels.cold.sync()
     levels.deliver()
 

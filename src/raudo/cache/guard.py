@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from raudo import events
 from raudo._clock import Clock
 from raudo.errors import CorruptEntry, ServerUnavailable
@@ -23,6 +25,7 @@ class Guard:
         self, tier: Tier, cache: str, clock: Clock, longest_rest_s: float = _LONGEST_REST_S
     ) -> None:
         self.tier = tier
+        self.offers: Any = tier  # for what it offers beyond the protocol
         self._longest_rest_s = longest_rest_s
         self.failures = 0
         self.doubtful: set[bytes] = set()
