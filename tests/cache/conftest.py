@@ -1,8 +1,9 @@
-"""A clock that stands still, and a small cache that evicts by last use."""
+"""A clock that stands still, a small cache that evicts by last use, and a tier on the disk."""
 
 import pytest
 
 from raudo.cache import SmartCache
+from raudo.cache.tiers import DiskTier
 from raudo.testing import FakeClock
 
 
@@ -16,3 +17,10 @@ def lru(clock):
     """Two entries in L1, two in L2, two in L3."""
     with SmartCache(6, "lru", levels=(1, 1, 1), clock=clock) as cache:
         yield cache
+
+
+@pytest.fixture
+def tier(tmp_path):
+    made = DiskTier(tmp_path / "tier")
+    yield made
+    made.close()
