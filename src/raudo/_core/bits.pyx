@@ -17,7 +17,7 @@ from raudo._core.kernels cimport (
     BASE_BLOCK, RAUDO_hamming_bits, active, active_panels, aligned, raudo_panel_kernels,
     raudo_rows, real, rows_of,
 )
-from raudo._core.panels cimport raudo_topk, raudo_topk_finish, raudo_topk_limit, raudo_topk_push
+from raudo._core.topk cimport raudo_topk, raudo_topk_limit, raudo_topk_push, topk_finish_rows, topk_of_rows
 
 
 cdef extern from "panel/panel.h" nogil:
@@ -269,22 +269,14 @@ def nearest_bits(const unsigned char[:, :] queries not None, const unsigned char
                  const int64_t[::1] ids, const unsigned char[::1] allowed, bint jaccard, size_t row_kernel,
                  double[:, ::1] scores not None, int64_t[:, ::1] found not None):
     """Write each query's best scores (Hamming: counts) and ids, NaN and -1 where there are fewer."""
-    cdef size_t q = queries.shape[0], k = scores.shape[1], i
+    cdef size_t q = queries.shape[0]
     cdef raudo_rows kernel = rows_of(active(), row_kernel)
     cdef Rows asked, rows
     cdef Wanted wanted
-    cdef void *memory
     cdef raudo_topk *tops
-    if q == 0 or k == 0:
+    if q == 0 or scores.shape[1] == 0:
         return
-    tops = <raudo_topk *> aligned(q * sizeof(raudo_topk), &memory)
-    if tops == NULL:
-        raise MemoryError()
-    for i in range(q):
-        tops[i].scores = &scores[i, 0]
-        tops[i].ids = &found[i, 0]
-        tops[i].k = k
-        tops[i].size = 0
+    tops = topk_of_rows(scores, found)
     set_rows(&asked, queries)
     set_rows(&rows, base)
     wanted.ids = &ids[0] if ids is not None and rows.n else NULL
@@ -296,7 +288,6 @@ def nearest_bits(const unsigned char[:, :] queries not None, const unsigned char
                 _search_panels(&asked, &rows, &wanted, tops)
             else:
                 _search_rows(&asked, &rows, &wanted, kernel, tops)
-            for i in range(q):
-                raudo_topk_finish(&tops[i])
+            topk_finish_rows(tops, q)
     finally:
-        free(memory)
+        free(tops)

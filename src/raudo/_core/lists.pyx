@@ -22,14 +22,14 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint32_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from raudo._core.desk cimport GROUP, PANEL_ROWS, TILE_QUERIES, WAITING, Desk, Waiting, furnish, seat
 from raudo._core.kernels cimport FORM_INNER, FORM_SQEUCLIDEAN, active, active_panels, aligned, rows_of
-from raudo._core.panels cimport (
-    BLOCK_PANELS, BLOCK_ROWS, INT8, TILE_BLOCK, Asked, Block, Shelf, ask, groups_of, lay,
-    raudo_topk, raudo_topk_finish, raudo_topk_limit, raudo_topk_push, search_block,
-)
+from raudo._core.panels cimport BLOCK_PANELS, INT8, Asked, Shelf, ask, groups_of, lay, search_block
 from raudo._core.sketches cimport (
-    RAUDO_SKETCH_ROWS, Sketches, Stance, ask_list, raudo_sketch_question, sketch_kernels, table_bytes,
-    take_stance, width_of,
+    RAUDO_SKETCH_ROWS, Sketches, ask_list, sketch_kernels, table_bytes, take_stance, width_of,
+)
+from raudo._core.topk cimport (
+    raudo_topk, raudo_topk_finish, raudo_topk_limit, raudo_topk_push, topk_finish_rows, topk_of_rows,
 )
 
 
@@ -39,11 +39,7 @@ cdef extern from * nogil:
 
 
 cdef enum:
-    PANEL_ROWS = 32
-    TILE_QUERIES = 12
-    GROUP = 4
     FIRST_FURTHER = 16     # lists that are sifted before the k-th best is looked up again
-    WAITING = 16           # rows on their way from memory while others are measured
 
 
 cdef struct Chains:  # the lists; only their first `counts` places are searched
@@ -57,101 +53,6 @@ cdef struct Reach:  # how many lists are looked into
     size_t n_near          # so many in any case
     double margin          # and those not farther than the k-th best by more; -inf: no others
     double row_norm        # with inner products: the norm of a usual row
-
-
-cdef struct Waiting:  # a row that a query will measure
-    Asked *asked
-    size_t position
-
-
-cdef struct Desk:  # room to work on
-    size_t n_seats         # queries in tiles at a time
-    raudo_topk near_top
-    double *near_scores
-    int64_t *near_ids
-    int32_t *near          # (q, n_near) lists, the nearest first
-    int32_t *n_near
-    float *far             # (q, n_lists)
-    int32_t *further       # (q, n_lists) those of them that are not too far
-    int32_t *n_further
-    double *limits         # the k-th best, when it was looked up
-    Stance *stances        # of the queries toward sketches
-    unsigned char *tables
-    float *scratch
-    raudo_sketch_question *questions  # of the queries of one list
-    Waiting[WAITING] waiting
-    size_t n_waited
-    unsigned char *copies  # of the queries, one after another
-    Asked *asked
-    int32_t *zeros
-    int32_t *starts        # by list: where its queries begin in `sorted`
-    int32_t *sorted
-    unsigned char *tiles   # of the queries of one list
-    int32_t *tile_zeros
-    Asked **tile_asked
-    float *scale           # of the panels of a block, one after another
-    float *bias
-    int32_t *numbers
-    Block block
-
-
-cdef inline void *carve(unsigned char *memory, size_t *end, size_t n_bytes) noexcept nogil:
-    cdef size_t first = (end[0] + 63) & ~<size_t> 63
-    end[0] = first + n_bytes
-    return memory + first if memory != NULL else NULL
-
-
-cdef size_t furnish(Desk *desk, unsigned char *memory, const Shelf *shelf, const Shelf *centres, size_t q,
-                    size_t n_near, size_t n_lists, const Sketches *sketches) noexcept nogil:
-    """Place everything in `memory`, or (NULL) nothing; return how many bytes that takes."""
-    cdef size_t end = 0, copy_bytes = shelf.n_groups * GROUP
-    cdef size_t n_seats = min(<size_t> TILE_BLOCK, (q + TILE_QUERIES - 1) // TILE_QUERIES * TILE_QUERIES)
-    desk.n_seats = n_seats
-    desk.near_scores = <double *> carve(memory, &end, n_near * sizeof(double))
-    desk.near_ids = <int64_t *> carve(memory, &end, n_near * sizeof(int64_t))
-    desk.near = <int32_t *> carve(memory, &end, q * n_near * sizeof(int32_t))
-    desk.n_near = <int32_t *> carve(memory, &end, q * sizeof(int32_t))
-    desk.far = <float *> carve(memory, &end, q * n_lists * sizeof(float))
-    desk.further = <int32_t *> carve(memory, &end, q * n_lists * sizeof(int32_t))
-    desk.n_further = <int32_t *> carve(memory, &end, q * sizeof(int32_t))
-    desk.limits = <double *> carve(memory, &end, q * sizeof(double))
-    if sketches != NULL:
-        desk.stances = <Stance *> carve(memory, &end, q * sizeof(Stance))
-        desk.tables = <unsigned char *> carve(memory, &end, q * table_bytes(shelf.d))
-        desk.scratch = <float *> carve(memory, &end, sketches.width * sizeof(float))
-        desk.questions = <raudo_sketch_question *> carve(memory, &end, q * sizeof(raudo_sketch_question))
-    desk.copies = <unsigned char *> carve(memory, &end, q * copy_bytes)
-    desk.asked = <Asked *> carve(memory, &end, q * sizeof(Asked))
-    desk.zeros = <int32_t *> carve(memory, &end, q * sizeof(int32_t))
-    desk.starts = <int32_t *> carve(memory, &end, (n_lists + 1) * sizeof(int32_t))
-    desk.sorted = <int32_t *> carve(memory, &end, q * n_lists * sizeof(int32_t))
-    desk.tiles = <unsigned char *> carve(
-        memory, &end, n_seats * max(shelf.n_groups, centres.n_groups) * GROUP)
-    desk.tile_zeros = <int32_t *> carve(memory, &end, n_seats * sizeof(int32_t))
-    desk.tile_asked = <Asked **> carve(memory, &end, n_seats * sizeof(Asked *))
-    desk.scale = <float *> carve(memory, &end, BLOCK_ROWS * sizeof(float))
-    desk.bias = <float *> carve(memory, &end, BLOCK_ROWS * sizeof(float))
-    desk.numbers = <int32_t *> carve(memory, &end, BLOCK_PANELS * sizeof(int32_t))
-    desk.block.sums = <int32_t *> carve(
-        memory, &end, (n_seats + TILE_QUERIES) * BLOCK_ROWS * sizeof(int32_t))
-    desk.block.found = <uint32_t *> carve(memory, &end, BLOCK_ROWS * sizeof(uint32_t))
-    desk.block.scale, desk.block.bias, desk.block.numbers = desk.scale, desk.bias, desk.numbers
-    return end
-
-
-cdef void seat(const Shelf *shelf, Desk *desk, const int32_t *queries, size_t m) noexcept nogil:
-    """Pack up to n_seats queries into tiles."""
-    cdef size_t i, g, n_groups = shelf.n_groups
-    cdef const uint32_t *copy
-    cdef uint32_t *tile
-    for i in range(m):
-        copy = <const uint32_t *> (desk.copies + <size_t> queries[i] * n_groups * GROUP)
-        tile = (<uint32_t *> desk.tiles + i // TILE_QUERIES * n_groups * TILE_QUERIES
-                + i % TILE_QUERIES)
-        for g in range(n_groups):
-            tile[g * TILE_QUERIES] = copy[g]
-        desk.tile_zeros[i] = desk.zeros[queries[i]]
-        desk.tile_asked[i] = &desk.asked[queries[i]]
 
 
 cdef void search_list(const Shelf *shelf, const Chains *chains, Desk *desk, size_t number,
@@ -486,21 +387,15 @@ cdef class Lists:
         k-th best in them by more than `margin`; -inf: into no others.
         `allowed` (None: all) goes by position; `by_position`: write positions instead of ids.
         """
-        cdef size_t q = queries.shape[0], k = scores.shape[1], i
+        cdef size_t q = queries.shape[0]
         cdef Shelf shelf, centres
         cdef Sketches sketches
         cdef const Sketches *has_sketches = NULL
         cdef Chains chains
         cdef Reach reach
-        cdef void *memory
-        if q == 0 or k == 0:
+        if q == 0 or scores.shape[1] == 0:
             return
-        cdef raudo_topk *tops = <raudo_topk *> aligned(q * sizeof(raudo_topk), &memory)
-        if tops == NULL:
-            raise MemoryError()
-        for i in range(q):
-            tops[i].scores, tops[i].ids = &scores[i, 0], &found[i, 0]
-            tops[i].k, tops[i].size = k, 0
+        cdef raudo_topk *tops = topk_of_rows(scores, found)
         shelf.kernels = centres.kernels = active_panels()
         shelf.d = centres.d = queries.shape[1]
         shelf.kind, shelf.form = self.kind, self.form
@@ -542,10 +437,9 @@ cdef class Lists:
                              queries.strides[0] // sizeof(float),
                              &self.shift[0] if self.shift is not None else NULL,
                              &self.centre_shift[0] if self.centre_shift is not None else NULL, tops)
-            for i in range(q):
-                raudo_topk_finish(&tops[i])
+            topk_finish_rows(tops, q)
         finally:
-            free(memory)
+            free(tops)
 
 
 def sum_rows(const float[:, ::1] rows not None, const int64_t[::1] owners not None,

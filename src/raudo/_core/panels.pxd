@@ -3,18 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from raudo._core.kernels cimport raudo_panel_kernels, raudo_rows
-
-
-cdef extern from "topk/topk.h" nogil:
-    ctypedef struct raudo_topk:
-        double *scores
-        int64_t *ids
-        size_t k
-        size_t size
-
-    double raudo_topk_limit(const raudo_topk *top)
-    void raudo_topk_push(raudo_topk *top, double score, int64_t id)
-    void raudo_topk_finish(raudo_topk *top)
+from raudo._core.topk cimport raudo_topk
 
 
 # The numbers are the Python side's too.

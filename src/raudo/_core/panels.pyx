@@ -19,6 +19,7 @@ from raudo._core.kernels cimport (
     FORM_COSINE, FORM_INNER, FORM_SQEUCLIDEAN, active, active_panels, aligned, raudo_copied,
     raudo_panel_kernels, rows_of,
 )
+from raudo._core.topk cimport raudo_topk, raudo_topk_limit, raudo_topk_push, topk_finish_rows, topk_of_rows
 
 
 cdef extern from "float.h" nogil:
@@ -369,21 +370,13 @@ def nearest_panels(const float[:, :] queries not None, const float[:, :] rows,
     `rows` (None: the copies decide), `ids` and `allowed` go by position; the rest is `copy_rows`'s.
     Without `panels` rows are copied as the search goes, which many queries repay.
     """
-    cdef size_t q = queries.shape[0], k = scores.shape[1], i
+    cdef size_t q = queries.shape[0]
     cdef size_t end_panel = (end + RAUDO_PANEL_ROWS - 1) // RAUDO_PANEL_ROWS
     cdef Shelf shelf
-    cdef void *memory
     cdef raudo_topk *tops
-    if q == 0 or k == 0:
+    if q == 0 or scores.shape[1] == 0:
         return
-    tops = <raudo_topk *> aligned(q * sizeof(raudo_topk), &memory)
-    if tops == NULL:
-        raise MemoryError()
-    for i in range(q):
-        tops[i].scores = &scores[i, 0]
-        tops[i].ids = &found[i, 0]
-        tops[i].k = k
-        tops[i].size = 0
+    tops = topk_of_rows(scores, found)
     shelf.kernels = active_panels()
     shelf.kind, shelf.form = kind, form
     shelf.d = queries.shape[1]
@@ -405,7 +398,6 @@ def nearest_panels(const float[:, :] queries not None, const float[:, :] rows,
             with nogil:
                 _nearest(&shelf, &queries[0, 0], q, queries.strides[0] // sizeof(float),
                          &shift[0] if shift is not None else NULL, first_panel, end_panel, tops)
-        for i in range(q):
-            raudo_topk_finish(&tops[i])
+        topk_finish_rows(tops, q)
     finally:
-        free(memory)
+        free(tops)

@@ -20,7 +20,7 @@ from raudo._core.kernels cimport (
     RAUDO_inner_f64, STRIP_QUERIES, active, aligned, base_block, depth_block, multiply, norms, pack,
     panel_rows, raudo_kernels, raudo_rows, real, rows_of, strip, tile_rows,
 )
-from raudo._core.panels cimport raudo_topk, raudo_topk_finish, raudo_topk_limit, raudo_topk_push
+from raudo._core.topk cimport raudo_topk, raudo_topk_limit, raudo_topk_push, topk_finish_rows, topk_of_rows
 
 
 cdef extern from "float.h" nogil:
@@ -221,23 +221,15 @@ ctypedef fused element:
 cdef int _nearest(const element[:, :] queries, const element[:, :] base, const int64_t[::1] ids,
                   const unsigned char[::1] allowed, int form, size_t row_kernel,
                   const element[::1] shift, double[:, ::1] scores, int64_t[:, ::1] found) except -1:
-    cdef size_t q = queries.shape[0], k = scores.shape[1], i
+    cdef size_t q = queries.shape[0]
     cdef const raudo_kernels *kernels = active()
     cdef raudo_rows kernel = rows_of(kernels, row_kernel)
     cdef element nothing = 0
     cdef Base rows
-    cdef void *block
     cdef raudo_topk *tops
-    if q == 0 or k == 0:
+    if q == 0 or scores.shape[1] == 0:
         return 0
-    tops = <raudo_topk *> aligned(q * sizeof(raudo_topk), &block)
-    if tops == NULL:
-        raise MemoryError()
-    for i in range(q):
-        tops[i].scores = &scores[i, 0]
-        tops[i].ids = &found[i, 0]
-        tops[i].k = k
-        tops[i].size = 0
+    tops = topk_of_rows(scores, found)
     rows.n = base.shape[0]
     rows.d = base.shape[1]
     rows.stride = base.strides[0] // sizeof(element) if rows.d else 0
@@ -261,10 +253,9 @@ cdef int _nearest(const element[:, :] queries, const element[:, :] base, const i
             else:
                 _scan_rows(kernels, row_kernel, <double> sign, <const char *> first, q, stride,
                            sizeof(element), &rows, tops, <double> 0)
-            for i in range(q):
-                raudo_topk_finish(&tops[i])
+            topk_finish_rows(tops, q)
     finally:
-        free(block)
+        free(tops)
     return 0
 
 

@@ -7,22 +7,12 @@ from libc.math cimport fabsf
 from libc.stdint cimport int16_t, int64_t, uint16_t
 from libc.stdlib cimport free, malloc
 
+from raudo._core.topk cimport raudo_topk, raudo_topk_finish, raudo_topk_limit, raudo_topk_push
+
 import numpy as np
 
 from raudo._core.shares import in_threads, ranges
 from raudo._core.text import take_rows
-
-
-cdef extern from "topk/topk.h" nogil:
-    ctypedef struct raudo_topk:
-        double *scores
-        int64_t *ids
-        size_t k
-        size_t size
-
-    void raudo_topk_push(raudo_topk *top, double score, int64_t id)
-    void raudo_topk_finish(raudo_topk *top)
-    double raudo_topk_limit(const raudo_topk *top)
 
 
 cdef extern from "sparse/nearest.h" nogil:
