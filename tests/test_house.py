@@ -188,12 +188,13 @@ def test_files_say_what_they_are_for(path: Path) -> None:
 
 LONG_FOR_A_REASON = {
     "table.pyx": 700,  # one class whose methods share its inlined search; splitting costs calls
+    "smart_cache.py": 660,  # the facade: most of it says what its calls promise
 }
 
 
 @pytest.mark.parametrize("path", [*MODULES, *PYX, *C_FILES], ids=relative)
 def test_files_are_of_a_size_that_one_reads(path: Path) -> None:
-    limit = LONG_FOR_A_REASON.get(path.name, 750 if path.suffix == ".py" else 800)
+    limit = LONG_FOR_A_REASON.get(path.name, 600)
     assert len(path.read_text().splitlines()) <= limit
 
 
