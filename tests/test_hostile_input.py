@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import socket
+import threading
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +126,34 @@ def test_traces_of_anybody_are_read_or_told(tmp_path: Path, suffix: str, content
     assert code == 0 or told.startswith("raudo cache advise: ")
 
 
+@settings(SHARED, max_examples=20)
+@given(answer=st.one_of(CONTENTS, CONTENTS.map(lambda body: b"HTTP/1.1 200 OK\r\n\r\n" + body)))
+def test_the_far_end_of_top_is_shown_or_told(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.recv(1 << 16)
+                        connection.sendall(answer)
+                        connection.shutdown(socket.SHUT_WR)
+                        connection.recv(1)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = listener.getsockname()[1]
+        code, out, err = run(
+            ["top", f"http://127.0.0.1:{port}/metrics", "--once", "--interval", "0.1"]
+        )
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(30)
+    assert code in (0, 1)
+    assert code == 0 or "cannot read http://127.0.0.1" in err
+    assert not any(unicodedata.category(each) == "Cc" and each != "\n" for each in out + err)
+
+
 def run(arguments: list[str]) -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -145,13 +176,15 @@ WORDS = st.one_of(
 
 @SHARED
 @given(
-    command=st.sampled_from(("analyze", "cache", "info", "")),
+    command=st.sampled_from(("analyze", "cache", "info", "top", "")),
     words=st.lists(WORDS, max_size=5),
 )
 def test_command_lines_of_anybody_end_with_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, words: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # Where something listens at its own port, `top` shows that until it is interrupted.
+    monkeypatch.setattr("raudo.cli.top._DEFAULT_URL", "http://127.0.0.1:9/metrics")
     code, out, err = run([command, *words])
     assert code in (0, 1, 2)
     assert code == 0 or err

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import socket
+import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -152,3 +155,59 @@ def test_a_proxy_of_the_environment_is_not_asked_for_the_loopback(url, monkeypat
 def test_only_web_addresses_are_taken(url):
     with pytest.raises(ValueError, match="url is"):
         Remote(url)
+
+
+@contextlib.contextmanager
+def raw_server(answer):
+    """A far end below HTTP: `answer(connection)` sends what it likes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            with contextlib.suppress(OSError):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(1 << 16)
+                    answer(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        finally:
+            thread.join(30)
+
+
+def test_a_header_without_an_end_is_told_meanwhile():
+    is_told = threading.Event()
+
+    def drip(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+        while not is_told.wait(0.02):
+            connection.sendall(b"a")
+
+    with raw_server(drip) as url:
+        remote = Remote(url, timeout=0.2)
+        looking = threading.Thread(target=_look, args=(remote,))
+        looking.start()
+        try:
+            deadline = time.monotonic() + 30
+            while remote.error is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert looking.is_alive()
+            assert remote.error == f"cannot read {url}: it does not answer in time"
+        finally:
+            is_told.set()
+            looking.join(30)
+
+
+def _look(remote):
+    with contextlib.suppress(EndpointUnavailable):
+        remote.samples()
+
+
+def test_what_is_no_http_cannot_move_the_cursor():
+    with raw_server(lambda connection: connection.sendall(b"\x1b[2Jhello\r\n\r\n")) as url:
+        remote = Remote(url)
+        with pytest.raises(EndpointUnavailable, match="no HTTP"):
+            remote.samples()
+    assert "\x1b" not in remote.error

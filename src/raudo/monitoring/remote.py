@@ -25,6 +25,7 @@ _MOST_BYTES = 64 << 20
 _LINE = re.compile(
     r'([a-zA-Z_:][\w:]*(?:\s*\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?)\s+(\S+)(?:\s+-?\d+)?\s*'
 )
+_LATE = "it does not answer in time"
 _PARTS = ("_bucket", "_sum", "_count")
 
 
@@ -36,7 +37,7 @@ class Remote:
         token: Sent as `Authorization: Bearer`. Redirects are not followed: it goes nowhere else.
         timeout: Seconds that an answer may take.
 
-    `error` says why the last look failed, None when it did not.
+    `error` says why the last look failed, or that it takes too long; None when it did not.
     """
 
     def __init__(self, url: str, *, token: str | None = None, timeout: float = 5.0) -> None:
@@ -44,8 +45,9 @@ class Remote:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"url is {url!r}, wanted one that begins with http:// or https://")
         self.url = url
-        self.error: str | None = None
         self.timeout = timeout
+        self._error: str | None = None
+        self._began: float | None = None
         headers = {"Accept": "text/plain;version=0.0.4"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -54,21 +56,33 @@ class Remote:
         proxies = urllib.request.ProxyHandler({} if is_loopback(parts.hostname) else None)
         self._opener = urllib.request.build_opener(_NoRedirect, proxies)
 
+    @property
+    def error(self) -> str | None:
+        # A far end that sends a header letter by letter keeps a look going: it is told meanwhile.
+        began = self._began
+        if began is not None and monotonic() - began > self.timeout:
+            return f"cannot read {self.url}: {_LATE}"
+        return self._error
+
     def samples(self) -> Iterator[Sample]:
         """Fetch the page and return what is on it.
 
         Raises:
             EndpointUnavailable: It cannot be reached, refuses, or shows no metrics.
         """
+        self._began = monotonic()
         try:
             # Buckets are many and would crowd out the rest: quantiles come as gauges beside them.
             samples = [each for each in parse_exposition(self._fetch()) if not is_bucket(each)]
             if not samples:
                 raise EndpointUnavailable("it answers, but with no metrics")
         except (OSError, HTTPException, ValueError) as error:
-            self.error = f"cannot read {self.url}: {_reason(error)}"
-            raise EndpointUnavailable(self.error) from error
-        self.error = None
+            self._error = f"cannot read {self.url}: {_reason(error)}"
+            raise EndpointUnavailable(self._error) from error
+        else:
+            self._error = None
+        finally:
+            self._began = None
         return iter(samples)
 
     def _fetch(self) -> str:
@@ -134,7 +148,9 @@ def _reason(error: Exception) -> str:
     if isinstance(cause, ConnectionRefusedError):
         return "nothing listens there"
     if isinstance(cause, TimeoutError):
-        return "it does not answer in time"
+        return _LATE
+    if isinstance(cause, HTTPException):
+        return f"its answer is no HTTP ({type(cause).__name__})"
     return str(getattr(cause, "strerror", None) or cause)
 
 
