@@ -28,7 +28,8 @@ class ObjectPool(Generic[_T]):
         factory: Makes an object; called without arguments when none is idle.
         max_size: Most objects that are kept idle.
         reset: Called with an object that comes back; None calls its own `reset()`, if it has one.
-            Exact lists, dicts, sets, bytearrays, StringIO and BytesIO are emptied after it in any case.
+            Exact lists, dicts, sets, bytearrays, StringIO and BytesIO are emptied after it in any case;
+            of what else is a list, dict, set, bytearray or deque `clear()` is called, where neither is.
         name: For messages and metrics.
         limit: Most objects there are, lent and idle ones; None for any number.
         timeout: Seconds that an acquire waits at the limit, 0 to refuse at once, None to wait for ever.

@@ -6,6 +6,7 @@ are whole before it does.
 """
 
 import io
+from collections import deque
 
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uintptr_t
@@ -41,6 +42,7 @@ cdef extern from "entry/pool.h":
         RAUDO_BYTEARRAY
         RAUDO_STREAM
         RAUDO_RESETTABLE
+        RAUDO_CLEARABLE
     uint8_t raudo_dirty_at(uint8_t shape) noexcept
     PyObject *raudo_pool_lend(raudo_pool *) noexcept
     void raudo_pool_keep(raudo_pool *, uint32_t number) noexcept
@@ -73,6 +75,9 @@ cdef dict SHAPES = {
     io.StringIO: RAUDO_STREAM,
     io.BytesIO: RAUDO_STREAM,
 }
+
+# What is one of these but not exactly: emptied by its own method, where no reset says otherwise.
+cdef tuple CLEARABLE_TYPES = (list, dict, set, bytearray, deque)
 
 # The classes of the errors below. The floor above has the public ones; nothing is imported from there.
 cdef object POOL_ERROR = ValueError
@@ -187,7 +192,9 @@ cdef uint8_t shape_of(object made):
     shape = SHAPES.get(type(made))
     if shape is not None:
         return shape
-    return RAUDO_RESETTABLE if callable(getattr(type(made), "reset", None)) else RAUDO_OPAQUE
+    if callable(getattr(type(made), "reset", None)):
+        return RAUDO_RESETTABLE
+    return RAUDO_CLEARABLE if isinstance(made, CLEARABLE_TYPES) else RAUDO_OPAQUE
 
 
 # --- and back ---------------------------------------------------------------------------------
@@ -262,7 +269,9 @@ cdef bint make_new(ObjectPool pool, uint32_t number, object obj) except -1:
         pool.reset(obj)
     elif shape == RAUDO_RESETTABLE:
         obj.reset()
-    if shape == RAUDO_RESETTABLE:
+    elif shape == RAUDO_CLEARABLE:
+        obj.clear()
+    if shape == RAUDO_RESETTABLE or shape == RAUDO_CLEARABLE:
         return True
     if shape == RAUDO_STREAM:
         obj.seek(0)
