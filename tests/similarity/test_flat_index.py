@@ -187,7 +187,7 @@ def test_wrong_arguments_are_named():
     index.add(np.eye(3), ids=[5, 6, 7])
     for call, error, message in (
         (lambda: FlatIndex(0), ValueError, "dim is 0"),
-        (lambda: FlatIndex(2.5), TypeError, "float"),
+        (lambda: FlatIndex(2.5), TypeError, "dim is 2.5"),
         (
             lambda: FlatIndex(3, "inner", storage="int4"),
             ValueError,

@@ -1,7 +1,9 @@
 """What holds for each index: the answers of a plain model, whole changes, files, and threads."""
 
+import copy
 import json
 import os
+import pickle
 import signal
 import struct
 import subprocess
@@ -456,3 +458,27 @@ def test_a_process_killed_while_it_saves_leaves_a_whole_file(tmp_path):
         assert len(loaded) == 20_000
         found = loaded.search(np.ones((1, 64)), 20_000).distances
         assert len(np.unique(found)) == 1
+
+
+@pytest.mark.parametrize("make", [lambda: FlatIndex(4, "sqeuclidean"), lambda: IVFIndex(4)])
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))]
+)
+def test_a_copy_is_an_index_of_its_own(make, copied):
+    rows = np.random.default_rng(3).standard_normal((200, 4)).astype(np.float32)
+    index = make()
+    index.add(rows[:100])
+    index.remove({1, 2})
+    other = copied(index)
+    assert other.version != index.version
+    wanted = index.search(rows, 3)
+    np.testing.assert_array_equal(other.search(rows, 3).ids, wanted.ids)
+    other.add(rows[100:150])
+    index.add(rows[150:])  # into the same places, were they shared
+    index.remove(np.arange(50))
+    assert len(other) == 148
+    names, given = np.sort(other.ids), other.search(rows[100:150], 148)
+    np.testing.assert_array_equal(np.sort(given.ids), np.broadcast_to(names, (50, 148)))
+    expected = FlatIndex(4, other.metric)
+    expected.add(rows[[0, *range(3, 150)]], names)
+    np.testing.assert_array_equal(given.ids, expected.search(rows[100:150], 148).ids)

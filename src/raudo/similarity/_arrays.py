@@ -7,7 +7,9 @@ are packed bits (`numpy.packbits`), bool rows are packed here.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import sys
+from operator import index
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from raudo.memory import scratch
 from raudo.similarity.metrics import Metric
 
-__all__ = ["Pair", "matrix", "pair", "rows_of"]
+__all__ = ["Pair", "count", "matrix", "pair", "rows_of"]
 
 DTYPES: dict[str, Any] = {"f32": np.float32, "f64": np.float64, "i8": np.int8, "bits": np.uint8}
 
@@ -37,6 +39,18 @@ class Pair(NamedTuple):
         return np.dtype(
             np.float32 if self.type in ("f32", "bits") and not self.is_double else np.float64
         )
+
+
+def count(name: str, given: SupportsIndex) -> int:
+    """Return a number from 1."""
+    try:
+        number = index(given)
+    except TypeError:
+        raise TypeError(f"{name} is {given!r}, a whole number is wanted") from None
+    if not 1 <= number <= sys.maxsize:
+        wanted = "at least 1" if number < 1 else f"at most {sys.maxsize}"
+        raise ValueError(f"{name} is {number}, {wanted} is wanted")
+    return number
 
 
 def matrix(name: str, given: ArrayLike) -> NDArray[Any]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from operator import index
 from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from raudo._core import bits, panels, scan
-from raudo.similarity._arrays import Pair, pair
+from raudo.similarity._arrays import Pair, count, pair
 from raudo.similarity._device import DeviceRows, nearest_there, work_of
 from raudo.similarity._elsewhere import Home, home_of
 from raudo.similarity._threads import jobs_for, run
@@ -95,13 +94,7 @@ def _nearest_there(
 
 
 def check_k(k: SupportsIndex) -> int:
-    try:
-        wanted = index(k)
-    except TypeError:
-        raise TypeError(f"k is {k!r}, a whole number is wanted") from None
-    if wanted < 1:
-        raise ValueError(f"k is {wanted}, at least 1 is wanted")
-    return wanted
+    return count("k", k)
 
 
 def search_rows(

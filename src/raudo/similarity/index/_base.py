@@ -12,13 +12,13 @@ import secrets
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from operator import index
 from typing import Any, ClassVar, Generic, Protocol, Self, SupportsIndex, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from raudo.errors import CorruptEntry
+from raudo.similarity._arrays import count
 from raudo.similarity.index._file import Arrays, read_arrays, write_arrays
 from raudo.similarity.index._ids import (
     Filter,
@@ -61,9 +61,7 @@ class VectorIndex(ABC, Generic[S]):
     _state: S
 
     def __init__(self, dim: SupportsIndex, metric: str | Metric, storage: str) -> None:
-        self._dim = index(dim)
-        if self._dim < 1:
-            raise ValueError(f"dim is {self._dim}, at least 1 is wanted")
+        self._dim = count("dim", dim)
         self._metric = metric_of(metric)
         self._storage = storage
         self._lock = threading.Lock()
@@ -140,7 +138,8 @@ class VectorIndex(ABC, Generic[S]):
 
     def remove(self, ids: ArrayLike) -> int:
         """Remove the vectors of these ids; return how many there were. O(n)."""
-        names = id_array("ids", np.atleast_1d(np.asarray(ids)), lowest=None)
+        given = ids if isinstance(ids, (set, frozenset)) else np.atleast_1d(np.asarray(ids))
+        names = id_array("ids", given, lowest=None)
         with self._lock:
             state = self._state
             live = state.live()
@@ -234,6 +233,10 @@ class VectorIndex(ABC, Generic[S]):
         A process that is killed meanwhile leaves the old file, and a part of the new one beside it,
         named `.<name>.` and eight characters.
         """
+        write_arrays(path, *self._contents())
+
+    def _contents(self) -> tuple[dict[str, Any], Arrays]:
+        """Return what a file keeps: the index as it is now."""
         state = self._state
         meta, arrays = self._to_file(state)
         common = {
@@ -244,7 +247,13 @@ class VectorIndex(ABC, Generic[S]):
             "n": state.n,
             "largest_id": state.largest_id,
         }
-        write_arrays(path, common | meta, arrays)
+        return common | meta, arrays
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy as `save` and `load` do: what comes of it is an index of its own."""
+        meta, arrays = self._contents()
+        own = {name: array.copy() for name, array in arrays.items()}
+        return type(self)._opened, (f"a pickled {type(self).__name__}", meta, own)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> Self:
@@ -259,8 +268,12 @@ class VectorIndex(ABC, Generic[S]):
 
         A metric of one's own must have been registered.
         """
-        name = os.fspath(path)
         meta, arrays = read_arrays(path, mapped=mmap, checked=cls._checked_arrays)
+        return cls._opened(os.fspath(path), meta, arrays)
+
+    @classmethod
+    def _opened(cls, name: str, meta: dict[str, Any], arrays: Arrays) -> Self:
+        """Return the index that was written so; `name` says where, for messages."""
         if meta.get("kind") != cls._file_kind:
             raise CorruptEntry(f"{name} holds no {cls.__name__}")
         try:

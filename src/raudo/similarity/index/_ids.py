@@ -15,7 +15,7 @@ LARGEST_ID = int(np.iinfo(np.int64).max)
 
 def id_array(name: str, ids: ArrayLike, lowest: int | None = 0) -> NDArray[np.int64]:
     """Return ids as int64 (m,)."""
-    array = np.asarray(ids)
+    array = np.asarray(sorted(ids) if isinstance(ids, (set, frozenset)) else ids)
     if not array.size:
         array = array.astype(np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
@@ -74,7 +74,9 @@ def allowed_of(filter: Filter, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
                 f"bool of {ids.shape} is wanted"
             )
         return given
-    array = np.asarray(sorted(filter) if isinstance(filter, (set, frozenset)) else filter)
+    if isinstance(filter, (set, frozenset)):
+        return np.isin(ids, id_array("filter", filter, lowest=None))
+    array = np.asarray(filter)
     if array.dtype == np.bool_ and array.ndim == 1:
         inside = ids < len(array)
         return inside & array[np.where(inside, ids, 0)] if len(array) else inside

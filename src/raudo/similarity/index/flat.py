@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Self, SupportsIndex, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from raudo.similarity._arrays import Pair, matrix, pack_bits, rows_of
+from raudo.similarity._arrays import Pair, count, matrix, pack_bits, rows_of
 from raudo.similarity._device import search_there
 from raudo.similarity._elsewhere import Home, home_of
 from raudo.similarity._threads import jobs_for
@@ -218,6 +218,7 @@ class FlatIndex(VectorIndex[Rows]):
         k: SupportsIndex,
         *,
         filter: Filter | None = None,
+        nprobe: SupportsIndex | None = None,
         n_jobs: SupportsIndex | None = None,
     ) -> Matches:
         """Find the k nearest of each query (q, dim); -1 and NaN where there are fewer.
@@ -228,11 +229,14 @@ class FlatIndex(VectorIndex[Rows]):
             filter: What may be found: whole numbers are the ids allowed; a bool array says it by id
                 (`filter[id]`, what lies beyond its end is not allowed); a callable gets all ids as
                 an int64 array and returns a bool array as long.
+            nprobe: For an `IVFIndex` in this one's place; here every row is looked at.
             n_jobs: Threads; see `nearest`.
 
         Ties go to the smaller id. With `inner` the larger is the nearer, and `distances` are inner
         products. Queries that are not NumPy's are answered in kind, where they lie.
         """
+        if nprobe is not None:
+            count("nprobe", nprobe)
         found = self._searched(queries, k, filter, n_jobs)
         if type(queries) is not np.ndarray and type(found.ids) is np.ndarray:
             home = home_of(queries)

@@ -150,10 +150,9 @@ class GraphIndex(FlatIndex):
 
     # --- on disk ------------------------------------------------------------------------------
 
-    def save(self, path: Any) -> None:
-        """Write rows and graph to one file, atomically; changes wait meanwhile."""
-        with self._lock:
-            super().save(path)
+    def _contents(self) -> tuple[dict[str, Any], Arrays]:
+        with self._lock:  # rows and graph of one moment
+            return super()._contents()
 
     def _to_file(self, state: Rows) -> tuple[dict[str, Any], Arrays]:
         meta, arrays = super()._to_file(state)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from operator import index
-from typing import Any, Self, SupportsIndex
+from typing import Any, Self, SupportsFloat, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from raudo.similarity._arrays import matrix, rows_of
+from raudo.similarity._arrays import count, matrix, rows_of
 from raudo.similarity.index import _kmeans
 from raudo.similarity.index._base import VectorIndex, capacity_for
 from raudo.similarity.index._chains import CHAIN_ARRAYS, Chains
@@ -93,9 +92,9 @@ class IVFIndex(VectorIndex[Lists]):
             )
         if storage not in _STORAGES:
             raise ValueError(f"storage is {storage!r}, one of {', '.join(_STORAGES)} is wanted")
-        self._nlist = None if nlist is None else index(nlist)
-        if self._nlist is not None and self._nlist < 1:
-            raise ValueError(f"nlist is {self._nlist}, at least 1 is wanted")
+        self._nlist = None if nlist is None else count("nlist", nlist)
+        if isinstance(recall, bool) or not isinstance(recall, SupportsFloat):
+            raise TypeError(f"recall is {recall!r}, a number is wanted")
         if not 0 < recall <= 1:
             raise ValueError(f"recall is {recall!r}, a share above 0 and up to 1 is wanted")
         self._recall = float(recall)
@@ -294,9 +293,7 @@ class IVFIndex(VectorIndex[Lists]):
         Ties go to the smaller id. With `inner` the larger is the nearer, and `distances` are inner
         products. The answer to a query does not depend on the others.
         """
-        n_probe = None if nprobe is None else index(nprobe)
-        if n_probe is not None and n_probe < 1:
-            raise ValueError(f"nprobe is {n_probe}, at least 1 is wanted")
+        n_probe = None if nprobe is None else count("nprobe", nprobe)
         return self._searched(queries, k, filter, n_jobs, n_probe=n_probe)
 
     def _find(
