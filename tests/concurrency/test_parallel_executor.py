@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import itertools
 import threading
 from typing import Any
@@ -276,3 +277,18 @@ def test_a_map_of_tiny_calls_starts_no_thread() -> None:
             next(results)
         stats = executor.get_stats()
         assert (stats["failed"], stats["pending"]) == (1, 0)
+
+
+@kinds
+@pytest.mark.parametrize("is_eager", [True, False])
+def test_a_map_is_closed_as_a_generator_is(kind: Any, is_eager: bool) -> None:
+    n_begun = itertools.count()
+    items = [None] * 10_000 if is_eager else iter([None] * 10_000)
+    with (
+        ParallelExecutor(2, 1, kind=kind) as executor,
+        contextlib.closing(executor.map(lambda _: next(n_begun), items)) as results,
+    ):
+        assert next(results) == 0
+        results.close()
+        assert list(results) == []
+        results.close()

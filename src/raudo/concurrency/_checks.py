@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-__all__ = ["check_positive", "check_seconds", "refuse_coroutine_function"]
+__all__ = ["check_number", "check_positive", "check_seconds", "refuse_coroutine_function"]
 
 
 _CO_COROUTINE = inspect.CO_COROUTINE
@@ -21,7 +21,8 @@ def refuse_coroutine_function(fn: Any) -> None:
         )
 
 
-def _number(name: str, value: object) -> float:
+def check_number(name: str, value: object) -> float:
+    """Return a number; raise `TypeError` for what is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number, not {type(value).__name__}")
     return float(value)
@@ -29,7 +30,7 @@ def _number(name: str, value: object) -> float:
 
 def check_seconds(name: str, value: object) -> float:
     """Return a finite number of seconds, 0 or more."""
-    number = _number(name, value)
+    number = check_number(name, value)
     if not 0 <= number < float("inf"):
         raise ValueError(f"{name} must be a finite number of seconds >= 0, not {value!r}")
     return number
@@ -37,7 +38,7 @@ def check_seconds(name: str, value: object) -> float:
 
 def check_positive(name: str, value: object, *, at_least: float = 0.0) -> float:
     """Return a finite number above 0, and no less than `at_least`."""
-    number = _number(name, value)
+    number = check_number(name, value)
     if not max(at_least, 0.0) <= number < float("inf") or number == 0:
         wanted = f">= {at_least:g}" if at_least else "> 0"
         raise ValueError(f"{name} must be a finite number {wanted}, not {value!r}")

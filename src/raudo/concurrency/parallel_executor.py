@@ -8,7 +8,7 @@ that are importable by name, with arguments that pickle.
 
 from __future__ import annotations
 
-import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Executor, Future
@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 from raudo._core.jobs import Submitter
-from raudo.concurrency._checks import refuse_coroutine_function
+from raudo.concurrency._checks import check_number, refuse_coroutine_function
 from raudo.concurrency._counted import CountedFuture, Tally
 from raudo.concurrency._drives import Drives
 from raudo.concurrency._mapper import Mapper, Plan
+from raudo.concurrency._results import Results
 from raudo.concurrency._stats import shared_samples
 from raudo.concurrency._workers.crew import positive_count
 from raudo.concurrency.backends import Settings, open_backend
@@ -177,8 +178,13 @@ class ParallelExecutor(Submitter, Executor):
             raise Closed("cannot map: the executor was shut down")
         if not iterables:
             raise TypeError("map() needs at least one iterable")
+        if not callable(fn):
+            raise TypeError(f"fn must be callable, not {type(fn).__name__}")
         refuse_coroutine_function(fn)
         check_kind(kind)
+        seconds = math.inf if timeout is None else check_number("timeout", timeout)
+        if math.isnan(seconds):
+            raise ValueError("timeout must be seconds or None, not nan")
         is_eager = buffersize is None and all(isinstance(each, Sized) for each in iterables)
         plan = Plan(
             kind=self._kind if kind == "auto" else kind,
@@ -186,7 +192,7 @@ class ParallelExecutor(Submitter, Executor):
             ordered=ordered,
             read_ahead=None if is_eager else _read_ahead(buffersize, self._backend.slots("thread")),
             n_items=min(map(len, iterables)) if is_eager else None,  # type: ignore[arg-type]
-            deadline=None if timeout is None else time.monotonic() + timeout,
+            deadline=None if seconds == math.inf else time.monotonic() + seconds,
             is_spread=len(iterables) > 1,
         )
         items = zip(*iterables, strict=False) if plan.is_spread else iter(iterables[0])
@@ -196,7 +202,7 @@ class ParallelExecutor(Submitter, Executor):
         results = self._results(mapper)
         if is_eager and plan.kind != "inline":
             results = self._drives.start(mapper, results)
-        return itertools.chain.from_iterable(results)
+        return Results.of(results)
 
     def _results(self, mapper: Mapper) -> Iterator[list[Any]]:
         try:
