@@ -320,10 +320,16 @@ cdef bint is_simple(shape):
 cdef Plan make_plan(BufferPool pool, shape, dtype):
     cdef Plan plan = Plan.__new__(Plan)
     load_numpy()
-    kind = NUMPY.dtype(dtype)
+    try:
+        kind = NUMPY.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"dtype is {dtype!r}, wanted one that NumPy knows") from None
     if kind.hasobject:
         raise TypeError(f"dtype is {kind}, wanted one without Python objects")
-    sides = tuple(map(operator.index, shape if isinstance(shape, (tuple, list)) else (shape,)))
+    try:
+        sides = tuple(map(operator.index, shape if isinstance(shape, (tuple, list)) else (shape,)))
+    except TypeError:
+        raise TypeError(f"shape is {shape!r}, wanted a whole number or a tuple of them") from None
     n_bytes = kind.itemsize
     for side in sides:
         if side < 0:

@@ -306,6 +306,8 @@ record_keys=False)
             value = <object>found
             Py_DECREF(found)
             return value
+        if not callable(loader):
+            raise TypeError(f"loader: wanted a callable, got {loader!r}")
         mine = Load()
         while True:
             load = self.loads.setdefault(key, mine)
@@ -363,7 +365,10 @@ record_keys=False)
     def set_many(self, mapping, ttl=None):
         """Store the pairs of a mapping or of an iterable, all for `ttl` seconds, as `set` does."""
         cdef int64_t ttl_ns = ttl_to_ns(ttl)
-        pairs = mapping.items() if isinstance(mapping, Mapping) else mapping
+        try:
+            pairs = iter(mapping.items() if isinstance(mapping, Mapping) else mapping)
+        except TypeError:
+            raise TypeError(f"mapping: wanted a mapping or pairs, got {mapping!r}") from None
         for key, value in pairs:
             if ttl_ns == OWN_TTL:
                 self.put(<PyObject *>key, <PyObject *>value)

@@ -5,12 +5,23 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
-__all__ = ["check_arguments", "check_bounds", "check_function", "check_loading", "check_ttl"]
+__all__ = [
+    "check_arguments",
+    "check_bounds",
+    "check_function",
+    "check_loader",
+    "check_loading",
+    "check_ttl",
+    "iterable_of",
+    "pairs_of",
+]
 
 _LEAST_DISK_BYTES = 4096
+
+T = TypeVar("T")
 
 
 def check_function(fn: Any, decorator: str) -> None:
@@ -19,6 +30,28 @@ def check_function(fn: Any, decorator: str) -> None:
         raise TypeError(f"{fn!r} is a generator function: its iterator can be used but once")
     if not callable(fn):
         raise TypeError(f"{decorator} decorates a callable, got {fn!r}")
+
+
+def check_loader(loader: Any) -> None:
+    """Raise `TypeError` for what cannot be called with a key."""
+    if not callable(loader):
+        raise TypeError(f"loader must be callable, got {loader!r}")
+
+
+def iterable_of(name: str, value: Iterable[T], what: str) -> Iterable[T]:
+    """Return it; raise `TypeError` where it cannot be iterated."""
+    try:
+        iter(value)
+    except TypeError:
+        raise TypeError(f"{name} must be {what}, got {value!r}") from None
+    return value
+
+
+def pairs_of(mapping: Mapping[Any, Any]) -> Iterable[tuple[Any, Any]]:
+    """Return the pairs of a mapping; raise `TypeError` for what is none."""
+    if not isinstance(mapping, Mapping):
+        raise TypeError(f"mapping must be a mapping, got {mapping!r}")
+    return mapping.items()
 
 
 def check_ttl(ttl: float | None, default: float | None, name: str = "ttl") -> float | None:
@@ -86,8 +119,8 @@ def check_arguments(
         is_shared = bool(tiers) and all(getattr(t, "writes_through", False) for t in tiers)
         if path is not None and not is_shared:
             raise ValueError("path and tiers: give one of them, the path is that of the disk tier")
-    if loader is not None and not callable(loader):
-        raise TypeError(f"loader must be callable, got {loader!r}")
+    if loader is not None:
+        check_loader(loader)
     if on_evict is not None and not callable(on_evict):
         raise TypeError(f"on_evict must be callable, got {on_evict!r}")
     if prefetch and loader is None:

@@ -60,6 +60,8 @@ def lru_cache(maxsize: Any = 128, typed: bool = False) -> Any:
 
 
 def _remember(fn: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:
+    if not callable(fn):
+        raise TypeError(f"lru_cache: the first argument must be callable, got {fn!r}")
     cache: Cache[Any, Any] | None = None
     if maxsize != 0:
         # An int of a subclass (True) is a number here, as in functools.

@@ -18,7 +18,15 @@ from raudo._core.curve import check_prices
 from raudo._core.front import Front
 from raudo._core.ready import Ready
 from raudo._pressure import register
-from raudo.cache._checks import check_arguments, check_bounds, check_loading, check_ttl
+from raudo.cache._checks import (
+    check_arguments,
+    check_bounds,
+    check_loader,
+    check_loading,
+    check_ttl,
+    iterable_of,
+    pairs_of,
+)
 from raudo.cache.advise import Advice, Prices
 from raudo.cache.ahead import Ahead
 from raudo.cache.assemble import assemble
@@ -333,19 +341,21 @@ class SmartCache(Front):
 
     async def get_many(self, keys: Iterable[Hashable]) -> dict[Any, Any]:
         """Return those that are found."""
-        return await get_many(self._levels, self._reader, self.get, keys)
+        wanted = iterable_of("keys", keys, "an iterable of keys")
+        return await get_many(self._levels, self._reader, self.get, wanted)
 
     async def set_many(
         self, mapping: Mapping[Any, Any], ttl: float | None = None, *, tags: Iterable[str] = ()
     ) -> None:
         """Store all of them."""
         self._levels.check()
-        named = tuple(tags) if not isinstance(tags, str) else tags
+        pairs = pairs_of(mapping)
+        named = tuple(iterable_of("tags", tags, "strings")) if not isinstance(tags, str) else tags
         if self._levels.shared is None:
-            for key, value in mapping.items():
+            for key, value in pairs:
                 await self.set(key, value, ttl, tags=named)
             return
-        for n, (key, value) in enumerate(mapping.items(), 1):
+        for n, (key, value) in enumerate(pairs, 1):
             self._put(key, value, ttl, named)
             if not n % _SET_BATCH:
                 await settle(self._levels)
@@ -431,6 +441,7 @@ class SmartCache(Front):
                 if self._ahead is not None:
                     self._ahead.note_hit(key)
                 return Ready(entry.value if kind is Timed else entry)
+        check_loader(load)
         plan = Plan(seconds, stale, refresh_ahead, early, negative_ttl)
         stamps = self._levels.tags.stamp(tags) if tags else ()
         return self._get_or_load(key, entry, load, plan, stamps)
@@ -481,8 +492,9 @@ class SmartCache(Front):
         if callable(ttl):
             return self.memoize()(ttl)
         seconds = check_ttl(ttl, self.default_ttl)
-        self._levels.tags.stamp(tags)  # refuses what is no tag
-        named = tuple(tags)
+        if key is not None and not callable(key):
+            raise TypeError(f"key must be callable or None, got {key!r}")
+        named = tuple(tag for tag, _ in self._levels.tags.stamp(tags))  # refuses what is no tag
         return lambda fn: memoized(self, fn, seconds, key, named)
 
     # --- the whole ----------------------------------------------------------------------------

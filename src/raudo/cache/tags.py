@@ -18,6 +18,7 @@ from typing import TypeAlias
 from zlib import crc32
 
 from raudo._clock import SYSTEM_CLOCK, Clock
+from raudo.cache._checks import iterable_of
 from raudo.cache._forks import reset_after_fork
 
 __all__ = ["Stamps", "TagGenerations"]
@@ -55,7 +56,7 @@ class TagGenerations:
         """Return what an entry with these tags is stamped with now."""
         if isinstance(tags, str):
             raise TypeError(f"tags must be a collection of strings, got the string {tags!r}")
-        named = tuple(dict.fromkeys(tags))
+        named = tuple(dict.fromkeys(iterable_of("tags", tags, "a collection of strings")))
         for tag in named:
             if not isinstance(tag, str):
                 raise TypeError(f"a tag must be a string, got {tag!r}")

@@ -282,6 +282,10 @@ class Engine:
         begun = self.clock()
         try:
             if kind == "process":
+                if is_coroutine_function(fn):
+                    raise TypeError(
+                        f"kind 'process' needs a plain function, not a coroutine function ({fn!r})"
+                    )
                 if not self._processes.take_nowait():
                     await self._processes.take()  # this waiting does not count as running
                 begun = self.clock()

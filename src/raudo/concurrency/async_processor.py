@@ -245,6 +245,8 @@ class AsyncProcessor:
         variable that one sets may be seen by others.
         """
         n_workers = positive_count("max_concurrent", max_concurrent)
+        if on_progress is not None and not callable(on_progress):
+            raise TypeError(f"on_progress must be callable, not {type(on_progress).__name__}")
         plan = self._plan_for(timeout, retries, kind)
         engine = self._here().engine
         n_tasks = n_tasks_of(tasks)

@@ -19,6 +19,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from raudo.cache._checks import iterable_of
 from raudo.cache.codecs._makers import (
     MAKERS,
     NewInstance,
@@ -146,7 +147,7 @@ class PickleSerializer:
         # Types whose pickles are worth watching from the start. A dictionary of arrays makes all
         # dictionaries such, which costs time and nothing else.
         self._names_classes: set[type] = set()
-        for kind in allow:
+        for kind in iterable_of("allow", allow, "a collection of classes"):
             if not isinstance(kind, type):
                 raise TypeError(f"allow holds classes, got {kind!r}")
             self._allowed[kind] = NewInstance(path_of(kind), kind)
