@@ -3,6 +3,7 @@
 import asyncio
 import math
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -273,6 +274,28 @@ def test_the_listener_hears_what_the_cache_lets_go(clock):
         clock.advance(11)
         assert cache.get_nowait(("k", 4)) is None
         assert heard[2:] == [(("k", 4), [4], "expired")]
+
+
+def test_what_the_listener_raises_reaches_no_caller(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda each: told.append(each.exc_type))
+    heard = []
+
+    def fail(*args):
+        heard.append(args)
+        raise ZeroDivisionError
+
+    async def main():
+        async with SmartCache(2, "lru", levels=(1, 0, 0), on_evict=fail) as cache:
+            for n in range(4):
+                await cache.set(n, n)
+                cache.set_nowait(("now", n), n)
+            cache.resize(1)
+            cache.get_stats()
+
+    asyncio.run(main())
+    assert len(heard) == 7
+    assert told == [ZeroDivisionError] * 7
 
 
 @pytest.mark.parametrize("secret", [None, b"0123456789abcdef"])

@@ -8,6 +8,9 @@ REGISTRY: dict[str, Callable[[], Any]]
 def find_unknown(find: Callable[[str], Callable[[], Any] | None]) -> None:
     """Let `find(name)` return a factory for a name that is not in the registry, or None."""
 
+def tell_unraisable(error: BaseException, where: object, /) -> None:
+    """Hand an exception that cannot reach a caller to `sys.unraisablehook`."""
+
 @disjoint_base
 class Policy:
     """Decides which entry leaves next; the base of the compiled policies."""

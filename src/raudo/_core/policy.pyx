@@ -22,6 +22,11 @@ cdef int report_unraisable(object error, object where) except -1:
     return 0
 
 
+def tell_unraisable(error, where, /):
+    """Do the same for Python code."""
+    report_unraisable(error, where)
+
+
 def find_unknown(find):
     """Let `find(name)` return a factory for a name that is not in the registry, or None."""
     global finder

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from raudo._core.policy import tell_unraisable
 from raudo.cache.codecs import BlobCodec
 from raudo.cache.keys import decode_key
 from raudo.errors import CorruptEntry, ForbiddenType
@@ -52,10 +53,16 @@ class Listener:
             self._told.append((data, value, reason))
 
     def deliver(self) -> None:
-        """Call the listener for all that was told since the last time."""
+        """Call the listener for all that was told since the last time.
+
+        What it raises is no matter of whoever happens to call: it goes to `sys.unraisablehook`.
+        """
         while self._told and self._on_evict is not None:
             try:
                 key, value, reason = self._told.popleft()
             except IndexError:  # another thread delivers too
                 return
-            self._on_evict(key, value, reason)
+            try:
+                self._on_evict(key, value, reason)
+            except Exception as error:
+                tell_unraisable(error, self._on_evict)

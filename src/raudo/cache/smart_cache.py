@@ -78,7 +78,8 @@ class SmartCache(Front):
             the disk.
         name: Tells this cache from others in samples and events.
         on_evict: Called as `on_evict(key, value, reason)` for what the cache lets go of on its own,
-            `"capacity"` or `"expired"`; the value is None where it can no longer be read.
+            `"capacity"` or `"expired"`; the value is None where it can no longer be read. What it
+            raises is reported as unraisable, never passed on.
         max_disk_bytes: Bound on the bytes of L3's files.
         max_loads: Most loads at one time, over all tasks and threads; others wait their turn.
         auto_resize: `(lowest, highest)` number of entries, between which the cache takes the size
