@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from raudo.cache.tags import TagGenerations
+from raudo.errors import ServerUnavailable
 from raudo.types import TierStats, UnwatchedBlob
 
 
@@ -15,6 +16,7 @@ class Server:
         self.entries = {}
         self.tiers = []
         self.is_down = False
+        self.away = set()
         self.calls = []
 
     def write(self, tier, changes):
@@ -126,3 +128,45 @@ class FakeSharedTier:
 
     async def aclose(self):
         self.close()
+
+
+class FakePartedTier(FakeSharedTier):
+    """One on three servers, by the last byte of a key; those in `server.away` do not answer."""
+
+    parts = range(3)
+
+    def part_of(self, key):
+        return key[-1] % 3
+
+    def _asked(self, keys):
+        lost = [key for key in keys if self.part_of(key) in self.server.away]
+        if lost:
+            raise ServerUnavailable("away", keys=lost)
+
+    def get_nowait(self, key):
+        self._asked([key])
+        return super().get_nowait(key)
+
+    async def put_many(self, changes):
+        lost = [key for key, _ in changes if self.part_of(key) in self.server.away]
+        await super().put_many([change for change in changes if change[0] not in lost])
+        self._asked(lost)
+
+    async def get_many(self, keys):
+        found = await super().get_many(keys)
+        is_lost = [self.part_of(key) in self.server.away for key in keys]
+        return [None if lost else blob for lost, blob in zip(is_lost, found, strict=True)]
+
+    def clear(self):
+        self.clear_parts(self.parts)
+        if self.server.away:
+            raise ServerUnavailable("away")
+
+    def clear_parts(self, parts):
+        cleared = set(parts) - self.server.away
+        self.server.check(f"clear {sorted(cleared)}")
+        if not cleared:
+            raise ServerUnavailable("away")
+        for key in [key for key in self.server.entries if self.part_of(key) in cleared]:
+            del self.server.entries[key]
+        return cleared

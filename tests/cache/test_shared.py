@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from cache.fake_shared import FakeSharedTier, Server
+from cache.fake_shared import FakePartedTier, FakeSharedTier, Server
 from raudo import SmartCache
 from raudo._clock import SYSTEM_CLOCK
 from raudo.testing import FakeClock, SharedTierContract
@@ -263,6 +263,58 @@ async def test_too_many_doubts_clear_it(monkeypatch):
     assert await a.get(0) is None
     await a.set("k", 1)
     assert list(server.entries) == [b"sk"]
+
+
+def parted():
+    server, clock = Server(), FakeClock(1000.0)
+    cache = SmartCache(4, "lru", levels=(1, 0, 0), tiers=[FakePartedTier(server)], clock=clock)
+    return server, clock, cache
+
+
+async def test_too_many_doubts_of_one_server_stop_no_reads_of_the_others(monkeypatch):
+    monkeypatch.setattr("raudo.cache.shared._MAX_DOUBTFUL", 10)
+    server, clock, a = parted()
+    keys = [f"{n:02}" for n in range(60)]
+    _, others = keys_by_server(server, keys)
+    await a.set_many(dict.fromkeys(keys, "old"))
+    server.away = {0}
+    await a.set_many(dict.fromkeys(keys, "new"))
+    clock.advance(2)
+    found = await a.get_many(keys)
+    assert found.keys() >= set(others)
+    assert set(found.values()) == {"new"}
+    await a.set(others[0], "newer")  # nor writes
+    assert len(server.entries) == len(keys)
+    server.away = set()
+    clock.advance(2)
+    await a.get("nothing")  # who only reads has them cleared too
+    await a.flush()
+    assert len(server.entries) == len(others)
+    assert set((await a.get_many(keys)).values()) == {"new", "newer"}
+
+
+async def test_a_clear_that_one_server_missed_is_made_up_for():
+    server, clock, a = parted()
+    keys = [f"{n:02}" for n in range(60)]
+    mine, others = keys_by_server(server, keys)
+    await a.set_many(dict.fromkeys(keys, 1))
+    server.away = {0}
+    await a.clear()
+    await a.set_many(dict.fromkeys(others, 2))
+    server.away = set()
+    found = await a.get_many(keys)
+    assert found == dict.fromkeys(others, 2)
+    clock.advance(2)
+    assert await a.get_many(keys) == found
+    await a.set(mine[0], 3)
+    assert len(server.entries) == len(others) + 1
+
+
+def keys_by_server(server, keys):
+    """Return the keys of the first of its servers, and of the others."""
+    (tier,) = server.tiers
+    mine = [key for key in keys if tier.part_of(key.encode()) == 0]
+    return mine, [key for key in keys if key not in mine]
 
 
 async def test_what_may_not_travel_stays_above():

@@ -59,6 +59,18 @@ async def test_what_moves_to_a_server_that_is_not_listened_to_is_not_kept(
     assert a.get_stats()["tier_failures"] == b.get_stats()["tier_failures"] == 0
 
 
+async def test_some_slots_are_cleared_alone(cache_on):
+    a = cache_on()
+    tier = a._levels.shared.tier
+    keys = [a._levels.encode(f"clear{n}") for n in range(60)]
+    await a.set_many({f"clear{n}": n for n in range(60)})
+    slots = tier._deployment.parts_of(tier._routes.nodes()[0])
+    assert await asyncio.to_thread(tier.clear_parts, slots) == slots
+    is_there = {key: await tier.get(key) is not None for key in keys}
+    assert is_there == {key: tier.part_of(key) not in slots for key in keys}
+    assert set(is_there.values()) == {True, False}
+
+
 async def test_one_of_two_loads_each_key(cache_on):
     a, b = cache_on(), cache_on()
     loads = []

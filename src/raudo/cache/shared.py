@@ -8,14 +8,15 @@ when it cannot know what others did, and this process forgets all copies.
 What is to be written waits here, and is carried as one batch without the cache's lock; `drain`
 and `drain_async` come back when all that waited is there, or has failed. After a failed write the
 tier holds an older value than this process: the key is doubtful, and is not read from there until
-it was written or dropped after all.
+it was written or dropped after all. Beyond `_MAX_DOUBTFUL` only the parts of the tier are known
+that hold such keys (`PartedTier`; else it is one part): they are not read until they were cleared.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeAlias
 
@@ -67,7 +68,11 @@ class SharedLevel:
         self._waiting: dict[bytes, _Change] = {}
         self._carried: dict[bytes, Future[None]] = {}
         self._leases: dict[bytes, Lease] = {}  # of loaded values that wait
-        self._must_clear = False
+        self._parts: Collection[int] = getattr(tier, "parts", (0,))
+        self._part_of: Callable[[bytes], int] = getattr(tier, "part_of", lambda key: 0)
+        self._lost_parts: set[int] = set()
+        self._n_losses = 0
+        self._clear_at = 0.0
         self.forbidden = 0
         self.unpicklable = 0
         self.corrupt = 0
@@ -78,8 +83,8 @@ class SharedLevel:
         return self.guard.failures
 
     def __bool__(self) -> bool:
-        """True where something is to be written, or is under way."""
-        return bool(self._waiting or self._carried)
+        """True where something is to be written or cleared, or is under way."""
+        return bool(self._waiting or self._carried or (self._lost_parts and self._parts_due()))
 
     # --- down ---------------------------------------------------------------------------------
 
@@ -93,6 +98,8 @@ class SharedLevel:
 
     async def drain_async(self) -> None:
         """Write all that waits, and wait for what others are writing."""
+        if self._lost_parts and self._parts_due():
+            await self._clear_parts_async()
         while True:
             batch, done, under_way = self._pick()
             if batch:
@@ -113,9 +120,6 @@ class SharedLevel:
                 sealed = self._seal_all(batch)
             if self._is_resting("put"):
                 raise ConnectionError("resting after a failure")
-            if self._must_clear:
-                await self.tier.aclear()
-                self._must_clear = False
             await self.tier.put_many(sealed)
         except Exception as error:
             return error
@@ -126,6 +130,8 @@ class SharedLevel:
 
     def drain(self) -> None:
         """Do the same without an event loop."""
+        if self._lost_parts and self._parts_due():
+            self._clear_parts()
         while True:
             batch, done, under_way = self._pick()
             if batch:
@@ -134,9 +140,6 @@ class SharedLevel:
                     sealed = self._seal_all(batch)
                     if self._is_resting("put"):
                         raise ConnectionError("resting after a failure")
-                    if self._must_clear:
-                        self.tier.clear()
-                        self._must_clear = False
                     self.tier.put_many_nowait(sealed)
                 except Exception as caught:
                     error = caught
@@ -174,11 +177,8 @@ class SharedLevel:
                 self.guard.note_success("put")
                 self._drop_doubtful()
             else:
-                doubtful.update(failed)
+                self._doubt(failed)
                 self._drop_at = self._clock.monotonic() + _DROP_AGAIN_S
-                if len(doubtful) > _MAX_DOUBTFUL:
-                    self._must_clear = True
-                    doubtful.clear()
                 if not self.guard.is_resting("put"):
                     self._note_failure("put", error)
         done.set_result(None)
@@ -270,7 +270,7 @@ class SharedLevel:
                 return bool(await self.tier.drop(key))
         except Exception as error:
             self._note_failure("put", error)
-        self._doubt(key)
+        self._doubt([key])
         return False
 
     def drop_now(self, key: bytes) -> bool:
@@ -283,15 +283,26 @@ class SharedLevel:
                 return bool(self.tier.drop_nowait(key))
         except Exception as error:
             self._note_failure("put", error)
-        self._doubt(key)
+        self._doubt([key])
         return False
 
-    def _doubt(self, key: bytes) -> None:
+    def _doubt(self, keys: Iterable[bytes]) -> None:
+        """Believe nothing that is there of these keys."""
         with self._lock:
-            self.guard.doubtful.add(key)
+            doubtful = self.guard.doubtful
+            doubtful.update(keys)
+            if len(doubtful) > _MAX_DOUBTFUL:
+                self._lost_parts.update(map(self._part_of, doubtful))
+                self._n_losses += 1
+                self._clear_at = self._clock.monotonic() + _DROP_AGAIN_S
+                doubtful.clear()
+
+    def _is_lost(self, key: bytes) -> bool:
+        return bool(self._lost_parts) and self._part_of(key) in self._lost_parts
 
     def _is_read(self, key: bytes) -> bool:
-        return not (self._must_clear or key in self.guard.doubtful or self._is_resting("get"))
+        is_believed = key not in self.guard.doubtful and not self._is_lost(key)
+        return is_believed and not self._is_resting("get")
 
     def _is_resting(self, operation: str) -> bool:
         return self.guard.is_resting(operation)
@@ -318,20 +329,51 @@ class SharedLevel:
     async def clear(self) -> None:
         """Drop everything there, for all processes."""
         self._forget_changes()
-        try:
-            await self.tier.aclear()
-        except Exception as error:
-            self._must_clear = True
-            self._note_failure("put", error)
+        await self._clear_parts_async()
 
     def clear_now(self) -> None:
         """Do the same without an event loop."""
         self._forget_changes()
+        self._clear_parts()
+
+    def _parts_due(self) -> bool:
+        return self._clock.monotonic() >= self._clear_at and not self._is_resting("put")
+
+    async def _clear_parts_async(self) -> None:
+        tier: Any = self.tier
+        parts, stamp = self._take_parts()
         try:
-            self.tier.clear()
+            if hasattr(tier, "clear_parts"):
+                self._cleared(await asyncio.to_thread(tier.clear_parts, parts), stamp)
+            else:
+                await tier.aclear()
+                self._cleared(parts, stamp)
         except Exception as error:
-            self._must_clear = True
             self._note_failure("put", error)
+
+    def _clear_parts(self) -> None:
+        tier: Any = self.tier
+        parts, stamp = self._take_parts()
+        try:
+            if hasattr(tier, "clear_parts"):
+                self._cleared(tier.clear_parts(parts), stamp)
+            else:
+                tier.clear()
+                self._cleared(parts, stamp)
+        except Exception as error:
+            self._note_failure("put", error)
+
+    def _take_parts(self) -> tuple[frozenset[int], int]:
+        """Return what to clear, and a stamp; the next try is not before a while."""
+        with self._lock:
+            self._clear_at = self._clock.monotonic() + _DROP_AGAIN_S
+            return frozenset(self._lost_parts), self._n_losses
+
+    def _cleared(self, parts: Collection[int], stamp: int) -> None:
+        """Believe those parts again, unless more was lost while they were cleared."""
+        with self._lock:
+            if self._n_losses == stamp:
+                self._lost_parts.difference_update(parts)
 
     async def publish_tags(self) -> None:
         """Tell the others of the tags that were invalidated here."""
@@ -394,6 +436,8 @@ class SharedLevel:
             self._waiting.clear()
             self._leases.clear()
             self.guard.doubtful.clear()
+            self._lost_parts.update(self._parts)
+            self._n_losses += 1
 
     async def aclose(self) -> None:
         await self.drain_async()

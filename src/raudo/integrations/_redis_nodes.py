@@ -223,6 +223,20 @@ class Deployment:
             raise TierUnavailable("a slot of the Redis cluster is served by no one")
         return node
 
+    @property
+    def parts(self) -> range:
+        """The slots; one where there is no cluster."""
+        return range(_SLOTS if self.kind == "cluster" else 1)
+
+    def part_of(self, stored: bytes) -> int:
+        return int(key_slot(stored)) if self.kind == "cluster" else 0
+
+    def parts_of(self, node: Node) -> set[int]:
+        """Return the slots that a server holds."""
+        if self.kind != "cluster":
+            return {0}
+        return {slot for slot, holder in enumerate(self._slots) if holder is node}
+
     def follow(self, error: ResponseError) -> Node | None:
         """Return the server that an answer sends us to, if it is one of those; the map is old."""
         self.is_stale = True

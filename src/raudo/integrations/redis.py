@@ -19,7 +19,7 @@ import re
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar, Literal
 
 from raudo._clock import SYSTEM_CLOCK, Clock
@@ -364,7 +364,36 @@ class RedisTier:
             for node in self._routes.nodes():
                 self._clear(node)
 
-    def _clear(self, node: Node) -> None:
+    @property
+    def parts(self) -> range:
+        """The slots of a cluster; else there is one part."""
+        return self._deployment.parts
+
+    def part_of(self, key: bytes) -> int:
+        """Return the slot of a key."""
+        return self._deployment.part_of(self._stored_as(key))
+
+    def clear_parts(self, parts: Collection[int]) -> set[int]:
+        """Drop every entry in some slots; return those whose server answered."""
+        cleared: set[int] = set()
+        failure: TierUnavailable | None = None
+        with self._guard("clear"):
+            nodes = self._routes.nodes()
+        for node in nodes:
+            held = self._deployment.parts_of(node).intersection(parts)
+            if not held:
+                continue
+            try:
+                with self._guard("clear"):
+                    self._clear(node, held)
+                cleared |= held
+            except TierUnavailable as error:
+                failure = error
+        if failure is not None and not cleared:
+            raise failure
+        return cleared
+
+    def _clear(self, node: Node, parts: Collection[int] | None = None) -> None:
         cursor: Any = b"0"
         while True:  # each step has its own deadline: the whole may take long
             pattern = ("SCAN", cursor, "MATCH", b"*" + self._entry_prefix + b"*", "COUNT", 1000)
@@ -375,7 +404,8 @@ class RedisTier:
             keys = [
                 key
                 for key in found
-                if key.startswith(self._entry_prefix) or self._lease_keys.is_one(key)
+                if (key.startswith(self._entry_prefix) or self._lease_keys.is_one(key))
+                and (parts is None or self._deployment.part_of(key) in parts)
             ]
             if keys:
                 deadline = time.monotonic() + self.timeout

@@ -5,7 +5,7 @@ The table tells a policy slots and hashes, never objects; a level is given bytes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
@@ -213,6 +213,20 @@ class SharedTier(Tier, Protocol):
     def close(self) -> None:
         """Do as `aclose`."""
         ...
+
+
+class PartedTier(SharedTier, Protocol):
+    """A shared level on several servers, of which some may be away while the others are cleared.
+
+    `parts` are all its parts, as numbers; `part_of` says which one holds a key. `clear_parts` drops
+    every entry of some, waiting for the network, and returns those of which it could; it raises
+    where it could of none.
+    """
+
+    @property
+    def parts(self) -> Collection[int]: ...
+    def part_of(self, key: bytes) -> int: ...
+    def clear_parts(self, parts: Collection[int]) -> Collection[int]: ...
 
 
 class LeasingTier(SharedTier, Protocol):
