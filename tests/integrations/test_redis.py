@@ -391,3 +391,23 @@ async def test_a_server_that_hangs_is_not_waited_for(tmp_path):
         await a.close()
     finally:
         server.stop()
+
+
+async def test_a_namespace_that_begins_as_another_keeps_its_own(server):
+    async with (
+        cache_on(RedisTier(server.url, namespace="shop")) as outer,
+        cache_on(RedisTier(server.url, namespace="shop:e")) as inner,
+        cache_on(RedisTier(server.url, namespace="shop:e")) as witness,
+    ):
+        await outer.set("k", 1)
+        await inner.set("k", 2)
+        await outer.clear()
+        assert await witness.get("k") == 2
+
+
+async def test_a_tier_serves_one_cache(server, tmp_path):
+    tier = RedisTier(server.url, namespace="one")
+    async with cache_on(tier):
+        with pytest.raises(ValueError, match="serves another cache"):
+            SmartCache(1000, tiers=[tier], path=tmp_path)
+        SmartCache(1000, path=tmp_path).close_nowait()  # its folder is free again

@@ -116,6 +116,8 @@ def check_arguments(
         for tier in tiers:
             if not all(hasattr(tier, name) for name in ("name", "get", "put", "drop", "stats")):
                 raise TypeError(f"tiers must hold Tier objects, got {tier!r}")
+            if getattr(tier, "is_watched", False):
+                raise ValueError(f"tiers: {tier.name!r} serves another cache, make one for each")
         is_shared = bool(tiers) and all(getattr(t, "writes_through", False) for t in tiers)
         if path is not None and not is_shared:
             raise ValueError("path and tiers: give one of them, the path is that of the disk tier")

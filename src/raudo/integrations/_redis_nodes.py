@@ -58,13 +58,17 @@ class Node:
 
     def connect(self, timeout: float, **changes: Any) -> Any:
         """Return a new connection."""
-        settings = {**_settings_for(self.address, self._settings), **changes}
-        kind = settings.pop("connection_class", None) or Connection
-        made = kind(
-            **settings, socket_timeout=timeout, socket_connect_timeout=timeout, retry=_no_retry()
-        )
+        made = self.unconnected(timeout, **changes)
         made.connect()
         return made
+
+    def unconnected(self, timeout: float, **changes: Any) -> Any:
+        """Return a connection that is not made yet; `TypeError` for settings it does not know."""
+        settings = {**_settings_for(self.address, self._settings), **changes}
+        kind = settings.pop("connection_class", None) or Connection
+        return kind(
+            **settings, socket_timeout=timeout, socket_connect_timeout=timeout, retry=_no_retry()
+        )
 
     @contextmanager
     def borrowed(self, deadline: float) -> Iterator[Any]:
@@ -178,6 +182,8 @@ class Deployment:
         cls, url: str, *, cluster: bool, sentinel: str | None, options: dict[str, Any]
     ) -> Deployment:
         """Make one of an URL, whose place for the host may hold several with commas."""
+        if not isinstance(url, str):
+            raise TypeError(f"url is {url!r}, wanted a str that begins with redis://")
         scheme, _, rest = url.partition("://")
         hosts, slash, tail = rest.partition("/")
         login, _, servers = hosts.rpartition("@")
@@ -193,7 +199,12 @@ class Deployment:
                 host, _, port = each.rpartition(":")
                 start.append(Address(host or each, int(port) if host else default))
         kind = "cluster" if cluster else "sentinel" if sentinel else "single"
-        return cls(settings, start, kind, sentinel or "")
+        made = cls(settings, start, kind, sentinel or "")
+        try:
+            made._node(start[0]).unconnected(1.0)
+        except TypeError as error:
+            raise TypeError(f"options: redis-py takes no such setting: {error}") from error
+        return made
 
     def _node(self, address: Address) -> Node:
         node = self._nodes.get(address)

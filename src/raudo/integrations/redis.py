@@ -101,7 +101,8 @@ class RedisTier:
         self.timeout = timeout
         self.tags = RedisTags()
         self._clock = clock
-        self._prefix = f"{namespace}:".encode()
+        # No namespace can hold the stroke: the keys of one never begin as another's do.
+        self._prefix = f"{namespace}/".encode()
         self._entry_prefix = self._prefix + b"e:"
         self._lease_keys = leases.LeaseKeys(self._entry_prefix)
         self._tag_prefix = self._prefix + b"t:"
@@ -124,6 +125,11 @@ class RedisTier:
         """Have `changed` called with each key that another process changes, None for all."""
         self._changed = changed
         self._ensure_tracker()
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a cache is told of changes already; a second one would take its place."""
+        return self._changed is not None
 
     def wait_until_ready(self, timeout: float = 5.0) -> bool:
         """Wait until the servers are found and listened to; False where that takes longer."""
