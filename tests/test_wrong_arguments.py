@@ -18,6 +18,8 @@ from raudo import (
     SmartCache,
     lru_cache,
 )
+from raudo.integrations.redis import RedisTier
+from raudo.monitoring import Monitor, create_exporter, serve
 from raudo.similarity import FlatIndex, IVFIndex, nearest
 
 Call = Callable[[], object]
@@ -92,6 +94,28 @@ def test_of_a_processor(call: Callable[[AsyncProcessor], Any], named: str) -> No
                 await call(processor)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "named"),
+    [
+        (lambda: serve(Monitor(), port=70_000), ValueError, "port is 70000"),
+        (lambda: serve(Monitor(), port=True), TypeError, "port is True"),
+        (lambda: serve(Monitor(), port="x"), TypeError, "port is 'x'"),
+        (lambda: serve(Monitor(), host=5), TypeError, "host is 5"),
+        (lambda: serve(5), TypeError, "monitor is 5"),
+        (lambda: Monitor(rules=5), TypeError, "rules is 5"),
+        (lambda: Monitor(exporters="statsd"), TypeError, "exporters is 'statsd'"),
+        (lambda: Monitor(max_series="x"), TypeError, "max_series is 'x'"),
+        (lambda: create_exporter("statsd", port=-1), ValueError, "port is -1"),
+        (lambda: create_exporter("statsd", host=5), TypeError, "host is 5"),
+        (lambda: RedisTier(5), TypeError, "url is 5"),
+        (lambda: RedisTier(nonsense=1), TypeError, "options: .*'nonsense'"),
+    ],
+)
+def test_of_what_watches_and_what_is_far(call: Call, error: type[Exception], named: str) -> None:
+    with pytest.raises(error, match=named):
+        call()
 
 
 def test_of_a_map() -> None:

@@ -363,3 +363,11 @@ def test_label_comes_back_as_it_was(text):
     families = text_string_to_metric_families(exposition(monitor.collect()))
     found = {(s.name, s.labels.get("of")) for family in families for s in family.samples}
     assert {("level", text), ("d_seconds_bucket", text), ("d_seconds_count", text)} <= found
+
+
+def test_a_number_that_no_float_can_hold_is_its_components_own_matter():
+    huge, good = Source(gauge(10**400)), Source(gauge(1))
+    monitor = quiet(huge, good)
+    assert metrics(monitor)["level"] == 1
+    monitor.check()
+    assert "level 1" in exposition(monitor.collect())

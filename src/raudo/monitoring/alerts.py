@@ -68,6 +68,8 @@ class Alerts:
         Alerts of a rule that is no more end at the next judgement; for one of the same name that is
         another now, time begins anew.
         """
+        if not isinstance(rules, Iterable):
+            raise TypeError(f"rules is {rules!r}, wanted AlertRule objects")
         new = tuple(rules)
         for rule in new:
             if not isinstance(rule, AlertRule):

@@ -161,11 +161,22 @@ def _checked(samples: Iterable[Sample]) -> Iterator[Sample]:
     for sample in samples:
         if not isinstance(sample, Sample):
             raise TypeError(f"samples() gave {sample!r}, wanted Sample objects only")
-        if not isinstance(sample.value, (int, float)):
+        if not _is_number(sample.value):
             raise TypeError(f"{sample.name} has the value {sample.value!r}, wanted a number")
         if not isinstance(sample.name, str) or not _are_labels(sample.labels):
             raise TypeError(f"samples() gave {sample!r}, wanted a name and labels of str")
         yield sample
+
+
+def _is_number(value: object) -> bool:
+    """Say whether it is a number that a float can hold: page, rules and exporters take those."""
+    if not isinstance(value, (int, float)):
+        return False
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
 
 
 def _are_labels(labels: object) -> bool:
@@ -206,7 +217,7 @@ def _flat(stats: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, floa
         path = f"{above}_{key}" if above else str(key)
         if isinstance(value, Mapping):
             yield from _flat(value, path)
-        elif isinstance(value, (bool, int, float)):
+        elif _is_number(value):
             yield path, value
 
 

@@ -87,12 +87,16 @@ class Monitor:
         self._check_lock = threading.RLock()  # one check at a time; taken before the other
         self._lock = threading.RLock()  # guards the state below; never held while others are called
         self._alerts = Alerts(default_rules() if rules is None else rules, clock)
+        if isinstance(max_series, bool) or not isinstance(max_series, int):
+            raise TypeError(f"max_series is {max_series!r}, wanted a whole number")
         self._history = History(max_series)
         self._recent = Recent()
         self._listeners: tuple[Listener, ...] = ()
         self._check_seconds = 0.0
         for component in components:
             self.watch(component)
+        if isinstance(exporters, str) or not isinstance(exporters, Iterable):
+            raise TypeError(f"exporters is {exporters!r}, wanted a list of names or exporters")
         for exporter in exporters:
             self.export_to(exporter)
         self._ticker = Ticker(self._tick, interval, "raudo-monitor")

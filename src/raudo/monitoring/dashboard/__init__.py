@@ -51,6 +51,10 @@ def serve(
     ...     server.url.startswith("http://127.0.0.1:")
     True
     """
+    if not isinstance(host, str):
+        raise TypeError(f"host is {host!r}, wanted a str")
+    if not callable(getattr(monitor, "snapshot", None)):
+        raise TypeError(f"monitor is {monitor!r}, wanted a Monitor")
     if token is None and not is_loopback(host):
         raise ValueError(
             f"token is None, wanted one where others can reach the page (host is {host!r})"

@@ -21,6 +21,8 @@ import weakref
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Self
 
+from raudo.monitoring._ports import check_port
+
 __all__ = ["App", "Server", "is_loopback"]
 
 _Message = MutableMapping[str, Any]
@@ -308,6 +310,9 @@ class _Connection:
 
 
 def _bound(host: str, port: int) -> socket.socket:
+    if not isinstance(host, str):
+        raise TypeError(f"host is {host!r}, wanted a str")
+    check_port(port, lowest=0)
     family, _, _, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

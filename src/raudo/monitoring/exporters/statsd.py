@@ -13,6 +13,7 @@ import socket
 from collections.abc import Mapping, Sequence
 
 from raudo.errors import Closed
+from raudo.monitoring._ports import check_port
 from raudo.monitoring.series import is_bucket
 from raudo.types import Sample
 
@@ -42,6 +43,9 @@ class StatsdExporter:
         prefix: str = "",
         tags: Mapping[str, str] | None = None,
     ) -> None:
+        if not isinstance(host, str):
+            raise TypeError(f"host is {host!r}, wanted a str")
+        check_port(port)
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[
             0
         ]
