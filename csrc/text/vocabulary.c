@@ -114,11 +114,37 @@ int raudo_vocabulary_add(raudo_vocabulary *vocabulary, const uint64_t *words, si
     return 0;
 }
 
-void raudo_vocabulary_find(const raudo_vocabulary *vocabulary, const uint64_t *words, size_t n,
-                           uint32_t *terms)
+int64_t raudo_find_among(const uint64_t *words, size_t n, const uint64_t *wanted, size_t n_wanted, int64_t *at,
+                         int64_t *which)
 {
-    for (size_t i = 0; i < n; i++)
-        terms[i] = find(vocabulary->slots, vocabulary->bits, words[i])->term;
+    /* Most words are not wanted: a bit says so of all but one in 64 of them, and the bits of an ascending
+     * run follow each other. */
+    unsigned bits = 12;
+    while ((size_t)1 << bits < 64 * n_wanted)
+        bits++;
+    int64_t found = -1;
+    uint64_t *maybe = calloc((size_t)1 << (bits - 6), sizeof *maybe);
+    uint32_t *terms = malloc((n_wanted + 1) * sizeof *terms);
+    raudo_vocabulary *known = raudo_vocabulary_new(wanted, n_wanted);
+    if (maybe == NULL || terms == NULL || known == NULL || raudo_vocabulary_add(known, wanted, n_wanted, terms) < 0)
+        goto done;
+    for (size_t i = 0; i < n_wanted; i++)
+        maybe[wanted[i] >> (70 - bits)] |= UINT64_C(1) << (wanted[i] >> (64 - bits) & 63);
+    found = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!(maybe[words[i] >> (70 - bits)] >> (words[i] >> (64 - bits) & 63) & 1))
+            continue;
+        uint32_t term = find(known->slots, known->bits, words[i])->term;
+        if (term != RAUDO_NO_TERM) {
+            at[found] = (int64_t)i;
+            which[found++] = term;
+        }
+    }
+done:
+    raudo_vocabulary_free(known);
+    free(terms);
+    free(maybe);
+    return found;
 }
 
 /* Where a word of the text goes, and with what sign: bits of its hash. */

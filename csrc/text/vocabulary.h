@@ -19,9 +19,10 @@ size_t raudo_vocabulary_size(const raudo_vocabulary *vocabulary);
  * past 2^32 - 2 distinct words. */
 int raudo_vocabulary_add(raudo_vocabulary *vocabulary, const uint64_t *words, size_t n, uint32_t *terms);
 
-/* terms[i] becomes the number of words[i], RAUDO_NO_TERM for one that has none. */
-void raudo_vocabulary_find(const raudo_vocabulary *vocabulary, const uint64_t *words, size_t n,
-                           uint32_t *terms);
+/* Finds the words that are among the distinct `wanted`, few: words[at[i]] is wanted[which[i]], `at` ascending,
+ * both with room for n. Returns how many there are, -1 without memory. */
+int64_t raudo_find_among(const uint64_t *words, size_t n, const uint64_t *wanted, size_t n_wanted, int64_t *at,
+                         int64_t *which);
 
 /* Embed documents [lo, hi) into `out`, (hi - lo, dimensions) of zeros: each word adds
  * +-(1 + ln count) * idf[term] at one dimension, both chosen by its hash; rows get unit length.

@@ -38,8 +38,8 @@ cdef extern from "text/vocabulary.h" nogil:
     void raudo_vocabulary_free(raudo_vocabulary *vocabulary)
     size_t raudo_vocabulary_size(const raudo_vocabulary *vocabulary)
     int raudo_vocabulary_add(raudo_vocabulary *vocabulary, const uint64_t *words, size_t n, uint32_t *terms)
-    void raudo_vocabulary_find(const raudo_vocabulary *vocabulary, const uint64_t *words, size_t n,
-                               uint32_t *terms)
+    int64_t raudo_find_among(const uint64_t *words, size_t n, const uint64_t *wanted, size_t n_wanted, int64_t *at,
+                             int64_t *which)
     uint32_t RAUDO_NO_TERM
     void raudo_embed(const int64_t *offsets, const uint64_t *words, const uint32_t *counts,
                      const uint32_t *terms, const double *idf, size_t lo, size_t hi, size_t dimensions,

@@ -330,28 +330,17 @@ def vocabulary(const uint64_t[::1] words not None):
 
 def find_among(const uint64_t[::1] words not None, const uint64_t[::1] wanted not None):
     cdef Py_ssize_t n = words.shape[0], n_wanted = wanted.shape[0]
-    cdef int failed
-    cdef raudo_vocabulary *known
+    cdef int64_t n_found
     if n == 0 or n_wanted == 0:
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    numbers = np.empty(n_wanted, np.uint32)
-    found = np.empty(n, np.uint32)
-    cdef uint32_t[::1] terms = numbers
-    cdef uint32_t[::1] out = found
-    known = raudo_vocabulary_new(&wanted[0], n_wanted)
-    if known == NULL:
+    # Of what is not written the system makes no pages.
+    at, which = np.empty(n, np.int64), np.empty(n, np.int64)
+    cdef int64_t[::1] at_out = at, which_out = which
+    with nogil:
+        n_found = raudo_find_among(&words[0], n, &wanted[0], n_wanted, &at_out[0], &which_out[0])
+    if n_found < 0:
         raise MemoryError
-    try:
-        with nogil:
-            failed = raudo_vocabulary_add(known, &wanted[0], n_wanted, &terms[0])
-            if not failed:
-                raudo_vocabulary_find(known, &words[0], n, &out[0])
-        if failed:
-            raise MemoryError
-    finally:
-        raudo_vocabulary_free(known)
-    at = np.flatnonzero(found != RAUDO_NO_TERM)
-    return at, found[at].astype(np.int64)
+    return at[:n_found].copy(), which[:n_found].copy()
 
 
 def embed(const int64_t[::1] offsets not None, const uint64_t[::1] words not None,
