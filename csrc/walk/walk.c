@@ -61,27 +61,13 @@ static int read_names(DIR *open, raudo_folder *folder)
     }
 }
 
-static void look_at(int folder, raudo_found *found)
-{
-    struct stat status;
-    if (found->name[0] == '.' || found->mode != 0)
-        return;
-    if (fstatat(folder, found->name, &status, AT_SYMLINK_NOFOLLOW) != 0)
-        return;
-    found->mode = (uint32_t)status.st_mode;
-    found->stamp[0] = (int64_t)status.st_dev;
-    found->stamp[1] = (int64_t)status.st_ino;
-    found->stamp[2] = (int64_t)status.st_size;
-    found->stamp[3] = nanoseconds(status.st_mtim);
-    found->stamp[4] = nanoseconds(status.st_ctim);
-}
-
-int raudo_list_folder(const char *path, raudo_folder *folder)
+int raudo_open_folder(const char *path, raudo_folder *folder)
 {
     memset(folder, 0, sizeof *folder);
     DIR *open = opendir(path);
     if (open == NULL)
         return errno;
+    folder->open = open;
     int error = read_names(open, folder);
     const char *name = folder->names; /* it does not move any more */
     for (size_t i = 0; error == 0 && i < folder->n; i++) {
@@ -90,14 +76,30 @@ int raudo_list_folder(const char *path, raudo_folder *folder)
     }
     if (error == 0 && folder->n > 1)
         qsort(folder->found, folder->n, sizeof *folder->found, by_name);
-    for (size_t i = 0; error == 0 && i < folder->n; i++)
-        look_at(dirfd(open), &folder->found[i]);
-    closedir(open);
     return error;
+}
+
+void raudo_look_at(const raudo_folder *folder, size_t lo, size_t hi)
+{
+    struct stat status;
+    for (raudo_found *found = folder->found + lo; found < folder->found + hi; found++) {
+        if (found->name[0] == '.' || found->mode != 0)
+            continue;
+        if (fstatat(dirfd(folder->open), found->name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
+        found->mode = (uint32_t)status.st_mode;
+        found->stamp[0] = (int64_t)status.st_dev;
+        found->stamp[1] = (int64_t)status.st_ino;
+        found->stamp[2] = (int64_t)status.st_size;
+        found->stamp[3] = nanoseconds(status.st_mtim);
+        found->stamp[4] = nanoseconds(status.st_ctim);
+    }
 }
 
 void raudo_free_folder(raudo_folder *folder)
 {
+    if (folder->open != NULL)
+        closedir(folder->open);
     free(folder->found);
     free(folder->names);
     memset(folder, 0, sizeof *folder);

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from raudo._core.walk import LEAST_SHARED, list_folder
 from raudo.analysis import FileSource
 from raudo.analysis.sources import decode
 from raudo.cli import main
@@ -230,3 +231,22 @@ def test_an_empty_path_is_not_the_current_folder(monkeypatch, tmp_path, capsys):
         FileSource([""])
     assert main(["analyze", ""]) == 2
     assert "path is empty" in capsys.readouterr().err
+
+
+def test_threads_share_a_large_folder(tmp_path: Path) -> None:
+    for number in range(LEAST_SHARED + 1):
+        (tmp_path / f"{number}.txt").touch()
+    os.symlink("0.txt", tmp_path / "link")
+    (tmp_path / "folder").mkdir()
+    names, modes, stamps = list_folder(tmp_path)
+    assert names == sorted(os.listdir(tmp_path), key=os.fsencode)
+    for n_jobs in (2, 3):
+        again, modes_again, stamps_again = list_folder(tmp_path, n_jobs=n_jobs)
+        assert again == names
+        assert (modes_again == modes).all()
+        assert (stamps_again == stamps).all()
+    for name in ("0.txt", "link", "512.txt"):
+        found, at = os.lstat(tmp_path / name), names.index(name)
+        times = [found.st_mtime_ns, found.st_ctime_ns]
+        assert stamps[at].tolist() == [found.st_dev, found.st_ino, found.st_size, *times]
+        assert modes[at] == found.st_mode

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from raudo._core.walk import STAMP_NUMBERS, list_folder
 from raudo.analysis.sources.tally import Tally
+from raudo.concurrency._workers.cpus import usable_cpus
 
 __all__ = ["STDIN", "Listing", "Walk"]
 
@@ -46,6 +47,7 @@ class Walk:
         self._roots = tuple(
             os.path.join(os.path.realpath(path), "") for path in paths if path.is_dir()
         )
+        self._n_jobs = usable_cpus()
         self._met: dict[int, set[int]] = {}  # inodes by device
 
     def listings(self) -> Iterator[Listing]:
@@ -75,7 +77,7 @@ class Walk:
 
     def _folder(self, folder: str) -> Iterator[Listing]:
         try:
-            names, modes, stamps = list_folder(folder)
+            names, modes, stamps = list_folder(folder, n_jobs=self._n_jobs)
         except OSError:
             self._tally.skip("unreadable", folder)
             return
@@ -92,7 +94,7 @@ class Walk:
                 folders.append(name)
             elif (status := self._followed(prefix + name, mode)) is not None:
                 kept[i], stamps[i] = True, _stamp(status)
-        for name in self._excluded_names.intersection(names):
+        for name in self._excluded_names.intersection(names) if self._excluded_names else ():
             if self._is_excluded(prefix, name):
                 kept[names.index(name)] = False
         if not kept.all():
