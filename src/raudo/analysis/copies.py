@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raudo._core import text
 
-__all__ = ["Copies", "fold", "fold_vectors"]
+__all__ = ["Copies", "distinct_of", "fold", "fold_vectors"]
 
+T = TypeVar("T", np.int64, np.uint64)
 Ints = NDArray[np.int64]
+
+
+def distinct_of(values: NDArray[T]) -> NDArray[T]:
+    """Return the distinct values, ascending.
+
+    As `numpy.unique` does, which imports its masked arrays first: a third of the time that an
+    analysis of 20,000 documents of which 1 % changed took.
+    """
+    ordered = np.sort(values)
+    first = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return ordered[first]
 
 
 @dataclass(frozen=True, slots=True)

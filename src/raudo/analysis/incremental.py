@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from raudo._core import likeness
 from raudo.analysis.change import Change
+from raudo.analysis.copies import distinct_of
 from raudo.analysis.duplicates import similar_sets
 from raudo.analysis.embeddings import Fit
 from raudo.analysis.meeting import meet
@@ -23,12 +24,13 @@ from raudo.analysis.neighbours import Neighbours
 from raudo.analysis.parts import Parts
 from raudo.analysis.saved import Saved
 
-__all__ = ["new_labels", "new_neighbours"]
+__all__ = ["Lists", "new_labels", "new_lists"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
-# Pairs to check above which all are joined anew: thousands of copies met thousands of new ones.
-MOST_PAIRS = 20_000_000
+# Pairs to check for each document above which all are joined anew, which takes as long: copies by
+# the hundred met others.
+MOST_PAIRS = 8
 
 
 # --- groups
@@ -42,7 +44,9 @@ def new_labels(change: Change, parts: Parts, saved: Saved, threshold: float, n_j
     ones are compared with all that share one of their rarest words. The rest stays as it was.
     """
     forest = likeness.Forest(len(change))
-    place, kept = change.place_of(len(saved)), change.kept
+    if change.is_none:
+        return saved.labels
+    place, kept = change.place_of(), change.kept
     old_label = saved.labels[change.origin[kept]]
     broken = np.zeros(len(saved), bool)
     broken[saved.labels[place < 0]] = True
@@ -93,7 +97,7 @@ def _candidates(
     order = np.lexsort((members, frequency[inverse], of))
     rank = np.arange(len(members)) - np.repeat(offsets[:-1], sizes)
     probing = order[rank < prefix[of]]
-    probes = np.unique(members[probing])
+    probes = distinct_of(members[probing])
     others, which = parts.find(probes)
     # Pair every new document that probes with a word with every document that has it.
     by_word = np.argsort(which, kind="stable")
@@ -101,7 +105,7 @@ def _candidates(
     starts = np.searchsorted(which, np.arange(len(probes) + 1))
     mine = np.searchsorted(probes, members[probing])
     counts = starts[mine + 1] - starts[mine]
-    if int(counts.sum()) > MOST_PAIRS:
+    if int(counts.sum()) > MOST_PAIRS * len(change):
         return None
     left = np.repeat(fresh[of[probing]], counts)
     ends = np.cumsum(counts)
@@ -112,7 +116,7 @@ def _candidates(
     smaller = np.minimum(sizes_of[left], sizes_of[right])
     larger = np.maximum(sizes_of[left], sizes_of[right])
     fits = (smaller >= larger * (threshold * (1 - 1e-9))) & (left != right)
-    pairs = np.unique(left[fits] * len(change) + right[fits])
+    pairs = distinct_of(left[fits] * len(change) + right[fits])
     return pairs // len(change), pairs % len(change)
 
 
@@ -120,55 +124,29 @@ def _candidates(
 # -------------------------------------------------------------------------------------
 
 
-def new_neighbours(
-    change: Change, parts: Parts, saved: Saved, k: int, n_jobs: int
-) -> tuple[Neighbours, Floats]:
-    """Return the lists of the saved width, and their floors; at least `k` of each are right.
-
-    A list is right down to its floor: what it does not hold is no nearer than that. Lists that lost
-    so many that fewer than k are right are looked for again.
-    """
-    n, width = len(change), saved.near.shape[1]
-    kept, fresh = change.kept, change.fresh
-    lists = _Lists(
-        np.full((n, width), -1, np.int64),
-        np.full((n, width), -np.inf, np.float32),
-        np.full(n, -np.inf, np.float32),
-    )
-    rows = change.origin[kept]
-    place = np.append(change.place_of(len(saved)), -1)  # -1 stays -1
-    lists.ids[kept] = place[saved.near[rows]]
-    lists.cosines[kept], lists.floors[kept] = saved.cosines[rows], saved.floors[rows]
-    lists.drop_lost()
-    # A vector of zeros has no neighbours and is nobody's.
-    filled = np.ones(n, bool)
-    doubtful = np.concatenate([fresh, kept[saved.near[rows, 0] < 0]])
-    filled[doubtful] = parts.vectors_of(doubtful).any(axis=1)
-    # A list that is full, or right down to where it was cut, needs nothing less than its end.
-    ends = np.maximum(lists.cosines[:, -1], lists.floors)
-    came = fresh[filled[fresh]]
-    hearing = filled.copy()
-    hearing[came] = False
-    found = meet(parts, filled, came, hearing, ends, width, n_jobs)
-    lists.merge(came, found.ids, found.cosines)
-    for offer in found.offers:
-        lists.merge(offer.documents, offer.ids, offer.cosines)
-    right = np.count_nonzero(lists.cosines >= lists.floors[:, None], axis=1)
-    short = kept[filled[kept] & (right[kept] < k) & np.isfinite(lists.floors[kept])]
-    lists.clear(short)
-    found = meet(parts, filled, short, np.zeros(n, bool), ends, width, n_jobs)
-    lists.merge(short, found.ids, found.cosines)
-    cosines = np.where(lists.ids >= 0, lists.cosines, np.float32(np.nan))
-    return Neighbours(lists.ids, cosines, "exact"), lists.floors
-
-
 @dataclass(slots=True)
-class _Lists:
-    """Neighbours in the making, best first: -1 and -inf where there is none."""
+class Lists:
+    """The neighbours of n documents, best first: `ids` and `cosines` (n, width), -1 and -inf where
+    there is none; whatever a list does not hold has a cosine of at most its floor (n,)."""
 
-    ids: Ints
+    ids: Ints | NDArray[np.int32]
     cosines: Floats
     floors: Floats
+
+    @classmethod
+    def of(cls, found: Neighbours, n: int, width: int) -> Lists:
+        """Take what was found among all, and leave place for others."""
+        ids = np.full((n, width), -1, np.int64)
+        cosines = np.full((n, width), -np.inf, np.float32)
+        filled = found.ids.shape[1]
+        ids[:, :filled] = found.ids
+        cosines[:, :filled] = np.where(found.ids >= 0, found.similarities, np.float32(-np.inf))
+        return cls(ids, cosines, cosines[:, -1].copy())
+
+    def best(self, k: int, method: str) -> Neighbours:
+        ids: Ints = np.ascontiguousarray(self.ids[:, :k], np.int64)
+        cosines = np.where(ids >= 0, self.cosines[:, :k], np.float32(np.nan))
+        return Neighbours(ids, cosines, method)
 
     def drop_lost(self) -> None:
         """Close the gaps of those that went."""
@@ -176,7 +154,7 @@ class _Lists:
         rows = np.flatnonzero(lost.any(axis=1))
         self.cosines[rows] = np.where(lost[rows], -np.inf, self.cosines[rows])
         order = np.argsort(lost[rows], axis=1, kind="stable")
-        self._reorder(rows, self.ids[rows], self.cosines[rows], order)
+        self._reorder(rows, self.ids[rows].astype(np.int64), self.cosines[rows], order)
 
     def clear(self, rows: Ints) -> None:
         self.ids[rows], self.cosines[rows], self.floors[rows] = -1, -np.inf, -np.inf
@@ -193,3 +171,40 @@ class _Lists:
     def _reorder(self, rows: Ints, ids: Ints, cosines: Floats, order: NDArray[np.intp]) -> None:
         self.ids[rows] = np.take_along_axis(ids, order, axis=1)
         self.cosines[rows] = np.take_along_axis(cosines, order, axis=1)
+
+
+def new_lists(change: Change, parts: Parts, saved: Saved, k: int, n_jobs: int) -> Lists:
+    """Return the lists, of the saved width; at least `k` of each are right.
+
+    A list is right down to its floor. Lists that lost so many that fewer than k are right are
+    looked for again.
+    """
+    if change.is_none:
+        return Lists(saved.near, saved.cosines, saved.floors)
+    n, width = len(change), saved.near.shape[1]
+    kept, fresh = change.kept, change.fresh
+    place = np.append(change.place_of(), -1)  # -1 stays -1
+    lists = Lists(
+        place[saved.near[change.origin]], saved.cosines[change.origin], saved.floors[change.origin]
+    )
+    lists.clear(fresh)
+    lists.drop_lost()
+    # A vector of zeros has no neighbours and is nobody's.
+    filled = np.ones(n, bool)
+    doubtful = np.concatenate([fresh, kept[saved.near[change.origin[kept], 0] < 0]])
+    filled[doubtful] = parts.vectors_of(doubtful).any(axis=1)
+    # A list that is full, or right down to where it was cut, needs nothing less than its end.
+    ends = np.maximum(lists.cosines[:, -1], lists.floors)
+    came = fresh[filled[fresh]]
+    hearing = filled.copy()
+    hearing[came] = False
+    found = meet(parts, filled, came, hearing, ends, width, n_jobs)
+    lists.merge(came, found.ids, found.cosines)
+    for offer in found.offers:
+        lists.merge(offer.documents, offer.ids, offer.cosines)
+    right = np.count_nonzero(lists.cosines >= lists.floors[:, None], axis=1)
+    short = kept[filled[kept] & (right[kept] < k) & np.isfinite(lists.floors[kept])]
+    lists.clear(short)
+    found = meet(parts, filled, short, np.zeros(n, bool), ends, width, n_jobs)
+    lists.merge(short, found.ids, found.cosines)
+    return lists

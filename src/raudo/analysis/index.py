@@ -18,7 +18,7 @@ from raudo.analysis.corpus import Corpus, read_corpus
 from raudo.analysis.documents import Documents
 from raudo.analysis.duplicates import Components
 from raudo.analysis.embeddings import HashingEmbedding, TextEmbedder, row_products
-from raudo.analysis.incremental import new_labels, new_neighbours
+from raudo.analysis.incremental import Lists, new_labels, new_lists
 from raudo.analysis.neighbours import Neighbours
 from raudo.analysis.parts import Parts
 from raudo.analysis.saved import Saved, load, save
@@ -31,6 +31,9 @@ __all__ = ["Index"]
 Ints = NDArray[np.int64]
 # Share of documents that may come or go before the weights of TF-IDF are fitted anew.
 REFIT_SHARE = 0.1
+# Share of those that came or went from which on groups and neighbours are found anew, which takes
+# less.
+ANEW_SHARE = 0.25
 
 
 class Index:
@@ -55,7 +58,8 @@ class Index:
         self._groups: dict[str, Any] = {}
         self._labels = np.empty(0, np.int64)
         self._alike = np.empty(0)
-        self._near: tuple[Neighbours, NDArray[np.float32]] | None = None
+        self._lists: Lists | None = None
+        self._method = ""
 
     def read(
         self,
@@ -115,6 +119,12 @@ class Index:
         self._hashing, vectors = HashingEmbedding.of(whole, dimensions, n_jobs)
         return Parts.of(whole, vectors)
 
+    @property
+    def _is_near(self) -> bool:
+        change = self._change
+        assert change is not None
+        return len(change) + change.n_saved - 2 * change.n_known <= ANEW_SHARE * len(change)
+
     def components(
         self, threshold: float, measure: str, n_jobs: int, whole: Callable[[], Components]
     ) -> Components:
@@ -122,11 +132,14 @@ class Index:
         self._groups = {"threshold": threshold, "measure": measure}
         saved, change = self._saved, self._change
         assert change is not None  # read comes first
-        if saved is None or measure != "jaccard" or saved.settings["groups"] != self._groups:
-            found = whole()
-        else:
+        is_same = saved is not None and saved.settings["groups"] == self._groups
+        # Vectors that were weighed anew say nothing of those that were.
+        follows = self._follows and change.is_none if measure == "cosine" else self._is_near
+        if saved is not None and is_same and follows:
             labels = new_labels(change, self._parts, saved, threshold, n_jobs)
             found = Components(labels, "exact, updated")
+        else:
+            found = whole()
         self._labels = found.labels
         return found
 
@@ -156,20 +169,16 @@ class Index:
         assert change is not None  # read comes first
         n, width = len(change), _width(k)
         fits = saved is not None and saved.settings["k"] == k and saved.near.shape[1] == width
-        if saved is not None and fits and self._follows and k > 0 and n > width:
+        follows = self._follows and self._is_near and k > 0 and n > width
+        if saved is not None and fits and follows:
             method = saved.settings["method"]
-            found, floors = new_neighbours(change, self._parts, saved, k, n_jobs)
-            found = Neighbours(found.ids, found.similarities, method)
+            self._lists = new_lists(change, self._parts, saved, k, n_jobs)
         else:
-            found = _padded(whole(width if k else 0), n, width)
-            ends = np.where(found.ids[:, -1] >= 0, found.similarities[:, -1], -np.inf)
-            floors = ends.astype(np.float32)
-        self._near = found, floors
-        return Neighbours(
-            np.ascontiguousarray(found.ids[:, : min(k, max(0, n - 1))]),
-            np.ascontiguousarray(found.similarities[:, : min(k, max(0, n - 1))]),
-            found.method,
-        )
+            found = whole(width if k else 0)
+            method = found.method
+            self._lists = Lists.of(found, n, width)
+        self._method = method
+        return self._lists.best(min(k, max(0, n - 1)), method)
 
     def save(self) -> None:
         """Keep what is known now in the place of what was.
@@ -177,18 +186,26 @@ class Index:
         Raises:
             OSError: The folder cannot be written.
         """
-        change = self._change
+        change, lists = self._change, self._lists
         assert change is not None
-        assert self._near is not None
-        found, floors = self._near
+        assert lists is not None
         hashing, saved = self._hashing, self._saved
-        fit = hashing.fit if hashing is not None else None
         settings = {
             "vectors": self._settings,
             "groups": self._groups,
             "k": self._k,
-            "method": found.method,
+            "method": self._method,
         }
+        if (
+            saved is not None
+            and change.is_none
+            and saved.settings == settings
+            and saved.files.equals(change.files)
+            and saved.is_settled
+        ):
+            return
+        fit = hashing.fit if hashing is not None else None
+        follows = saved is not None and fit is saved.fit
         save(
             self._folder,
             Saved(
@@ -203,10 +220,11 @@ class Index:
                 self._n_changed,
                 self._labels,
                 self._alike,
-                found.ids,
-                np.where(found.ids >= 0, found.similarities, -np.inf).astype(np.float32),
-                floors,
-                saved.fit_name if saved is not None and fit is saved.fit else "",
+                lists.ids,
+                lists.cosines,
+                lists.floors,
+                saved.fit_name if saved is not None and follows else "",
+                saved.fit_stamp if saved is not None and follows else (),
             ),
         )
 
@@ -222,13 +240,3 @@ def _all_words(parts: Parts, origin: Ints, words: WordCounts) -> WordCounts:
 def _width(k: int) -> int:
     """Return how many neighbours to keep, so that k are left when some of them go."""
     return k + max(6, k // 2)
-
-
-def _padded(found: Neighbours, n: int, width: int) -> Neighbours:
-    if found.ids.shape == (n, width):
-        return found
-    ids = np.full((n, width), -1, np.int64)
-    similarities = np.full((n, width), np.nan, np.float32)
-    ids[:, : found.ids.shape[1]] = found.ids
-    similarities[:, : found.ids.shape[1]] = found.similarities
-    return Neighbours(ids, similarities, found.method)

@@ -108,6 +108,8 @@ def _meet_dense(
     step = max(1, _BLOCK_PRODUCTS // len(came))
     for part, documents in parts.each():
         rows = _rows_of(documents, filled)
+        if not len(rows):  # all of them went
+            continue
         base = part.vectors if len(rows) == len(part) else part.vectors[rows]
         found = nearest(vectors, base, width + 1, "inner", n_jobs)
         ids.append(_named(documents[rows], found.ids))

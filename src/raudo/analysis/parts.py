@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raudo._core import likeness, text
+from raudo.analysis.stamps import Stamp
 from raudo.analysis.words import WordCounts
 
 __all__ = ["Part", "Parts"]
@@ -27,11 +28,13 @@ _MOST_IDLE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Words and vectors of some rows, and the name of the file that has them, "" for none."""
+    """Words and vectors of some rows, and the name of the file that has them, "" for none, with the
+    stamp that it had when it was last found to be whole."""
 
     words: WordCounts
     vectors: Floats
     name: str = ""
+    stamp: Stamp = ()
 
     def __len__(self) -> int:
         return len(self.words)

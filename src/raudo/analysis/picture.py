@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from raudo.analysis.copies import distinct_of
+
 __all__ = ["CLUSTERS", "POINTS", "Sample", "clusters", "plane", "sample_of"]
 
 POINTS = 2_000
@@ -37,7 +39,7 @@ def sample_of(
     n: int, vectors_of: Callable[[NDArray[np.int64]], NDArray[np.float32]], most: int = POINTS
 ) -> Sample:
     """Take documents of n at equal steps; those of zeros, which have no direction, are left out."""
-    numbers = np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64)) if n else _NONE
+    numbers = distinct_of(np.linspace(0, n - 1, min(n, most)).astype(np.int64)) if n else _NONE
     taken = np.ascontiguousarray(vectors_of(numbers), np.float32)
     lengths = np.linalg.norm(taken, axis=1, keepdims=True) if taken.size else np.empty((0, 1))
     kept = lengths[:, 0] > 0

@@ -5,6 +5,9 @@ whole by a rename, and the files that it names: the parts (`parts.py`) with word
 the weights of TF-IDF, which are written once and go when no analysis names them. So a run writes
 what came and some 250 bytes a document, and a crash leaves the old analysis or the new one. A file
 that is damaged, missing or of another version makes the whole as good as none.
+
+The table is checked each time, the others once: it has the stamps that they had, and while a file
+has its stamp it is mapped and not looked at.
 """
 
 from __future__ import annotations
@@ -25,12 +28,14 @@ from raudo._core.walk import STAMP_NUMBERS
 from raudo.analysis.embeddings import Fit
 from raudo.analysis.parts import Part, Parts
 from raudo.analysis.segment import read_segment, write_segment
+from raudo.analysis.sources.tally import Saying
+from raudo.analysis.stamps import Stamp, stamp_of
 from raudo.analysis.words import WordCounts
 from raudo.errors import CorruptEntry
 
 __all__ = ["Files", "Saved", "load", "save"]
 
-VERSION = 2
+VERSION = 3
 _NAME = "analysis.seg"
 _PART, _WEIGHTS = "rows-", "weights-"
 
@@ -42,8 +47,8 @@ class Files:
     """The files that were read, in order: those of folder f are [ends[f - 1], ends[f]). `stamps`
     (m, STAMP_NUMBERS) are as they were, `sizes` the documents of each.
 
-    `is_clean` says that nothing was told of a file beside its documents: it need not be read again
-    while its stamp is the same.
+    `is_clean` says that a file need not be read again while its stamp is the same, and so are the
+    `options` of reading; `sayings` is what is told of it beside its documents, if there is any.
     """
 
     folders: list[str] = field(default_factory=list)
@@ -52,6 +57,21 @@ class Files:
     stamps: Ints = field(default_factory=lambda: np.empty((0, STAMP_NUMBERS), np.int64))
     sizes: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     is_clean: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
+    sayings: dict[int, list[Saying]] = field(default_factory=dict)
+    options: list[str | None] = field(default_factory=list)
+
+    def equals(self, other: Files) -> bool:
+        """Tell whether these are the same files as they were, as much of both being known."""
+        return (
+            self.options == other.options
+            and self.sayings == other.sayings
+            and self.folders == other.folders
+            and self.names == other.names
+            and np.array_equal(self.ends, other.ends)
+            and np.array_equal(self.stamps, other.stamps)
+            and np.array_equal(self.sizes, other.sizes)
+            and np.array_equal(self.is_clean, other.is_clean)
+        )
 
 
 @dataclass(slots=True)
@@ -65,8 +85,8 @@ class Saved:
 
     settings: dict[str, Any]
     files: Files
-    ids: Sequence[Hashable]
-    paths: Sequence[str | None]
+    ids: list[Hashable]
+    paths: list[str | None]
     chars: Ints
     keys: NDArray[np.uint64]
     parts: Parts
@@ -74,10 +94,12 @@ class Saved:
     n_changed: int  # documents that came or went since the fit
     labels: Ints
     alike: NDArray[np.float64]
-    near: Ints
+    near: Ints | NDArray[np.int32]
     cosines: NDArray[np.float32]
     floors: NDArray[np.float32]
     fit_name: str = ""  # of the file that has the fit
+    fit_stamp: Stamp = ()
+    is_settled: bool = False  # its files have the stamps that the table has
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -89,6 +111,8 @@ def load(folder: Path) -> Saved | None:
         arrays, meta = read_segment(folder / _NAME)
         if meta["version"] != VERSION or meta["hash_version"] != text.HASH_VERSION:
             return None
+        stamps = {name: tuple(stamp) for name, stamp in meta["stamps"].items()}
+        fit, fit_stamp = _read_fit(folder, meta["weights"], stamps)
         ids = _unpacked(arrays["ids"])
         paths = _unpacked(arrays["paths"])
         files = Files(
@@ -98,7 +122,13 @@ def load(folder: Path) -> Saved | None:
             arrays["stamps"],
             arrays["sizes"],
             arrays["is_clean"].astype(bool),
+            {int(number): [tuple(each) for each in said] for number, said in meta["sayings"]},
+            meta["options"],
         )
+        parts = Parts([_read_part(folder, name, stamps) for name in meta["parts"]], arrays["slots"])
+        found = {part.name: part.stamp for part in parts.parts}
+        if meta["weights"]:
+            found[meta["weights"]] = fit_stamp
         return Saved(
             meta["settings"],
             files,
@@ -106,17 +136,19 @@ def load(folder: Path) -> Saved | None:
             ids if paths is None else paths,
             arrays["chars"],
             arrays["keys"],
-            Parts([_read_part(folder, name) for name in meta["parts"]], arrays["slots"]),
-            _read_fit(folder, meta["weights"]),
+            parts,
+            fit,
             meta["n_changed"],
             arrays["labels"],
             arrays["alike"],
-            arrays["near"].astype(np.int64),
+            arrays["near"],
             arrays["cosines"],
             arrays["floors"],
             meta["weights"],
+            fit_stamp,
+            is_settled=found == stamps,
         )
-    except (OSError, CorruptEntry, KeyError, ValueError, TypeError):
+    except (OSError, CorruptEntry, KeyError, ValueError, TypeError, AttributeError):
         return None
 
 
@@ -135,6 +167,8 @@ def save(folder: Path, saved: Saved) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     before = _age(folder / _NAME)
     parts = saved.parts.compact()
+    stamps = {part.name: part.stamp for part in parts.parts if part.name}
+    stamps[saved.fit_name] = saved.fit_stamp  # as they were found whole, not as they are now
     names = [part.name or _write_part(folder, part) for part in parts.parts]
     weights = saved.fit_name or _write_fit(folder, saved.fit)
     is_small = len(saved) <= np.iinfo(np.int32).max
@@ -160,18 +194,31 @@ def save(folder: Path, saved: Saved) -> None:
         "version": VERSION,
         "hash_version": text.HASH_VERSION,
         "settings": saved.settings,
+        "options": saved.files.options,
+        "sayings": list(saved.files.sayings.items()),
         "n_changed": saved.n_changed,
         "parts": names,
         "weights": weights,
+        "stamps": {
+            name: stamps[name] if name in stamps else stamp_of(folder / name)
+            for name in (*names, weights)
+            if name
+        },
     }
     write_segment(folder / _NAME, arrays, meta)
     _sweep(folder, {*names, weights}, before)
 
 
-def _read_part(folder: Path, name: str) -> Part:
-    arrays, _ = read_segment(folder / name)
+def _read(folder: Path, name: str, stamps: dict[str, Stamp]) -> tuple[dict[str, Any], Any, Stamp]:
+    stamp = stamp_of(folder / name)
+    is_known = stamp != () and stamps[name] == stamp
+    return *read_segment(folder / name, check=not is_known), stamp
+
+
+def _read_part(folder: Path, name: str, stamps: dict[str, Stamp]) -> Part:
+    arrays, _, stamp = _read(folder, name, stamps)
     columns = (arrays[column] for column in ("offsets", "words", "counts", "lengths"))
-    return Part(WordCounts(*columns), arrays["vectors"], name)
+    return Part(WordCounts(*columns), arrays["vectors"], name, stamp)
 
 
 def _write_part(folder: Path, part: Part) -> str:
@@ -186,11 +233,11 @@ def _write_part(folder: Path, part: Part) -> str:
     return _write(folder, _PART, arrays, {})
 
 
-def _read_fit(folder: Path, name: str) -> Fit | None:
+def _read_fit(folder: Path, name: str, stamps: dict[str, Stamp]) -> tuple[Fit | None, Stamp]:
     if not name:
-        return None
-    arrays, meta = read_segment(folder / name)
-    return Fit(meta["n"], arrays["words"], arrays["frequency"])
+        return None, ()
+    arrays, meta, stamp = _read(folder, name, stamps)
+    return Fit(meta["n"], arrays["words"], arrays["frequency"]), stamp
 
 
 def _write_fit(folder: Path, fit: Fit | None) -> str:

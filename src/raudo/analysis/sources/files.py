@@ -98,6 +98,11 @@ class FileSource:
         self._walk = Walk(self.paths, exclude, self.tally)
 
     @property
+    def options(self) -> list[str | None]:
+        """What documents of a file depend on beside it."""
+        return [self.fields.text, self.fields.id, self.markup]
+
+    @property
     def skipped(self) -> dict[str, list[str]]:
         """Names of what was left out so far, by reason."""
         return self.tally.skipped
@@ -239,7 +244,7 @@ class FileSource:
             self.tally.skip("empty", name)
             return
         if was_bad:
-            self.tally.badly_encoded.append(name)
+            self.tally.misread(name)
         if self.tally.claim(None, name) is not None:
             yield Batch([name], [content], [name])
 

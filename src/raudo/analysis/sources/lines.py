@@ -100,7 +100,7 @@ def _decoded(block: bytes, number: int, name: str, tally: Tally) -> str:
         try:
             lines.append(line.decode())
         except UnicodeDecodeError:
-            tally.badly_encoded.append(f"{name}:{at}")
+            tally.misread(f"{name}:{at}")
             lines.append(line.decode("latin-1"))
     return "\n".join(lines)
 

@@ -59,7 +59,8 @@ def to_text(content: str, suffix: str, tally: Tally) -> str:
     else:
         return content
     if convert is None:
-        tally.note(f"{kind} files were read with their tags: pip install 'raudo[markup]'")
+        said = f"{kind} files were read with their tags: pip install 'raudo[markup]'"
+        tally.note(said, passing=True)
         return content
     return convert(content)
 
