@@ -1,25 +1,41 @@
-"""What an analysis costs again when 1 % of its files changed, beside what it cost whole.
+"""What an analysis costs again when little or nothing changed, beside what it cost whole.
 
-    python benchmarks/bench_analysis_incremental.py [--corpus FILE] [--files 20000] [--lines 20]
-        [--embedder hashing] [--k 10]
+    python benchmarks/bench_analysis_incremental.py [--corpus FILE] [--files 20000 ...]
+        [--rows 100000 ...] [--lines 20] [--embedder hashing] [--k 10] [--repeat 3]
 
-Files of `lines` lines each are made in a temporary folder, from the lines of FILE (sentences of
-invented words without it). Every run is a process of its own; the start of the interpreter and its
-imports is told apart.
+For each number of files, that many of `lines` lines each are made in a temporary folder, from the
+lines of FILE (sentences of invented words without it); for each number of rows, one file of that
+many lines of JSON, read through once more by any change. Then runs of a kept analysis, each a
+process of its own whose start and imports are told apart:
+
+    whole               nothing kept
+    index made          the same, and the analysis is kept
+    nothing changed     (the first of these has still to note that the clock went on)
+    1 % changed         of the files, or rows, written anew
+    1 % removed
+
+The last three are done `repeat` times, the median counts; the split by stage is that of it, "rest"
+is what belongs to none (such as opening the index). Beside them stands what nobody can save: a bare
+walk over the folder, by `os.scandir` and `stat` in Python and by `find -size` in C, or a bare read
+of the file.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
+from statistics import median
 
 RUN = """
 import json, resource, sys, time
@@ -27,18 +43,44 @@ from raudo.analysis import DocumentAnalyzer, FileSource
 if sys.argv[3] not in ("hashing", ""):
     from raudo.analysis.models import load_model
     load_model(sys.argv[3])
-folder, index, embedder, k = sys.argv[1:]
+place, index, embedder, k = sys.argv[1:]
 start = time.perf_counter()
 report = DocumentAnalyzer(embedder, index=index or None, keep_texts=False).analyze(
-    FileSource([folder]), k=int(k)
+    FileSource([place]), k=int(k)
 )
 stages = {stage.name: stage.seconds for stage in report.stages}
 print(json.dumps({
-    "total": time.perf_counter() - start, "stages": stages, "groups": len(report.groups),
-    "documents": len(report), "words": sum(s.items for s in report.stages if s.name == "words"),
+    "total": time.perf_counter() - start, "stages": stages, "documents": len(report),
     "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
 }))
 """
+STAGES = ("read", "words", "embed", "duplicates", "similar", "save", "rest")
+
+
+class Run:
+    """How long a process took for an analysis, and each stage of it."""
+
+    def __init__(self, place: Path, index: str, embedder: str, k: int) -> None:
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, str(place), index, embedder, str(k)],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        wall_s = time.perf_counter() - start
+        found = json.loads(done.stdout)
+        self.total: float = found["total"]
+        self.documents: int = found["documents"]
+        self.peak_mb: float = found["peak"]
+        self.start_up = wall_s - self.total
+        self.stages: dict[str, float] = found["stages"]
+        self.stages["rest"] = self.total - sum(self.stages.values())
+
+    def row(self, name: str, whole: Run) -> str:
+        stages = "".join(f"{self.stages.get(name, 0.0) * 1e3:>11.1f}" for name in STAGES)
+        share = self.total / whole.total
+        return f"{name:<18}{self.start_up:>9.3f}{self.total * 1e3:>10.1f}{share:>9.2%}{stages}"
 
 
 def lines_of(corpus: Path | None, generator: random.Random) -> Iterator[str]:
@@ -51,63 +93,139 @@ def lines_of(corpus: Path | None, generator: random.Random) -> Iterator[str]:
         yield " ".join(words[int(generator.paretovariate(0.6)) % len(words)] for _ in range(12))
 
 
-def run(folder: Path, index: str, embedder: str, k: int) -> dict[str, object]:
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, str(folder), index, embedder, str(k)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    wall_s = time.perf_counter() - start
-    found: dict[str, object] = json.loads(done.stdout)
-    found["start-up"] = wall_s - float(found["total"])  # type: ignore[arg-type]
-    return found
+class Files:
+    """A folder of files of some lines each, a thousand in a folder."""
+
+    def __init__(self, parent: Path, n: int, n_lines: int, lines: Iterator[str]) -> None:
+        self.place, self.n, self._n_lines, self._lines = parent / "docs", n, n_lines, lines
+        self._paths = [self.place / f"{i // 1000:03}" / f"{i:06}.txt" for i in range(n)]
+        for path in self._paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._write(path)
+
+    def _write(self, path: Path) -> None:
+        text = "\n".join(islice(self._lines, self._n_lines))
+        path.write_text(text, encoding="utf-8", errors="replace")
+
+    def change(self, generator: random.Random) -> None:
+        for path in generator.sample(self._paths, max(1, self.n // 100)):
+            self._write(path)
+
+    def remove(self, generator: random.Random) -> None:
+        gone = set(generator.sample(self._paths, max(1, self.n // 100)))
+        for path in gone:
+            path.unlink()
+        self._paths = [path for path in self._paths if path not in gone]
+
+    def floors(self) -> dict[str, Callable[[], object]]:
+        find = shutil.which("find")
+        size = ["-type", "f", "-size", "-0"]  # it has to look at each, and prints nothing
+        floors: dict[str, Callable[[], object]] = {"os.scandir, stat": lambda: walk(self.place)}
+        if find is not None:
+            floors["find"] = lambda: subprocess.run([find, self.place, *size], check=True)
+        return floors
+
+
+class Rows:
+    """A file of lines of JSON."""
+
+    def __init__(self, parent: Path, n: int, lines: Iterator[str]) -> None:
+        self.place, self.n, self._lines = parent / "rows.jsonl", n, lines
+        self._rows = [json.dumps({"id": i, "text": next(lines)}) for i in range(n)]
+        self._write()
+
+    def _write(self) -> None:
+        self.place.write_text("\n".join(self._rows) + "\n", encoding="utf-8")
+
+    def change(self, generator: random.Random) -> None:
+        for i in generator.sample(range(len(self._rows)), max(1, self.n // 100)):
+            row = json.loads(self._rows[i])
+            self._rows[i] = json.dumps({"id": row["id"], "text": next(self._lines)})
+        self._write()
+
+    def remove(self, generator: random.Random) -> None:
+        gone = set(generator.sample(range(len(self._rows)), max(1, self.n // 100)))
+        self._rows = [row for i, row in enumerate(self._rows) if i not in gone]
+        self._write()
+
+    def floors(self) -> dict[str, Callable[[], object]]:
+        return {"read it": self.place.read_bytes}
+
+
+def walk(folder: str | Path) -> int:
+    n_bytes = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                n_bytes += walk(entry.path)
+            else:
+                n_bytes += entry.stat(follow_symlinks=False).st_size
+    return n_bytes
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def compare(documents: Files | Rows, index: str, args: argparse.Namespace) -> None:
+    generator = random.Random(1)
+
+    def run(index: str) -> Run:
+        return Run(documents.place, index, args.embedder, args.k)
+
+    def again(change: Callable[[random.Random], object]) -> Run:
+        runs = []
+        for _ in range(args.repeat):
+            change(generator)
+            runs.append(run(index))
+        middle = median(each.total for each in runs)
+        return min(runs, key=lambda each: abs(each.total - middle))
+
+    whole = run("")
+    kind = "files" if isinstance(documents, Files) else "rows of a file"
+    print(f"{documents.n:,} {kind}, {args.embedder}, k = {args.k}: whole {whole.total:.3f} s")
+    names = "".join(f"{name:>11}" for name in STAGES)
+    print(f"{'':<18}{'start, s':>9}{'total, ms':>10}{'share':>9}{names}")
+    print(whole.row("whole", whole))
+    print(run(index).row("index made", whole))
+    run(index)
+    print(again(lambda generator: None).row("nothing changed", whole))
+    print(again(documents.change).row("1 % changed", whole))
+    print(again(documents.remove).row("1 % removed", whole))
+    for name, work in documents.floors().items():
+        floor_s = seconds_of(work)
+        print(f"{name:<18}{'':>9}{floor_s * 1e3:>10.1f}{floor_s / whole.total:>9.2%}")
+    print()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path, help="a file of lines")
-    parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--files", type=int, nargs="*", help="how many, for each table")
+    parser.add_argument("--rows", type=int, nargs="*", default=[], help="the same, of one file")
     parser.add_argument("--lines", type=int, default=20, help="of each file")
-    parser.add_argument("--embedder", default="hashing")
+    parser.add_argument("--embedder", default="hashing", help="such as wordllama")
     parser.add_argument("--k", type=int, default=10)
-    parser.add_argument("--quick", action="store_true", help="500 files, to see that it runs")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="500 of each, to see that it runs")
     args = parser.parse_args()
-    n_files = 500 if args.quick else args.files
-    generator = random.Random(0)
-    lines = lines_of(args.corpus, generator)
-
-    with tempfile.TemporaryDirectory() as place:
-        docs, index = Path(place) / "docs", str(Path(place) / "index")
-        n_bytes = 0
-        for i in range(n_files):
-            path = docs / f"{i // 1000:03}" / f"{i:06}.txt"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            n_bytes += path.write_bytes(
-                "\n".join(islice(lines, args.lines)).encode("utf-8", "replace")
-            )
-        print(f"{n_files:,} files, {n_bytes / 1e6:.1f} MB, {args.embedder}, k = {args.k}\n")
-        runs = {"whole, nothing kept": run(docs, "", args.embedder, args.k)}
-        runs["whole, index made"] = run(docs, index, args.embedder, args.k)
-        runs["nothing changed"] = run(docs, index, args.embedder, args.k)
-        changed = generator.sample(sorted(docs.rglob("*.txt")), n_files // 100)
-        for i, path in enumerate(changed):
-            if i % 10 == 0:
-                path.unlink()
-            else:
-                path.write_text("\n".join(islice(lines, args.lines)), encoding="utf-8")
-        runs["1 % changed, a tenth of it removed"] = run(docs, index, args.embedder, args.k)
-    names = list(runs["whole, index made"]["stages"])  # type: ignore[call-overload]
-    head = "".join(f"{n:>11}" for n in names)
-    print(f"{'seconds':<36}{'start-up':>10}{'total':>8}{'share':>8}{head}")
-    whole = float(runs["whole, nothing kept"]["total"])  # type: ignore[arg-type]
-    for name, found in runs.items():
-        total = float(found["total"])  # type: ignore[arg-type]
-        stages: dict[str, float] = found["stages"]  # type: ignore[assignment]
-        cells = "".join(f"{stages.get(n, 0):>11.3f}" for n in names)
-        start_up = float(found["start-up"])  # type: ignore[arg-type]
-        print(f"{name:<36}{start_up:>10.3f}{total:>8.3f}{total / whole:>8.1%}{cells}")
+    if args.files is None:
+        args.files = [] if args.rows else [20_000]
+    if args.quick:
+        args.files, args.rows, args.repeat = [500], [500], 1
+    lines = lines_of(args.corpus, random.Random(0))
+    makers: list[Callable[[Path], Files | Rows]] = [
+        *(partial(Files, n=n, n_lines=args.lines, lines=lines) for n in args.files),
+        *(partial(Rows, n=n, lines=lines) for n in args.rows),
+    ]
+    for make in makers:
+        with tempfile.TemporaryDirectory() as place:
+            compare(make(Path(place)), str(Path(place) / "index"), args)
 
 
 if __name__ == "__main__":

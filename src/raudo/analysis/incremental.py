@@ -183,7 +183,9 @@ def new_lists(change: Change, parts: Parts, saved: Saved, k: int, n_jobs: int) -
         return Lists(saved.near, saved.cosines, saved.floors)
     n, width = len(change), saved.near.shape[1]
     kept, fresh = change.kept, change.fresh
+    is_small = n <= np.iinfo(np.int32).max
     place = np.append(change.place_of(), -1)  # -1 stays -1
+    place = place.astype(np.int32) if is_small else place
     lists = Lists(
         place[saved.near[change.origin]], saved.cosines[change.origin], saved.floors[change.origin]
     )
