@@ -7,7 +7,7 @@ Vectors are the hashing TF-IDF of a document a line, or rows of a file, (n, d) f
 are fewer than asked for, means of two of them are added. Each way is a process of its own: seconds
 are those of finding the neighbours of vectors that are in memory, and peak resident memory counts
 these too. Recall is the share of the neighbours of 1,000 rows that are as near as the k nearest
-that a comparison with all rows finds.
+that a comparison with all rows finds. Each tenth that is done is told on standard error.
 """
 
 from __future__ import annotations
@@ -32,9 +32,15 @@ from raudo.analysis.neighbours import find_neighbours
 from raudo.similarity import nearest
 path, k, limit, n_jobs, sampled = sys.argv[1], *map(int, sys.argv[2:])
 vectors = np.load(path)
-start = time.perf_counter()
-found = find_neighbours(vectors, k, n_jobs, exact_limit=limit)
-seconds = time.perf_counter() - start
+start, cpu = time.perf_counter(), time.process_time()
+done = 0
+def tick(n):
+    global done
+    before, done = done, done + n
+    if done * 10 // len(vectors) > before * 10 // len(vectors):
+        print(f"{done:,} in {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+found = find_neighbours(vectors, k, n_jobs, tick, exact_limit=limit)
+seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 rows = np.linspace(0, len(vectors) - 1, sampled).astype(np.int64)
 rows = rows[vectors[rows].any(axis=1)]
@@ -43,7 +49,7 @@ cosines = np.where(best.ids == rows[:, None], -np.inf, best.distances)
 last = -np.sort(-cosines, axis=1)[:, k - 1]
 near = np.nan_to_num(found.similarities[rows], nan=-np.inf)
 recall = float((near >= last[:, None] - 1e-5).mean())
-print(json.dumps({"s": seconds, "MiB": peak, "recall": recall, "method": found.method}))
+print(json.dumps({"s": seconds, "cpu": cpu, "MiB": peak, "recall": recall, "method": found.method}))
 """
 
 
@@ -91,14 +97,18 @@ def main() -> None:
         whole = np.load(args.vectors, mmap_mode="r")
     else:
         whole = hashed(read_corpus(args.corpus, args.cut, max(args.sizes)))
-    print(f"{'vectors':>12}{'way':>8}{'seconds':>10}{'a second':>12}{'peak MiB':>10}{'recall':>8}")
+    print(
+        f"{'vectors':>12}{'way':>8}{'seconds':>10}{'of CPU':>9}"
+        f"{'a second':>12}{'peak MiB':>10}{'recall':>8}"
+    )
     with tempfile.TemporaryDirectory(prefix="raudo-neighbours-") as folder:
         for n in args.sizes:
             path = Path(folder) / f"{n}.npy"
             np.save(path, filled_up(whole, n))
             for way in args.ways:
                 found = run(path, args.k, n if way == "pairs" else 0, args.jobs)
-                cells = f"{found['s']:>10.2f}{n / found['s']:>12,.0f}{found['MiB']:>10,.0f}"
+                cells = f"{found['s']:>10.2f}{found['cpu']:>9.2f}"
+                cells += f"{n / found['s']:>12,.0f}{found['MiB']:>10,.0f}"
                 print(f"{n:>12,}{way:>8}{cells}{found['recall']:>8.3f}", flush=True)
             path.unlink()
 

@@ -127,6 +127,13 @@ def test_a_cache_is_light() -> None:
     assert loaded == ""
 
 
+def test_analysis_and_search_come_without_event_loops() -> None:
+    """asyncio, which loads ssl, takes as long to import as these rooms do."""
+    code = "import sys, raudo.analysis, raudo.similarity, raudo.memory"
+    loaded = run_python(f"{code}; print(*({{'asyncio', 'ssl', 'email'}} & set(sys.modules)))")
+    assert loaded == ""
+
+
 def test_every_public_name_exists_and_is_documented() -> None:
     import raudo
 

@@ -33,10 +33,12 @@ wrong argument) is a plain `ValueError` or `TypeError` that names the argument.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = [
     "BadRow",
@@ -76,8 +78,10 @@ class TaskTimeout(RaudoError, TimeoutError):
     """A task ran longer than it was allowed to."""
 
 
-class QueueFull(RaudoError, asyncio.QueueFull):
-    """A bounded queue refused a task."""
+if TYPE_CHECKING:
+
+    class QueueFull(RaudoError, asyncio.QueueFull):
+        """A bounded queue refused a task."""
 
 
 class WorkerDied(RaudoError, RuntimeError):
@@ -220,3 +224,14 @@ class MissingExtra(RaudoError, ImportError):
 
     def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
         return type(self), (self.feature, self.extra)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "QueueFull":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Made when it is named: asyncio takes as long to load as all else that most rooms need.
+    import asyncio
+
+    members = {"__doc__": "A bounded queue refused a task.", "__module__": __name__}
+    made = type(name, (RaudoError, asyncio.QueueFull), members)
+    return globals().setdefault(name, made)  # the same one in all threads

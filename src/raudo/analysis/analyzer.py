@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections.abc import Callable, Hashable, Sequence
@@ -25,9 +24,9 @@ from raudo.analysis.picture import sample_of
 from raudo.analysis.report import AnalysisReport, Group, Similar
 from raudo.analysis.stages import Stages
 from raudo.analysis.store import Store, open_store
-from raudo.concurrency.parallel_executor import ParallelExecutor, executor_on
 
 if TYPE_CHECKING:
+    from raudo.concurrency import ParallelExecutor
     from raudo.similarity import FlatIndex, Matches
 
 __all__ = ["DocumentAnalyzer", "Measure"]
@@ -139,6 +138,8 @@ class DocumentAnalyzer:
         """Do the same in a thread, so that the event loop goes on. Cancelling ends it between
         batches.
         """
+        import asyncio  # here, as the executor below: they are half of what an import would take
+
         stop = threading.Event()
 
         def check() -> None:
@@ -167,6 +168,8 @@ class DocumentAnalyzer:
             return self._analyze_on(
                 None, embedder, documents, threshold, measure, shingle, k, check
             )
+        from raudo.concurrency.parallel_executor import executor_on
+
         with executor_on(self._backend) as executor:
             if embedder is not None:
                 embedder = embedder.on(executor)

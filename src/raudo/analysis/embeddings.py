@@ -7,14 +7,13 @@ microseconds. A model's vector depends on the text alone and is cached as it is.
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,9 @@ from numpy.typing import NDArray
 from raudo._core import text
 from raudo.analysis.models import Embedder, Encode, load_model, version_of
 from raudo.analysis.words import WordCounts
-from raudo.concurrency import BatchProcessor, ParallelExecutor
+
+if TYPE_CHECKING:
+    from raudo.concurrency import ParallelExecutor
 
 __all__ = ["Embedder", "Fit", "HashingEmbedding", "TextEmbedder", "row_products", "unit_rows"]
 
@@ -181,6 +182,8 @@ class TextEmbedder:
         return other
 
     async def _in_batches(self, texts: list[str]) -> list[Vectors]:
+        from raudo.concurrency import BatchProcessor  # the hashing embedder does without it
+
         async with BatchProcessor(BATCH_TEXTS, max_concurrent=1, name="embed") as batches:
             return await batches.process(texts, self._encode_batch)
 
@@ -229,6 +232,8 @@ def _encode_there(embedder: Embedder, texts: list[str]) -> Any:
 
 def _run(work: Callable[[list[str]], Coroutine[Any, Any, R]], texts: list[str]) -> R:
     """Run a coroutine function to its end, also for a caller that is on an event loop."""
+    import asyncio
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -33,9 +32,11 @@ def version_of(name: str) -> str:
     """Return what tells this model's vectors from those of another, or of a later release."""
     if name != WORDLLAMA:
         return f"sentence-transformers/{name}"
+    from importlib import metadata  # loads the email package
+
     try:
-        return f"wordllama/{importlib.metadata.version('wordllama')}"
-    except importlib.metadata.PackageNotFoundError:
+        return f"wordllama/{metadata.version('wordllama')}"
+    except metadata.PackageNotFoundError:
         return "wordllama/none"
 
 

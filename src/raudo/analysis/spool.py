@@ -6,7 +6,6 @@ which writes them out where memory runs short, so that a corpus may be larger th
 
 from __future__ import annotations
 
-import tempfile
 from typing import IO, Any
 
 import numpy as np
@@ -72,6 +71,8 @@ class Column:
     def spill(self) -> None:
         """Move what is in memory into the file."""
         if self._file is None:
+            import tempfile  # most analyses need no file
+
             # written by many calls, closed by close()
             self._file = tempfile.TemporaryFile(prefix="raudo-")  # noqa: SIM115
         for part in self._parts:

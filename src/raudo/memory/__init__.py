@@ -8,16 +8,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from raudo._core.objects import deep_size
-from raudo.memory.buffer_pool import BufferPool
-from raudo.memory.compact import Compaction, compact, compaction
-from raudo.memory.folded import Numbers, Records
-from raudo.memory.gc import gc_paused
-from raudo.memory.pool import ObjectPool
-
 if TYPE_CHECKING:
+    from raudo._core.objects import deep_size
+    from raudo.memory.buffer_pool import BufferPool
+    from raudo.memory.compacting import Compaction, compact, compaction
+    from raudo.memory.folded import Numbers, Records
+    from raudo.memory.gc import gc_paused
     from raudo.memory.idle import IdleASGI, IdleWSGI
     from raudo.memory.optimizer import MemoryOptimizer
+    from raudo.memory.pool import ObjectPool
 
 __all__ = [
     "BufferPool",
@@ -34,13 +33,30 @@ __all__ = [
     "gc_paused",
 ]
 
-# On first use: a cache needs buffers, and not what watches the memory of a process.
-_MODULE_OF = {"IdleASGI": "idle", "IdleWSGI": "idle", "MemoryOptimizer": "optimizer"}
+# On first use: a cache needs buffers, and nothing else of this room.
+_MODULE_OF = {
+    "BufferPool": "raudo.memory.buffer_pool",
+    "Compaction": "raudo.memory.compacting",
+    "IdleASGI": "raudo.memory.idle",
+    "IdleWSGI": "raudo.memory.idle",
+    "MemoryOptimizer": "raudo.memory.optimizer",
+    "Numbers": "raudo.memory.folded",
+    "ObjectPool": "raudo.memory.pool",
+    "Records": "raudo.memory.folded",
+    "compact": "raudo.memory.compacting",
+    "compaction": "raudo.memory.compacting",
+    "deep_size": "raudo._core.objects",
+    "gc_paused": "raudo.memory.gc",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'raudo.memory' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"raudo.memory.{_MODULE_OF[name]}"), name)
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

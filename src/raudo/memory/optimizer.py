@@ -18,7 +18,7 @@ from raudo.errors import UnknownPool
 from raudo.events import MemoryGrew, MemoryShort, emit, has_subscribers
 from raudo.memory.buffer_pool import SHARED_BUFFERS
 from raudo.memory.caches import CacheMemory
-from raudo.memory.compact import compact
+from raudo.memory.compacting import compact
 from raudo.memory.gc import IdleCollector, IdleWork, PauseMeter, Thresholds
 from raudo.memory.idle import IDLE_BUDGET_S, Request, Requests, idle_moment
 from raudo.memory.malloc import find_malloc_trim, give_back_free_pages

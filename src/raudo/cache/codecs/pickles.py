@@ -13,7 +13,6 @@ import copyreg
 import datetime
 import io
 import pickle
-import pickletools
 import time
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable
@@ -200,9 +199,12 @@ class PickleSerializer:
     @staticmethod
     def _refuse_extensions(data: bytes | memoryview) -> None:
         # An extension code that this process has met before is not passed to find_class.
-        if getattr(copyreg, "_extension_cache", None) and any(
-            opcode.name.startswith("EXT") for opcode, _, _ in pickletools.genops(bytes(data))
-        ):
+        if not getattr(copyreg, "_extension_cache", None):
+            return
+        import pickletools  # for those few who have met one
+
+        opcodes = (opcode.name for opcode, _, _ in pickletools.genops(bytes(data)))
+        if any(name.startswith("EXT") for name in opcodes):
             raise ForbiddenType("a stored value uses a pickle extension code")
 
 
