@@ -1,12 +1,15 @@
 """The whole analysis from files on disk to exported results, at 1,000 to 1,000,000 documents.
 
     python benchmarks/bench_analysis_scale.py --corpus PATH... [--cut SEP] [--sizes N...]
-        [--plain datasketch rensa] [--plain-sizes N...] [--threshold 0.8] [--k 10]
+        [--similar-up-to N] [--memory SIZE] [--threshold 0.8] [--k 10]
+        [--plain datasketch rensa] [--plain-sizes N...]
 
 A corpus is text files of a document a line: what stands after the last SEP (a tab) of it. The
 documents are written to a .jsonl, of which `raudo analyze` makes near-duplicate groups, embeddings,
 the k most similar of each (up to 100,000 documents) and exported results, in a process of its own:
 seconds and resident memory are that process's, beside those of one that analyses a single document.
+Its sources are compiled, as those of an installed package are. `--similar-up-to` asks for the k most
+similar of more, `--memory` bounds what reading holds.
 
 With --plain the same is done by scikit-learn and a MinHash library. Pairs are then found by
 comparing all: recall is the share of pairs at the threshold that are in one group, precision the
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -53,17 +57,28 @@ sys.exit(code)
 """
 
 
+_COMPILED = tempfile.TemporaryDirectory(prefix="raudo-compiled-")
+
+
 def run(command: Sequence[str]) -> Run:
+    variables = os.environ | {"PYTHONPYCACHEPREFIX": _COMPILED.name}
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     launched = subprocess.run(
-        [sys.executable, "-c", _LAUNCHER, *command], check=True, text=True, stdout=subprocess.PIPE
+        [sys.executable, "-c", _LAUNCHER, *command],
+        check=True,
+        text=True,
+        stdout=subprocess.PIPE,
+        env=variables,
     )
     seconds, peak_bytes = launched.stdout.split()
     return Run(float(seconds), int(peak_bytes))
 
 
-def analyse(source: Path, out: Path, threshold: float, k: int) -> Run:
+def analyse(source: Path, out: Path, threshold: float, k: int, memory: str | None = None) -> Run:
     command = f"-m raudo analyze {source} --out {out} --no-cache --quiet"
     options = f"--threshold {threshold} --k {k}"
+    if memory is not None:
+        options += f" --memory {memory}"
     return run([sys.executable, *command.split(), *options.split()])
 
 
@@ -134,6 +149,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.8)
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--similar-up-to", type=int, default=SIMILAR_UP_TO)
+    parser.add_argument("--memory", metavar="SIZE", help="of `raudo analyze`, such as 1GB")
     args = parser.parse_args()
 
     texts = read_corpus(args.corpus, args.cut)
@@ -155,7 +171,7 @@ def main() -> None:
             source, out = folder / f"{n}.jsonl", folder / f"{n}"
             write_jsonl(source, texts[:n])
             k = args.k if n <= args.similar_up_to else 0
-            took = analyse(source, out, args.threshold, k)
+            took = analyse(source, out, args.threshold, k, args.memory)
             print(row("raudo" if k else "raudo, k 0", n, took, verdict(n, took, start_up)))
             print(f"{'':<22}{stages_of(out)}", flush=True)
         for n in args.plain_sizes if args.plain else ():

@@ -30,6 +30,31 @@ def test_ids_are_the_callers():
     assert len(index) == 3
 
 
+@pytest.mark.parametrize("storage", ["float32", "int8"])
+def test_an_index_over_vectors_leaves_them_where_they_are(storage):
+    vectors, queries = normal((300, 24)), normal((9, 24), 1)
+    kept = vectors.copy()
+    index = FlatIndex.over(vectors, "inner", storage=storage)
+    assert index._state.vectors is vectors
+    given, wanted = index.search(queries, 5), nearest(queries, vectors, 5, "inner")
+    np.testing.assert_array_equal(given.ids, wanted.ids)
+    np.testing.assert_allclose(given.distances, wanted.distances, rtol=1e-5)
+    index.update([0], queries[:1])
+    index.remove([1, 2])
+    assert index.add(queries[1:3]).tolist() == [300, 301]
+    assert index.search(queries[:2], 1).ids.tolist() == [[0], [300]]
+    assert len(index) == 300
+    np.testing.assert_array_equal(vectors, kept)
+
+
+def test_an_index_over_other_numbers_takes_a_copy():
+    index = FlatIndex.over([[1, 0], [0, 1]], "inner")
+    assert index.search([[0.0, 2.0]], 1).ids.tolist() == [[1]]
+    assert len(FlatIndex.over(np.empty((0, 3)), storage="int8")) == 0
+    with pytest.raises(ValueError, match="vectors"):
+        FlatIndex.over([1.0, 2.0])
+
+
 def test_ties_go_to_the_smaller_id_not_to_the_earlier_row():
     index = FlatIndex(3, "inner")
     index.add(np.ones((4, 3)), ids=[9, 2, 7, 4])

@@ -171,8 +171,8 @@ class TextEmbedder:
         if self._encode is None:
             self._encode = load_model(str(self._embedder))
         if len(texts) <= BATCH_TEXTS:  # a loop and its thread would take longer than one question
-            return unit_rows(np.stack(self._encode_batch(list(texts))))
-        return unit_rows(np.stack(_run(self._in_batches, list(texts))))
+            return unit_rows(self._encode_batch(list(texts)))
+        return _run(self._in_batches, texts)
 
     def on(self, executor: ParallelExecutor) -> TextEmbedder:
         """Return one that has batches encoded by the executor's workers, several at once."""
@@ -181,16 +181,27 @@ class TextEmbedder:
         other._there = _There(executor, encode)
         return other
 
-    async def _in_batches(self, texts: list[str]) -> list[Vectors]:
+    async def _in_batches(self, texts: Sequence[str]) -> Vectors:
         from raudo.concurrency import BatchProcessor  # the hashing embedder does without it
 
-        async with BatchProcessor(BATCH_TEXTS, max_concurrent=1, name="embed") as batches:
-            return await batches.process(texts, self._encode_batch)
+        whole = np.empty((0, 0), np.float32)
 
-    def _encode_batch(self, texts: list[str]) -> list[Vectors]:
+        def encode(places: list[int]) -> list[None]:
+            nonlocal whole
+            rows = self._encode_batch([texts[i] for i in places])
+            if not len(whole):
+                whole = np.empty((len(texts), rows.shape[1]), np.float32)
+            whole[places] = unit_rows(rows)
+            return [None] * len(places)
+
+        async with BatchProcessor(BATCH_TEXTS, max_concurrent=1, name="embed") as batches:
+            await batches.process(range(len(texts)), encode)
+        return whole
+
+    def _encode_batch(self, texts: list[str]) -> Vectors:
         assert self._encode is not None
         with self._turn:
-            return list(self._checked(self._encode(texts), len(texts)))
+            return self._checked(self._encode(texts), len(texts))
 
     def _checked(self, given: Any, n: int) -> Vectors:
         vectors: Vectors = np.asarray(given, dtype=np.float32)
@@ -230,7 +241,7 @@ def _encode_there(embedder: Embedder, texts: list[str]) -> Any:
     return np.asarray(encode(texts), dtype=np.float32)
 
 
-def _run(work: Callable[[list[str]], Coroutine[Any, Any, R]], texts: list[str]) -> R:
+def _run(work: Callable[[Sequence[str]], Coroutine[Any, Any, R]], texts: Sequence[str]) -> R:
     """Run a coroutine function to its end, also for a caller that is on an event loop."""
     import asyncio
 

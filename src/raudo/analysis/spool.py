@@ -90,6 +90,9 @@ class Column:
             self._file.flush()
             mapped: NDArray[Any] = np.memmap(self._file, self._dtype, "r+", shape=shape)
             return mapped.view(np.ndarray)
+        if len(self._parts) == 1 and self._parts[0].flags.c_contiguous:
+            only = self._parts.pop()
+            return only if only.dtype == self._dtype else only.astype(self._dtype)
         whole = np.empty(shape, self._dtype)
         at = 0
         self._parts.reverse()

@@ -53,6 +53,7 @@ def blocks(rows: Iterable[Any], n_parts: int, is_columnar: bool = False) -> Iter
 def _lists(rows: Iterator[Any], block_rows: int) -> Iterator[list[Any]]:
     while block := list(itertools.islice(rows, block_rows)):
         yield block
+        del block  # or memory would hold two
 
 
 def _unpacked(batches: Iterator[Any]) -> Iterator[Any]:

@@ -255,6 +255,7 @@ def export(
     try:
         for block in blocks(rows, parts or 1, job.is_columnar):
             job.write(block)
+            del block  # before the next one is read
         return job.finish()
     except BaseException:
         job.abort()
@@ -287,6 +288,7 @@ async def export_async(
         async with contextlib.aclosing(source):
             async for block in source:
                 await _off_loop(job.write, block)
+                del block  # before the next one is read
         return await _off_loop(job.finish)
     except BaseException:
         await _off_loop(job.abort)

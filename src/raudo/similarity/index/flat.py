@@ -99,6 +99,31 @@ class FlatIndex(VectorIndex[Rows]):
         nothing = np.empty((0, self._width), dtype)
         self._publish(Rows(nothing, np.empty(0, np.int64), None, 0, 0, -1, ""))
 
+    @classmethod
+    def over(
+        cls,
+        vectors: ArrayLike,
+        metric: str | Metric = "inner",
+        *,
+        storage: str = "float32",
+    ) -> Self:
+        """Make an index of vectors (n, dim) under the ids 0 to n - 1, and leave these where they are.
+
+        float32 in C order is not copied: do not change it while the index is used. The index never
+        does; the first `add` or `update` takes a copy. Beside the vectors `"int8"` takes a byte an
+        element, `"float32"` 8 bytes a vector.
+        """
+        given = matrix("vectors", vectors)
+        made = cls(given.shape[1], metric, storage=storage)
+        rows = made._checked("vectors", given)
+        copies = None
+        if storage in COPIED_STORAGES:
+            copies = Copies.empty(made._metric, storage, made._dim, rows).with_capacity(len(rows))
+            copies.write(rows, np.arange(len(rows)))
+        n = len(rows)
+        made._publish(Rows(rows, np.arange(n), copies, n, n, n - 1, ""))
+        return made
+
     @property
     def ids(self) -> NDArray[np.int64]:
         """The ids, in the order in which they were added or updated; a copy."""
