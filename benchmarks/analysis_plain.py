@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis_corpora import groups_of_pairs
 
@@ -59,18 +60,25 @@ WAYS: dict[str, Callable[[Sequence[str], float], Pairs]] = {
 }
 
 
+def embedded(texts: Sequence[str]) -> NDArray[np.float32]:
+    """Return (n, 256) float32 of unit length."""
+    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+
+    counts = HashingVectorizer(n_features=256, token_pattern=r"\w+", norm=None).transform(texts)
+    weighed = TfidfTransformer(sublinear_tf=False).fit_transform(counts).toarray()
+    vectors: NDArray[np.float32] = weighed.astype(np.float32)
+    return vectors
+
+
 def main() -> None:
     way, source, target, threshold, k = sys.argv[1:]
-    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
     from sklearn.neighbors import NearestNeighbors
 
     with open(source, encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
     texts = [record["text"] for record in records]
     labels = groups_of_pairs(len(texts), WAYS[way](texts, float(threshold)))
-    counts = HashingVectorizer(n_features=256, token_pattern=r"\w+", norm=None).transform(texts)
-    vectors = TfidfTransformer(sublinear_tf=False).fit_transform(counts).toarray()
-    vectors = vectors.astype(np.float32)
+    vectors = embedded(texts)
     n_nearest = min(int(k), len(texts) - 1)
     if n_nearest:
         search = NearestNeighbors(

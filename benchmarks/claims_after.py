@@ -9,7 +9,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from claims_work import AT_ONCE, THRESHOLD, WORD, Documents, K, arguments, embed, requests, tell
+from claims_work import (
+    AT_ONCE,
+    ROOM,
+    THRESHOLD,
+    WORD,
+    Documents,
+    K,
+    arguments,
+    embed,
+    requests,
+    tell,
+)
 from raudo import AsyncProcessor, BatchProcessor, SmartCache
 from raudo.analysis import DocumentAnalyzer, FileSource
 from raudo.export import export, export_async
@@ -47,7 +58,7 @@ async def serve(
         ]
 
     async with (
-        SmartCache(5 * n_entries, levels=(0.2, 0.3, 0.5), loader=misses.submit) as cache,
+        SmartCache(ROOM * n_entries, levels=(0.2, 0.3, 0.5), loader=misses.submit) as cache,
         AsyncProcessor() as processor,
         misses,
     ):

@@ -6,16 +6,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from analysis_corpora import groups_of_pairs
+from analysis_corpora import alike, groups_of_pairs
 from claims_work import (
     AT_ONCE,
     THRESHOLD,
@@ -27,26 +26,6 @@ from claims_work import (
     requests,
     tell,
 )
-
-
-def alike(sets: list[set[str]]) -> list[tuple[int, int]]:
-    """Return the pairs of documents whose words have a Jaccard similarity of THRESHOLD and more.
-
-    Two such sets share one of the rarest words of each, so only documents that do are compared.
-    """
-    frequency = Counter(word for words in sets for word in words)
-    having: defaultdict[str, list[int]] = defaultdict(list)
-    pairs = []
-    for number, words in enumerate(sets):
-        rarest = sorted(words, key=lambda word: (frequency[word], word))
-        rarest = rarest[: len(words) - math.ceil(THRESHOLD * len(words)) + 1]
-        for other in {other for word in rarest for other in having[word]}:
-            shared = len(words & sets[other])
-            if shared >= THRESHOLD * (len(words) + len(sets[other]) - shared):
-                pairs.append((other, number))
-        for word in rarest:
-            having[word].append(number)
-    return pairs
 
 
 def nearest(vectors: Any, queries: Any, n: int) -> tuple[Any, Any]:
@@ -72,7 +51,7 @@ def analyse(source: Path, out: Path) -> tuple[list[str], Any]:
     texts = [document["text"] for document in documents]
     ids = [document["id"] for document in documents]
     sets = [set(WORD.findall(text.lower())) for text in texts]
-    groups = groups_of_pairs(len(texts), alike(sets))
+    groups = groups_of_pairs(len(texts), alike(sets, THRESHOLD))
     sizes = Counter(groups.tolist())
     vectors = embed(texts)
     results = []

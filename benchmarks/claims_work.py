@@ -25,6 +25,8 @@ THRESHOLD = 0.8
 K = 10
 DIMENSIONS = 256
 AT_ONCE = 16
+# The cache after has so many times the entries before: on levels that live objects do not fill.
+ROOM = 5
 WORD = re.compile(r"\w+")
 _SOME_WORDS = re.compile(r"(?:\w+\W+){12}")
 
