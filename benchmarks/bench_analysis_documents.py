@@ -22,6 +22,8 @@ import numpy as np
 
 from raudo._core import likeness, text
 from raudo.analysis import DocumentAnalyzer, FileSource
+from raudo.analysis.embeddings import HashingEmbedding
+from raudo.analysis.words import WordCounts
 
 
 def median_seconds(work: Callable[[], object], repeat: int) -> float:
@@ -38,6 +40,7 @@ def main() -> None:
     parser.add_argument("--paths", nargs="+", default=[sysconfig.get_path("stdlib")])
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--limit", type=int, help="documents at most")
+    parser.add_argument("--kernels", action="store_true", help="not the whole analysis")
     args = parser.parse_args()
 
     texts = [document.text for document in islice(FileSource(args.paths), args.limit)]
@@ -51,17 +54,14 @@ def main() -> None:
     word = re.compile(r"\w+")
 
     def text_to_vectors() -> object:
-        offsets, words, counts, _ = text.count_words(texts)
-        terms, n_terms = text.vocabulary(words)
-        idf = np.log((1 + len(texts)) / (1 + np.bincount(terms, minlength=n_terms))) + 1
-        return text.embed(offsets, words, counts, terms, idf, 256)
+        return HashingEmbedding.of(WordCounts.of(texts, 1), 256, 1)
 
     kernels: dict[str, Callable[[], object]] = {
         "tokenise and hash": lambda: text.tokenise(texts),
         "count words": lambda: text.count_words(texts),
         "  re + Counter": lambda: [Counter(word.findall(each.lower())) for each in texts],
         "content keys": lambda: text.content_keys(texts),
-        "vocabulary": lambda: text.vocabulary(words),
+        "vocabulary": lambda: text.count_terms(words),
         "TF-IDF, 256 dimensions": lambda: text.embed(offsets, words, counts, terms, idf, 256),
         "text to TF-IDF vectors": text_to_vectors,
         "MinHash, 128 components": lambda: likeness.minhash(offsets, words, seeds),
@@ -72,6 +72,8 @@ def main() -> None:
         rate = len(texts) / seconds
         print(f"{name:<26}{seconds * 1e3:>10.1f}{rate:>14,.0f}{n_bytes / seconds / 1e6:>9.0f}")
 
+    if args.kernels:
+        return
     with tempfile.TemporaryDirectory() as cache:
         runs = [DocumentAnalyzer(cache=cache).analyze(texts) for _ in range(1 + args.repeat)]
     later = [{stage.name: stage.seconds for stage in run.stages} for run in runs[1:]]

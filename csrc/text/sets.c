@@ -8,9 +8,8 @@ enum { TINY = 16, SMALL = 32 };
 
 /* Each item's place is the number of those below it: no branch depends on the items, which for hashes
  * could not be predicted. A quarter faster than insertion at 8 items, even at 16. */
-static void rank_sort(uint64_t *items, size_t n)
+static void rank_sort(const uint64_t *items, size_t n, uint64_t *sorted)
 {
-    uint64_t sorted[TINY];
     for (size_t i = 0; i < n; i++) {
         uint64_t item = items[i];
         size_t place = 0;
@@ -20,7 +19,6 @@ static void rank_sort(uint64_t *items, size_t n)
             place += items[j] < item;
         sorted[place] = item;
     }
-    memcpy(items, sorted, n * sizeof *items);
 }
 
 static void insertion_sort(uint64_t *items, size_t n)
@@ -62,16 +60,8 @@ size_t raudo_sort_heads(size_t n)
     return ((size_t)1 << bucket_bits(n)) + 1;
 }
 
-void raudo_sort_hashes(uint64_t *items, size_t n, uint64_t *scratch, uint32_t *heads)
+static void sort_hashes(uint64_t *items, size_t n, uint64_t *scratch, uint32_t *heads)
 {
-    if (n <= TINY) {
-        rank_sort(items, n);
-        return;
-    }
-    if (n <= SMALL) {
-        insertion_sort(items, n);
-        return;
-    }
     if (n > UINT32_MAX) {
         radix_sort(items, n, scratch);
         return;
@@ -99,16 +89,26 @@ void raudo_sort_hashes(uint64_t *items, size_t n, uint64_t *scratch, uint32_t *h
     memcpy(items, scratch, n * sizeof *items);
 }
 
-size_t raudo_distinct(uint64_t *items, size_t n, uint32_t *counts)
+size_t raudo_distinct(uint64_t *items, size_t n, uint64_t *scratch, uint32_t *heads, uint64_t *out,
+                      uint32_t *counts)
 {
+    const uint64_t *sorted = items;
+    if (n <= TINY) {
+        rank_sort(items, n, scratch);
+        sorted = scratch;
+    } else if (n <= SMALL) {
+        insertion_sort(items, n);
+    } else {
+        sort_hashes(items, n, scratch, heads);
+    }
     size_t kept = 0;
     for (size_t i = 0; i < n;) {
         size_t j = i + 1;
-        while (j < n && items[j] == items[i])
+        while (j < n && sorted[j] == sorted[i])
             j++;
         if (counts != NULL)
             counts[kept] = j - i > UINT32_MAX ? UINT32_MAX : (uint32_t)(j - i);
-        items[kept++] = items[i];
+        out[kept++] = sorted[i];
         i = j;
     }
     return kept;

@@ -6,12 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Sort in place. `scratch` has room for n items, `heads` for raudo_sort_heads(n). */
-void raudo_sort_hashes(uint64_t *items, size_t n, uint64_t *scratch, uint32_t *heads);
+/* Write the distinct of n items to `out`, sorted, and how often each occurs to `counts` (may be NULL); return
+ * how many there are. The items are spoiled. `scratch`, `out` and `counts` have room for n, `heads` for
+ * raudo_sort_heads(n). */
+size_t raudo_distinct(uint64_t *items, size_t n, uint64_t *scratch, uint32_t *heads, uint64_t *out,
+                      uint32_t *counts);
 size_t raudo_sort_heads(size_t n);
-
-/* Squeeze sorted items to the distinct ones; return their number. `counts` may be NULL. */
-size_t raudo_distinct(uint64_t *items, size_t n, uint32_t *counts);
 
 /* Replace n words by the n - width + 1 runs of `width` of them (one run of all where there are fewer);
  * return how many. A run's hash depends on the order of its words. */

@@ -24,6 +24,9 @@ int raudo_vocabulary_add(raudo_vocabulary *vocabulary, const uint64_t *words, si
 int64_t raudo_find_among(const uint64_t *words, size_t n, const uint64_t *wanted, size_t n_wanted, int64_t *at,
                          int64_t *which);
 
+/* Write the words by number, and how often each was added (up to 2^32 - 1 times). */
+void raudo_vocabulary_list(const raudo_vocabulary *vocabulary, uint64_t *words, int64_t *times);
+
 /* Embed documents [lo, hi) into `out`, (hi - lo, dimensions) of zeros: each word adds
  * +-(1 + ln count) * idf[term] at one dimension, both chosen by its hash; rows get unit length.
  * `row` is scratch of `dimensions` doubles. */

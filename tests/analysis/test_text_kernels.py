@@ -59,7 +59,8 @@ def test_every_code_point_is_classified_as_python_does() -> None:
 @pytest.mark.parametrize("lead", [0, 1, 15, 63, 64, 4090])
 def test_words_across_blocks_and_windows(length: int, lead: int) -> None:
     document = " " * lead + "Ab9_" * (length // 4) + "x" * (length % 4) + " tail" * 900
-    for variant in (document, "é " + document, "中 " + document, "𝔸 " + document):
+    wide = " " * lead + "字" * length
+    for variant in (document, "é " + document, "中 " + document, "𝔸 " + document, wide, "𝔸" + wide):
         assert rows(*text.tokenise([variant]))[0] == model.tokens(variant, text.WORD_SEED)
 
 
@@ -114,6 +115,15 @@ def test_vocabulary_numbers_by_first_appearance_and_grows() -> None:
     assert n_terms == 40_001
     assert terms[:40_000].tolist() == list(range(40_000))
     assert terms[40_000:].tolist() == [*range(39_999, -1, -1), 40_000, 40_000]
+
+
+def test_terms_are_listed_with_how_often_they_are_there() -> None:
+    words = np.random.default_rng(6).integers(0, 5_000, 60_000).astype(np.uint64) * np.uint64(2**50)
+    terms, distinct, frequency = text.count_terms(words)
+    assert (terms == text.vocabulary(words)[0]).all()
+    assert (distinct[terms] == words).all()
+    assert (frequency == np.bincount(terms)).all()
+    assert [len(each) for each in text.count_terms(words[:0])] == [0, 0, 0]
 
 
 @given(st.lists(st.integers(0, 60)), st.lists(st.integers(0, 60), unique=True))
@@ -190,6 +200,23 @@ def test_parallel_calls_share_nothing() -> None:
 def test_only_str_is_taken(bad: list[object]) -> None:
     with pytest.raises(TypeError, match=r"texts\[\d\] is .*, wanted str"):
         text.tokenise(bad)  # type: ignore[arg-type]
+
+
+def test_a_str_of_ones_own_is_read_as_what_it_is() -> None:
+    class Shouting(str):
+        __slots__ = ()
+
+        def lower(self) -> str:
+            return "else"
+
+    assert rows(*text.tokenise([Shouting("ΑΣ İ")])) == rows(*text.tokenise(["ΑΣ İ"]))
+
+
+def test_many_pieces_in_lanes_that_grow() -> None:
+    documents = [f"w{i}" for i in range(9_000)] + [f"a{i} b c d e f g" * 9 for i in range(9_000)]
+    expected = [model.tokens(each, text.WORD_SEED) for each in documents]
+    assert rows(*text.tokenise(tuple(documents))) == expected
+    assert rows(*text.tokenise(documents, n_jobs=3)) == expected
 
 
 def test_nothing_in_nothing_out() -> None:

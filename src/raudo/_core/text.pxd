@@ -26,9 +26,9 @@ cdef extern from "text/words.h" nogil:
 
 
 cdef extern from "text/sets.h" nogil:
-    void raudo_sort_hashes(uint64_t *items, size_t n, uint64_t *scratch, uint32_t *heads)
+    size_t raudo_distinct(uint64_t *items, size_t n, uint64_t *scratch, uint32_t *heads, uint64_t *out,
+                          uint32_t *counts)
     size_t raudo_sort_heads(size_t n)
-    size_t raudo_distinct(uint64_t *items, size_t n, uint32_t *counts)
     size_t raudo_shingle(uint64_t *words, size_t n, size_t width)
 
 
@@ -40,7 +40,12 @@ cdef extern from "text/vocabulary.h" nogil:
     int raudo_vocabulary_add(raudo_vocabulary *vocabulary, const uint64_t *words, size_t n, uint32_t *terms)
     int64_t raudo_find_among(const uint64_t *words, size_t n, const uint64_t *wanted, size_t n_wanted, int64_t *at,
                              int64_t *which)
+    void raudo_vocabulary_list(const raudo_vocabulary *vocabulary, uint64_t *words, int64_t *times)
     uint32_t RAUDO_NO_TERM
     void raudo_embed(const int64_t *offsets, const uint64_t *words, const uint32_t *counts,
                      const uint32_t *terms, const double *idf, size_t lo, size_t hi, size_t dimensions,
                      double *row, float *out)
+
+
+cdef extern from "pool/pages.h" nogil:
+    void raudo_pages_prefer_huge(void *block, size_t size)

@@ -46,6 +46,9 @@ def hash_bytes(data: Any, seed: int = 0) -> int:
 def vocabulary(words: _UInt64) -> tuple[_UInt32, int]:
     """Number the distinct words by first appearance: (number of each word, how many there are)."""
 
+def count_terms(words: _UInt64) -> tuple[_UInt32, _UInt64, _Int64]:
+    """Return what `vocabulary` numbers, the words by number, and how often each is there."""
+
 def find_among(words: _UInt64, wanted: _UInt64) -> tuple[_Int64, _Int64]:
     """Return (at, which): words[at[i]] is wanted[which[i]], at ascending; `wanted` are distinct."""
 

@@ -5,6 +5,7 @@ as they are (C order, the dtype that the stub names) and trust the room above to
 Each call is deterministic: the number of threads never shows in a result.
 """
 
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_KIND
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
@@ -22,9 +23,10 @@ cdef extern from "Python.h":
 WORD_SEED = 0x7261_7564_6F31
 HASH_VERSION = 1
 
-# A block is what one thread takes at a time: large enough to repay the hand-over, small enough to share.
-cdef Py_ssize_t BLOCK_CHARS = 1 << 20
-cdef Py_ssize_t BLOCK_DOCUMENTS = 1 << 14
+# A piece is what one thread takes at a time: large enough to repay the hand-over, small enough to share, and
+# to be in the processor's cache still when it is read a second time.
+cdef Py_ssize_t PIECE_CHARS = 1 << 19
+cdef Py_ssize_t PIECE_DOCUMENTS = 1 << 12
 
 
 # --- what Unicode says ------------------------------------------------------------------------
@@ -80,24 +82,23 @@ cdef int _load_chars() except -1:
 
 
 cdef class _Texts:
-    """The memory of many str, readable without the GIL while this lives."""
+    """The memory of some str, readable without the GIL while this lives; `first` is their number."""
 
     cdef raudo_text *texts
     cdef list kept
-    cdef readonly Py_ssize_t n
+    cdef readonly Py_ssize_t n, first
 
-    def __cinit__(self, texts):
+    def __cinit__(self, list kept, Py_ssize_t first=0):
         cdef Py_ssize_t i
         cdef bint ascii_only = True
-        self.kept = list(texts)
-        self.n = len(self.kept)
+        self.kept, self.n, self.first = kept, len(kept), first
         self.texts = <raudo_text *> calloc(self.n + 1, sizeof(raudo_text))
         if self.texts == NULL:
             raise MemoryError
         for i in range(self.n):
-            text = self.kept[i]
+            text = kept[i]
             if not isinstance(text, str):
-                raise TypeError(f"texts[{i}] is {type(text).__name__}, wanted str")
+                raise TypeError(f"texts[{first + i}] is {type(text).__name__}, wanted str")
             self.point_to(i, text)
             ascii_only = ascii_only and self.texts[i].is_ascii
         if not ascii_only:
@@ -112,156 +113,159 @@ cdef class _Texts:
         self.texts[i].kind = PyUnicode_KIND(text)
         self.texts[i].is_ascii = PyUnicode_IS_ASCII(text)
 
-    cdef int lower_special(self, Py_ssize_t lo, Py_ssize_t hi) except -1:
-        """Let Python lower those texts of [lo, hi) that a table cannot."""
+    cdef int lower_special(self) except -1:
+        """Let Python lower those texts that a table cannot."""
         cdef Py_ssize_t i
         cdef bint special
-        for i in range(lo, hi):
+        for i in range(self.n):
             if self.texts[i].is_ascii or self.texts[i].kind == 1 or self.texts[i].lowered:
                 continue
             with nogil:
                 special = raudo_needs_lower(&self.texts[i], &CHARS)
             if special:
-                lowered = self.kept[i].lower()
+                lowered = str.lower(self.kept[i])
                 self.kept[i] = lowered
                 self.point_to(i, lowered)
                 self.texts[i].lowered = True
         return 0
 
-    def blocks(self):
-        cdef Py_ssize_t i, lo = 0, size = 0
-        cut = []
-        for i in range(self.n):
-            size += self.texts[i].length
-            if size >= BLOCK_CHARS or i + 1 - lo >= BLOCK_DOCUMENTS:
-                cut.append((lo, i + 1))
-                lo, size = i + 1, 0
-        if lo < self.n:
-            cut.append((lo, self.n))
-        return cut
+
+def _pieces(list texts):
+    """Cut [0, n) into stretches that are read while they are in the processor's cache."""
+    cdef Py_ssize_t i = 0, lo = 0, size = 0
+    while i < PyList_GET_SIZE(texts):
+        text = <object> PyList_GET_ITEM(texts, i)
+        i += 1
+        if isinstance(text, str):
+            size += PyUnicode_GET_LENGTH(text)
+        if size >= PIECE_CHARS or i - lo >= PIECE_DOCUMENTS:
+            yield lo, i
+            lo, size = i, 0
+    if lo < i:
+        yield lo, i
 
 
-cdef class _Block:
-    """The words of documents [lo, hi); owns its memory."""
+cdef class _Lane:
+    """Where one thread at a time puts the words of the pieces it reads, one after another."""
 
-    cdef uint64_t *words
-    cdef uint32_t *counts
-    cdef int64_t *sizes
-    cdef int64_t *lengths
-    cdef size_t n, room
-    cdef Py_ssize_t lo, hi
+    cdef object words, counts  # arrays with room for more than `used`
+    cdef uint64_t[::1] words_view
+    cdef uint32_t[::1] counts_view
+    cdef uint64_t *found
+    cdef uint64_t *scratch
+    cdef uint32_t *heads
+    cdef Py_ssize_t used, most
 
-    def __cinit__(self, Py_ssize_t lo, Py_ssize_t hi):
-        self.lo, self.hi = lo, hi
-        self.sizes = <int64_t *> malloc((hi - lo + 1) * sizeof(int64_t))
-        self.lengths = <int64_t *> malloc((hi - lo + 1) * sizeof(int64_t))
-        if self.sizes == NULL or self.lengths == NULL:
-            raise MemoryError
+    def __cinit__(self):
+        self.words, self.counts = np.empty(0, np.uint64), np.empty(0, np.uint32)
+        self.words_view, self.counts_view = self.words, self.counts
 
     def __dealloc__(self):
-        free(self.words)
-        free(self.counts)
-        free(self.sizes)
-        free(self.lengths)
+        free(self.found)
+        free(self.scratch)
+        free(self.heads)
 
-    cdef int reserve(self, size_t more, bint counted) except -1 nogil:
-        cdef size_t room = self.room * 2
-        cdef void *grown
-        if self.n + more <= self.room:
-            return 0
-        if room < self.n + more:
-            room = self.n + more
-        grown = realloc(self.words, room * sizeof(uint64_t))
-        if grown == NULL:
-            with gil:
+    cdef int reserve(self, _Texts texts, Py_ssize_t n_left, bint counted) except -1:
+        """Make room for the words of some texts, with n_left after them, and for those of any one."""
+        cdef Py_ssize_t i, words, wanted = 0, most = 0
+        for i in range(texts.n):
+            words = texts.texts[i].length // 2 + 1
+            wanted += words
+            most = max(most, words)
+        if self.used + wanted > self.words_view.shape[0]:
+            # As many a text as so far, if there are any: a guess, and only of addresses, not of memory.
+            wanted += max(self.used, n_left * self.used // max(texts.first, 1))
+            self.words = self.grown(self.words, self.used + wanted)
+            self.words_view = self.words
+            if counted:
+                self.counts = self.grown(self.counts, self.used + wanted)
+                self.counts_view = self.counts
+        if most > self.most:
+            free(self.found)
+            free(self.scratch)
+            free(self.heads)
+            self.most = most
+            self.found = <uint64_t *> malloc(most * sizeof(uint64_t))
+            self.scratch = <uint64_t *> malloc(most * sizeof(uint64_t))
+            self.heads = <uint32_t *> malloc(raudo_sort_heads(most) * sizeof(uint32_t))
+            if self.found == NULL or self.scratch == NULL or self.heads == NULL:
+                self.most = 0
                 raise MemoryError
-        self.words = <uint64_t *> grown
-        if counted:
-            grown = realloc(self.counts, room * sizeof(uint32_t))
-            if grown == NULL:
-                with gil:
-                    raise MemoryError
-            self.counts = <uint32_t *> grown
-        self.room = room
         return 0
 
-    cdef int fill(self, const raudo_text *texts, uint64_t seed, size_t shingle, bint distinct,
-                  bint counted) except -1 nogil:
-        """Read the documents: their words in order, or with `distinct` the sorted set of them."""
+    cdef object grown(self, array, Py_ssize_t room):
+        larger = np.empty(room, array.dtype)
+        larger[:self.used] = array[:self.used]
+        return larger
+
+    cdef void read(self, _Texts texts, int64_t *lengths, int64_t *sizes, uint64_t seed, size_t shingle,
+                   bint distinct, bint counted) noexcept nogil:
+        """Read the texts: their words in order, or with `distinct` the sorted set of them."""
         cdef Py_ssize_t i
-        cdef size_t most = 0, n, kept
-        cdef uint64_t *scratch = NULL
-        cdef uint32_t *heads = NULL
-        cdef uint64_t *words
-        for i in range(self.hi - self.lo):
-            if texts[i].length > most:
-                most = texts[i].length
-        most = most // 2 + 1
-        try:
+        cdef size_t n
+        cdef uint64_t *words = &self.words_view[0] + self.used
+        cdef uint64_t *end = words
+        cdef uint32_t *counts = &self.counts_view[0] + self.used if counted else NULL
+        for i in range(texts.n):
+            n = raudo_words(&texts.texts[i], &CHARS, seed, self.found if distinct else end)
+            lengths[i] = n
+            n = raudo_shingle(self.found if distinct else end, n, shingle)
             if distinct:
-                scratch = <uint64_t *> malloc(most * sizeof(uint64_t))
-                heads = <uint32_t *> malloc(raudo_sort_heads(most) * sizeof(uint32_t))
-                if scratch == NULL or heads == NULL:
-                    with gil:
-                        raise MemoryError
-            for i in range(self.hi - self.lo):
-                self.reserve(texts[i].length // 2 + 1, counted)
-                words = self.words + self.n
-                n = raudo_words(&texts[i], &CHARS, seed, words)
-                self.lengths[i] = n
-                kept = raudo_shingle(words, n, shingle)
-                if distinct:
-                    raudo_sort_hashes(words, kept, scratch, heads)
-                    kept = raudo_distinct(words, kept, self.counts + self.n if counted else NULL)
-                self.sizes[i] = kept
-                self.n += kept
-        finally:
-            free(scratch)
-            free(heads)
-        return 0
-
-
-cdef _Block _read_block(_Texts texts, Py_ssize_t lo, Py_ssize_t hi, uint64_t seed, size_t shingle,
-                        bint distinct, bint counted):
-    cdef _Block block = _Block(lo, hi)
-    texts.lower_special(lo, hi)
-    with nogil:
-        block.fill(texts.texts + lo, seed, shingle, distinct, counted)
-    return block
+                n = raudo_distinct(self.found, n, self.scratch, self.heads, end, counts)
+                if counted:
+                    counts += n
+            sizes[i] = n
+            end += n
+        self.used += end - words
 
 
 def _read(texts, n_jobs, seed, shingle, distinct, counted):
     """Return (offsets, words, counts or None, lengths) of the texts."""
-    cdef _Texts held = _Texts(texts)
-    cdef _Block block
-    cdef Py_ssize_t n = held.n
-    offsets = np.zeros(n + 1, np.int64)
-    lengths = np.zeros(n, np.int64)
+    cdef list all_texts = texts if type(texts) is list else list(texts)
+    cdef Py_ssize_t n = len(all_texts), i, begin, size
+    cdef _Lane lane
+    offsets = np.empty(n + 1, np.int64)
+    lengths = np.empty(n, np.int64)
     cdef int64_t[::1] ends = offsets
-    cdef int64_t[::1] sizes = lengths
-    cdef Py_ssize_t i
-    cdef int64_t at = 0
-    blocks = in_threads(
-        lambda piece: _read_block(held, piece[0], piece[1], seed, shingle, distinct, counted),
-        held.blocks(), n_jobs,
-    )
-    for block in blocks:
-        for i in range(block.hi - block.lo):
-            at += block.sizes[i]
-            ends[block.lo + i + 1] = at
-            sizes[block.lo + i] = block.lengths[i]
-    words = np.empty(at, np.uint64)
-    counts = np.empty(at if counted else 0, np.uint32)
-    cdef uint64_t[::1] words_out = words
-    cdef uint32_t[::1] counts_out = counts
-    at = 0
-    for block in blocks:
-        if block.n > 0:
-            memcpy(&words_out[at], block.words, block.n * sizeof(uint64_t))
-            if counted:
-                memcpy(&counts_out[at], block.counts, block.n * sizeof(uint32_t))
-            at += block.n
-    return offsets, words, counts if counted else None, lengths
+    cdef int64_t[::1] totals = lengths
+    ends[0] = 0
+    if n == 0:
+        return offsets, np.empty(0, np.uint64), np.empty(0, np.uint32) if counted else None, lengths
+    lanes, idle = [], []
+
+    def read(piece):
+        """Read texts [lo, hi) into a lane that nobody uses; return it, and which part of it."""
+        cdef Py_ssize_t lo = piece[0], hi = piece[1], begin
+        cdef uint64_t start = seed
+        cdef size_t width = shingle
+        cdef bint is_set = distinct, with_counts = counted
+        cdef _Texts held = _Texts(all_texts[lo:hi], lo)
+        cdef _Lane lane
+        if held.n != hi - lo:
+            raise RuntimeError("the list of texts became shorter while it was read")
+        held.lower_special()
+        try:
+            lane = idle.pop()
+        except IndexError:
+            lane = _Lane()
+            lanes.append(lane)
+        lane.reserve(held, n - hi, with_counts)
+        begin = lane.used
+        with nogil:
+            lane.read(held, &totals[lo], &ends[lo + 1], start, width, is_set, with_counts)
+        idle.append(lane)
+        return lane, begin, lane.used - begin
+
+    pieces = _pieces(all_texts)
+    parts = in_threads(read, pieces if n_jobs <= 1 else list(pieces), n_jobs)
+    for i in range(n):
+        ends[i + 1] += ends[i]
+    if len(lanes) == 1:
+        lane = lanes[0]
+        return offsets, lane.words[:lane.used], lane.counts[:lane.used] if counted else None, lengths
+    words = [lane.words[begin:begin + size] for lane, begin, size in parts]
+    counts = [lane.counts[begin:begin + size] for lane, begin, size in parts] if counted else []
+    return offsets, np.concatenate(words), np.concatenate(counts) if counted else None, lengths
 
 
 def tokenise(texts, *, n_jobs=1, seed=WORD_SEED):
@@ -279,7 +283,7 @@ def word_sets(texts, *, shingle=1, n_jobs=1, seed=WORD_SEED):
 
 
 def content_keys(texts):
-    cdef _Texts held = _Texts(texts)
+    cdef _Texts held = _Texts(list(texts))
     cdef Py_ssize_t i
     cdef size_t n_bytes
     cdef raudo_text *text
@@ -328,6 +332,33 @@ def vocabulary(const uint64_t[::1] words not None):
         raudo_vocabulary_free(known)
 
 
+def count_terms(const uint64_t[::1] words not None):
+    cdef Py_ssize_t n = words.shape[0]
+    cdef int failed
+    cdef raudo_vocabulary *known
+    numbers = np.empty(n, np.uint32)
+    if n == 0:
+        return numbers, np.empty(0, np.uint64), np.empty(0, np.int64)
+    cdef uint32_t[::1] terms = numbers
+    cdef uint64_t[::1] distinct
+    cdef int64_t[::1] frequency
+    known = raudo_vocabulary_new(&words[0], n)
+    if known == NULL:
+        raise MemoryError
+    try:
+        with nogil:
+            failed = raudo_vocabulary_add(known, &words[0], n, &terms[0])
+        if failed:
+            raise MemoryError
+        distinct = np.empty(raudo_vocabulary_size(known), np.uint64)
+        frequency = np.empty(raudo_vocabulary_size(known), np.int64)
+        with nogil:
+            raudo_vocabulary_list(known, &distinct[0], &frequency[0])
+    finally:
+        raudo_vocabulary_free(known)
+    return numbers, np.asarray(distinct), np.asarray(frequency)
+
+
 def find_among(const uint64_t[::1] words not None, const uint64_t[::1] wanted not None):
     cdef Py_ssize_t n = words.shape[0], n_wanted = wanted.shape[0]
     cdef int64_t n_found
@@ -351,6 +382,7 @@ def embed(const int64_t[::1] offsets not None, const uint64_t[::1] words not Non
     cdef float[:, ::1] out = vectors
     if n == 0 or words.shape[0] == 0:
         return vectors
+    raudo_pages_prefer_huge(&out[0, 0], n * dimensions * sizeof(float))
 
     def work(piece):
         cdef Py_ssize_t lo = piece[0], hi = piece[1]

@@ -73,8 +73,7 @@ class HashingEmbedding:
         """Fit the weights of a corpus; return them with its vectors. `terms` numbers its words,
         `frequency` counts the documents of each term.
         """
-        terms, distinct = _distinct(words)
-        frequency = np.bincount(terms, minlength=len(distinct)).astype(np.int64)
+        terms, distinct, frequency = text.count_terms(words.words)
 
         def fit() -> Fit:
             order = np.argsort(distinct)
@@ -93,7 +92,7 @@ class HashingEmbedding:
 
     def embed(self, words: WordCounts) -> Vectors:
         """Return the vectors of other documents, (n, d) float32."""
-        terms, distinct = _distinct(words)
+        terms, distinct, _ = text.count_terms(words.words)
         return self._weighed(words, terms, _idf(self.fit.n, self.fit.frequency_of(distinct)))
 
     def encode(self, texts: Sequence[str]) -> Vectors:
@@ -112,14 +111,6 @@ class HashingEmbedding:
             self.dimensions,
             n_jobs=self._n_jobs,
         )
-
-
-def _distinct(words: WordCounts) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
-    """Return the number of each word, and the words by number."""
-    terms, n_terms = text.vocabulary(words.words)
-    distinct = np.empty(n_terms, np.uint64)
-    distinct[terms] = words.words
-    return terms, distinct
 
 
 def _idf(n: int, frequency: NDArray[np.int64]) -> NDArray[np.float64]:
