@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 5
 LEAK_OPERATIONS ?= 5000
 CORE_MODULES = $(patsubst src/raudo/_core/%.pyx,raudo._core.%,$(wildcard src/raudo/_core/*.pyx))
 
-.PHONY: build test test-isas test-fast monitoring-e2e queues-e2e soak behaviour bench bench-check lint floors types c-test asan tsan fuzz leaks harden docs wheel wheels clean
+.PHONY: build test test-isas test-fast monitoring-e2e queues-e2e soak behaviour bench bench-check lint floors workflows types c-test asan tsan fuzz leaks harden docs wheel wheels clean
 
 build:  ## compile what changed, in place
 	$(PYTHON) setup.py -q build_ext --inplace
@@ -64,13 +64,22 @@ queues-e2e: build  ## queues on real brokers that are killed, cut off and shared
 	CI=1 $(PYTHON) -m pytest -q tests/integrations/test_kafka.py \
 		tests/integrations/test_redis_streams.py tests/integrations/test_server_examples.py
 
-lint: floors
+lint: floors workflows
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	cython-lint src/raudo/_core
 
 floors:  ## imports go downwards only
 	lint-imports
+
+workflows:  ## of .github, by their schemas; by actionlint and shellcheck too where they are installed
+	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	check-jsonschema --builtin-schema vendor.github-issue-forms \
+		$(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	if command -v actionlint; then actionlint; else echo "no actionlint here: the schemas alone"; fi
+	if command -v shellcheck; then shellcheck .ci/run; else echo "no shellcheck here"; fi
 
 types:  ## mypy strict, and the stubs of the compiled floor against what it really has
 	$(PYTHON) -m mypy
