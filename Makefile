@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 5
 LEAK_OPERATIONS ?= 5000
 CORE_MODULES = $(patsubst src/raudo/_core/%.pyx,raudo._core.%,$(wildcard src/raudo/_core/*.pyx))
 
-.PHONY: build test test-isas test-fast monitoring-e2e queues-e2e soak behaviour bench bench-check lint floors workflows types c-test asan tsan fuzz leaks harden docs wheel wheels clean
+.PHONY: build test test-isas test-fast monitoring-e2e queues-e2e soak behaviour bench bench-check lint floors workflows types c-test portable asan tsan fuzz leaks harden docs wheel wheels clean
 
 build:  ## compile what changed, in place
 	$(PYTHON) setup.py -q build_ext --inplace
@@ -88,6 +88,9 @@ types:  ## mypy strict, and the stubs of the compiled floor against what it real
 c-test:  ## the C code alone, under ASan and UBSan
 	$(MAKE) -C csrc/test
 
+portable:  ## the C for each system whose compiler is here, its tests where they can run; SYSTEMS=musl: one
+	$(MAKE) -C csrc/test portable
+
 # A build with a sanitizer is made in a copy of the tree, so that the release build in place stays as it
 # is. Only files whose content changed are copied, and with a new time, so that the second run compiles
 # these and no others; the C that Cython made of the present sources too, as it is the same for every build.
@@ -122,8 +125,10 @@ tsan: build/tsan/.copied  ## with ThreadSanitizer, what runs in threads
 fuzz:  ## libFuzzer on csrc, FUZZ_SECONDS for each target
 	$(MAKE) -C csrc/test/fuzz PYTHON=$(PYTHON) FUZZ_SECONDS=$(FUZZ_SECONDS)
 
-leaks: build  ## LEAK_OPERATIONS of each kind leave objects, blocks and memory as they were
-	RAUDO_LEAK_OPERATIONS=$(LEAK_OPERATIONS) $(PYTHON) -m pytest -q tests/isolated --timeout 3600
+# LEAKS="caches: levels:" for some groups; a million of every kind take about half an hour.
+leaks: build  ## LEAK_OPERATIONS of each kind leave objects, blocks and memory as they were: a table
+	$(PYTHON) -m pytest -q tests/isolated
+	PYTHONPATH=src RAUDO_LEAK_OPERATIONS=$(LEAK_OPERATIONS) $(PYTHON) tests/isolated/leak_each_kind.py $(LEAKS)
 
 harden: c-test  ## all of it: some hours on two cores; what CI does in short form
 	$(MAKE) asan ASAN_TESTS=tests

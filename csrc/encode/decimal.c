@@ -68,10 +68,12 @@ static inline int floor_log2_power_10(int e) { return (e * 1741647) >> 19; }
 static inline int floor_log10_power_2(int e) { return (e * 1262611) >> 22; }
 static inline int floor_log10_three_quarters_power_2(int e) { return (e * 1262611 - 524031) >> 22; }
 
+__extension__ typedef unsigned __int128 wide; /* not of ISO C */
+
 /* The upper 64 bits of power * factor / 2^64; what is lost below is kept as the lowest bit. */
 static inline uint64_t rounded_to_odd(raudo_power power, uint64_t factor) {
-    const unsigned __int128 low = (unsigned __int128)power.low * factor;
-    const unsigned __int128 high = (unsigned __int128)power.high * factor + (uint64_t)(low >> 64);
+    const wide low = (wide)power.low * factor;
+    const wide high = (wide)power.high * factor + (uint64_t)(low >> 64);
     return (uint64_t)(high >> 64) | ((uint64_t)high > 1);
 }
 

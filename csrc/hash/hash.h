@@ -22,10 +22,14 @@
 #define RAUDO_HASH_P2 0x4b33a62ed433d4a3u
 #define RAUDO_HASH_P3 0x4d5a2da51de1aa47u
 
+#ifdef __SIZEOF_INT128__
+__extension__ typedef unsigned __int128 raudo_wide; /* not of ISO C */
+#endif
+
 static inline uint64_t raudo_mix(uint64_t a, uint64_t b)
 {
 #ifdef __SIZEOF_INT128__
-    unsigned __int128 product = (unsigned __int128)a * b;
+    raudo_wide product = (raudo_wide)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 #else
     uint64_t a_hi = a >> 32, a_lo = (uint32_t)a, b_hi = b >> 32, b_lo = (uint32_t)b;

@@ -172,7 +172,7 @@ void raudo_join(const raudo_sets *sets, const raudo_postings *postings, size_t l
     }
 }
 
-enum { NOBODY = UINT32_MAX };
+#define NOBODY UINT32_MAX
 
 /* The members of a bucket that were looked at, chained by component: a member of a component that is
  * met already is not compared with it, so that a bucket of one component takes linear time. */

@@ -41,7 +41,9 @@ RAUDO_INLINE void flip_signs(float *row, size_t width, size_t round)
 /* Hadamard transform of n elements, a power of two from 16, with the root of n taken out. */
 RAUDO_INLINE void transform(float *row, size_t n)
 {
+    /* A vector: systems that calculate floats as doubles refuse a vector times a float. */
     const float r = 1 / sqrtf((float)n);
+    const sixteen root = {r, r, r, r, r, r, r, r, r, r, r, r, r, r, r, r};
     const sixteen by8 = {1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1};
     const sixteen by4 = {1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1};
     const sixteen by2 = {1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1};
@@ -52,7 +54,7 @@ RAUDO_INLINE void transform(float *row, size_t n)
         x = RAUDO_PAIRS(x, by8, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
         x = RAUDO_PAIRS(x, by4, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
         x = RAUDO_PAIRS(x, by2, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-        x = RAUDO_PAIRS(x, by1, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14) * r;
+        x = RAUDO_PAIRS(x, by1, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14) * root;
         memcpy(row + k, &x, sizeof x);
     }
     for (size_t half = 16; half < n; half *= 2)

@@ -75,9 +75,9 @@ static inline void raudo_mini_request(raudo_learner *l, raudo_order order, uint3
             }
         }
         if (least == i) return; /* passes by */
-        raudo_mini_leave(l, order, least);
+        raudo_mini_leave(l, (int)order, least);
     }
-    raudo_mini_enter(l, order, i);
+    raudo_mini_enter(l, (int)order, i);
 }
 
 /* Replay the request of a tracked key. Returns 1 where the order changes with it. */

@@ -11,6 +11,8 @@
 #include "topk/topk.h"
 #include "test/random.h"
 
+int test_sketches(const char *isa);
+
 static int n_failed, n_checked;
 
 static void check(int ok, const char *isa, const char *what, size_t d, double got, double want)
@@ -427,6 +429,7 @@ int main(void)
         if ((kernels->needs & features) == kernels->needs) {
             test_kernels(kernels);
             test_panels(kernels->isa, raudo_panel_kernels_for(kernels->isa));
+            n_failed += test_sketches(kernels->isa);
             check(raudo_kernels_find(kernels->isa) == kernels, kernels->isa, "find", 0, 0, 0);
             printf("%s ", kernels->isa);
         } else {

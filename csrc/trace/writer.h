@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <stdint.h>
-#include <time.h>
 
 #include "system.h"
 
@@ -90,15 +89,31 @@ static inline size_t raudo_block_size(const raudo_block *b) {
     return b->n_text ? b->n_text : RAUDO_BLOCK_HEADER + b->n_keys * sizeof b->keys[0];
 }
 
+/* The block as it stands in a file: on a big-endian machine its numbers are turned. */
+static inline void raudo_block_order(raudo_block *b) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    for (uint32_t i = 0; i < b->n_keys; i++) b->keys[i] = __builtin_bswap64(b->keys[i]);
+    b->mark = __builtin_bswap32(b->mark);
+    b->n_keys = __builtin_bswap32(b->n_keys);
+    b->time_ns = (int64_t)__builtin_bswap64((uint64_t)b->time_ns);
+    b->check = __builtin_bswap64(b->check);
+#else
+    (void)b;
+#endif
+}
+
 /* Write a block that has keys. 0, or the error's number; then the file may end in a torn block. */
 static inline int raudo_block_write(int file, raudo_block *b) {
     if (b->n_text) return raudo_write_all(file, (const char *)b->keys, b->n_text);
-    struct timespec now;
-    timespec_get(&now, TIME_UTC);
+    const size_t n_bytes = raudo_block_size(b);
+    const uint32_t n_keys = b->n_keys;
     b->mark = RAUDO_BLOCK_MARK;
-    b->time_ns = (int64_t)now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+    b->time_ns = raudo_wall_ns();
     b->check = raudo_block_check(b);
-    return raudo_write_all(file, (const char *)b, raudo_block_size(b));
+    raudo_block_order(b);
+    const int failed = raudo_write_all(file, (const char *)b, n_bytes);
+    b->n_keys = n_keys;
+    return failed;
 }
 
 #endif

@@ -1,7 +1,7 @@
 """Caches in memory, pools, similarity, export and monitoring need nothing of POSIX.
 
 Windows is not at hand: what Python lacks there is taken away here, modules and names alike. That
-the C compiles there is seen by `make -C csrc/test portable`.
+the C compiles there is seen by `make portable`.
 """
 
 from __future__ import annotations
