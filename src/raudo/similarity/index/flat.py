@@ -107,7 +107,7 @@ class FlatIndex(VectorIndex[Rows]):
         *,
         storage: str = "float32",
     ) -> Self:
-        """Make an index of vectors (n, dim), under the ids 0 to n - 1, and leave them where they are.
+        """Make an index of vectors (n, dim), under the ids 0 to n - 1, which stay where they are.
 
         float32 in C order is not copied: do not change it while the index is used. The index never
         does; the first `add` or `update` takes a copy. Beside the vectors `"int8"` takes a byte an
