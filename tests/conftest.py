@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             case.settings = settings(case.settings, max_examples=30)
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def _collector() -> None:
     """Keep the collector away from the million objects that the collected tests are.
 

@@ -36,16 +36,10 @@ def _threads() -> set[str]:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """Compare before and after; what is on its way out has a few seconds for it.
-
-    What was alive before is set aside for the collector: to look at all the objects of pytest and
-    its plug-ins for each test took half of this folder's time.
-    """
-    gc.freeze()
+    """Compare before and after; what is on its way out has a few seconds for it."""
     descriptors, threads, processes = _descriptors(), _threads(), _processes()
     yield
     gc.collect()
-    gc.unfreeze()
     until = time.monotonic() + 10.0
     while True:
         left = (

@@ -57,15 +57,6 @@ async def use(processor: AsyncProcessor, way: str) -> None:
 @pytest.mark.parametrize("way", ["batch", "stream", "async stream", "process", "submit"])
 async def test_cancellation_in_every_turn_of_the_loop(way: str, isolate: bool) -> None:
     """Nothing is lost or left, wherever it strikes."""
-    gc.collect()
-    gc.freeze()  # a collection at every turn need not look through all of pytest
-    try:
-        await cancel_in_every_turn(way, isolate)
-    finally:
-        gc.unfreeze()
-
-
-async def cancel_in_every_turn(way: str, isolate: bool) -> None:
     processor = AsyncProcessor(4, use_processes=False, isolate=isolate, queue_size=3)
     was_cancelled = n_turns = 0
     while True:

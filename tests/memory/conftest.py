@@ -7,6 +7,11 @@ import gc
 import pytest
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def _collector() -> None:
+    """Freeze nothing here."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _thawed() -> None:
     gc.unfreeze()

@@ -75,12 +75,10 @@ def quiet() -> Iterator[None]:
     """Collect once, then keep the cyclic collector away from what is timed."""
     was_enabled = gc.isenabled()
     gc.collect()
-    gc.freeze()
     gc.disable()
     try:
         yield
     finally:
-        gc.unfreeze()
         if was_enabled:
             gc.enable()
 
