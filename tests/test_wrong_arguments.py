@@ -18,6 +18,9 @@ from raudo import (
     SmartCache,
     lru_cache,
 )
+from raudo.concurrency.local_queue import LocalQueue
+from raudo.export import export
+from raudo.integrations.objectstore import publish
 from raudo.integrations.redis import RedisTier
 from raudo.monitoring import Monitor, create_exporter, serve
 from raudo.similarity import FlatIndex, IVFIndex, nearest
@@ -81,6 +84,7 @@ def test_of_a_smart_cache(call: Callable[[SmartCache], Any], named: str) -> None
             lambda processor: processor.process_batch([(len, ("a",))], on_progress=5),
             "on_progress must be callable, not int",
         ),
+        (lambda processor: processor.consume(5, print), "source must be a MessageSource, not int"),
         (
             lambda processor: processor.process(asyncio.sleep, 0, kind="process"),
             "kind 'process' needs a plain function",
@@ -111,6 +115,16 @@ def test_of_a_processor(call: Callable[[AsyncProcessor], Any], named: str) -> No
         (lambda: create_exporter("statsd", host=5), TypeError, "host is 5"),
         (lambda: RedisTier(5), TypeError, "url is 5"),
         (lambda: RedisTier(nonsense=1), TypeError, "options: .*'nonsense'"),
+        (lambda: LocalQueue().send_nowait(1, key=[]), TypeError, r"key must be hashable, got \[\]"),
+        (lambda: export([], None), TypeError, "path is NoneType"),
+        (lambda: publish("x", ""), ValueError, "url is empty"),
+        (lambda: publish("x", 5), TypeError, "url is 5"),
+        (lambda: publish(5, "x"), TypeError, "paths is 5"),
+        (lambda: publish("x", "y", manifest="../z"), ValueError, "manifest is '../z'"),
+        (lambda: publish("x", "y", manifest=""), ValueError, "manifest is ''"),
+        (lambda: publish("x", "y", max_age="1"), TypeError, "max_age is '1'"),
+        (lambda: publish("x", "y", types=5), TypeError, "types is 5"),
+        (lambda: publish("x", "y", purge=5), TypeError, "purge is 5"),
     ],
 )
 def test_of_what_watches_and_what_is_far(call: Call, error: type[Exception], named: str) -> None:

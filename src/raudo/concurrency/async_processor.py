@@ -417,6 +417,8 @@ class AsyncProcessor:
         """
         if not callable(handler):
             raise TypeError(f"handler must be a function, not {type(handler).__name__}")
+        if not callable(getattr(source, "receive", None)):
+            raise TypeError(f"source must be a MessageSource, not {type(source).__name__}")
         n_workers = positive_count("max_concurrent", max_concurrent)
         n_held = 8 * n_workers if window is None else positive_count("window", window)
         plan = self._plan_for(timeout, None, kind)

@@ -74,6 +74,10 @@ class LocalQueue:
         headers: Mapping[str, bytes] | None = None,
     ) -> str:
         """Append a message and return its id; `QueueFull` where there is no room."""
+        try:
+            hash(key)
+        except TypeError:  # consumers keep the order by key
+            raise TypeError(f"key must be hashable, got {key!r}") from None
         if len(self) >= self._maxsize:
             raise QueueFull(f"the queue {self.name!r} holds {self._maxsize} messages")
         name = str(next(self._numbers))

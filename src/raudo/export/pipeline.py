@@ -189,7 +189,7 @@ def _start(
     n_jobs: int | None,
     options: Mapping[str, Any] | None,
 ) -> _Export:
-    location = os.fspath(path)
+    location = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(location, str):
         raise TypeError(f"path is {type(path).__name__}, wanted str or a path of str")
     layout = plan(location, format, compression, _count("parts", parts))

@@ -99,8 +99,13 @@ def publish(
     start = time.monotonic()
     if encoding not in _ENCODINGS:
         raise ValueError(f"encoding is {encoding!r}, one of {', '.join(_ENCODINGS)} is wanted")
-    if max_age < 0 or n_jobs < 1:
-        raise ValueError(f"max_age is {max_age}, n_jobs {n_jobs}: at least 0 and 1 are wanted")
+    _check_number("max_age", max_age, 0)
+    _check_number("n_jobs", n_jobs, 1)
+    _check_names(url, manifest)
+    if types is not None and not isinstance(types, Mapping):
+        raise TypeError(f"types is {types!r}, a mapping of suffixes is wanted")
+    if purge is not None and not callable(purge):
+        raise TypeError(f"purge is {purge!r}, a callable is wanted")
     sources = _sources(paths)
     if manifest in sources:
         raise ValueError(f"a file is named {manifest!r}, as the manifest: give manifest=")
@@ -147,10 +152,30 @@ def publish(
     return done
 
 
+def _check_number(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is {value!r}, a whole number is wanted")
+    if value < least:
+        raise ValueError(f"{name} is {value}, at least {least} is wanted")
+
+
+def _check_names(url: object, manifest: object) -> None:
+    if not isinstance(url, str):
+        raise TypeError(f"url is {url!r}, a str is wanted")
+    if not url:
+        raise ValueError("url is empty; the current folder is '.'")
+    if not isinstance(manifest, str):
+        raise TypeError(f"manifest is {manifest!r}, a str is wanted")
+    if {"", ".", ".."}.intersection(manifest.split("/")):
+        raise ValueError(f"manifest is {manifest!r}, a name within the folder is wanted")
+
+
 def _sources(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
 ) -> dict[str, Path]:
     """Return all files by name, in the order of the names."""
+    if not isinstance(paths, str | os.PathLike | Iterable):
+        raise TypeError(f"paths is {paths!r}, files or folders are wanted")
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found: dict[str, Path] = {}
     for path in map(Path, given):
