@@ -18,12 +18,13 @@ from raudo import (
     SmartCache,
     lru_cache,
 )
+from raudo.analysis import DocumentAnalyzer
 from raudo.concurrency.local_queue import LocalQueue
 from raudo.export import export
 from raudo.integrations.objectstore import publish
 from raudo.integrations.redis import RedisTier
 from raudo.monitoring import Monitor, create_exporter, serve
-from raudo.similarity import FlatIndex, IVFIndex, nearest
+from raudo.similarity import FlatIndex, IVFIndex, SimilarityCache, nearest
 
 Call = Callable[[], object]
 ROWS = np.ones((3, 4), np.float32)
@@ -39,6 +40,9 @@ ROWS = np.ones((3, 4), np.float32)
         (lambda: SmartCache(allow=int), "allow must be a collection of classes, got"),
         (lambda: BufferPool().borrow((1.5, 2)).__enter__(), r"shape is \(1.5, 2\)"),
         (lambda: BufferPool().borrow(2, "nope").__enter__(), "dtype is 'nope'"),
+        (lambda: SimilarityCache(5), "index is 5, one with search"),
+        (lambda: SimilarityCache(FlatIndex(4), "x"), "maxsize is 'x', a whole number"),
+        (lambda: FlatIndex(4).search_within(ROWS, "x"), "radius is 'x', a number"),
         (lambda: FlatIndex(1.5), "dim is 1.5, a whole number"),
         (lambda: IVFIndex(4, nlist="x"), "nlist is 'x', a whole number"),
         (lambda: IVFIndex(4, recall="x"), "recall is 'x', a number"),
@@ -117,6 +121,12 @@ def test_of_a_processor(call: Callable[[AsyncProcessor], Any], named: str) -> No
         (lambda: RedisTier(nonsense=1), TypeError, "options: .*'nonsense'"),
         (lambda: LocalQueue().send_nowait(1, key=[]), TypeError, r"key must be hashable, got \[\]"),
         (lambda: export([], None), TypeError, "path is NoneType"),
+        (lambda: DocumentAnalyzer().analyze(None), TypeError, "documents is NoneType"),
+        (
+            lambda: DocumentAnalyzer(embedder=lambda texts: [["x"]]).analyze(["a"]),
+            ValueError,
+            "embedder returned no matrix of numbers",
+        ),
         (lambda: publish("x", ""), ValueError, "url is empty"),
         (lambda: publish("x", 5), TypeError, "url is 5"),
         (lambda: publish(5, "x"), TypeError, "paths is 5"),

@@ -66,6 +66,8 @@ def as_documents(documents: Documents) -> Iterator[Document]:
         raise TypeError(
             f"documents is one {type(documents).__name__}, wanted an iterable of documents"
         )
+    if not hasattr(documents, "__iter__") and not hasattr(documents, "__getitem__"):
+        raise TypeError(f"documents is {type(documents).__name__}, wanted an iterable of documents")
     items: Iterable[Any] = documents.items() if isinstance(documents, Mapping) else documents
     for number, item in enumerate(items):
         document = _document(number, item)

@@ -195,7 +195,10 @@ class TextEmbedder:
             return self._checked(self._encode(texts), len(texts))
 
     def _checked(self, given: Any, n: int) -> Vectors:
-        vectors: Vectors = np.asarray(given, dtype=np.float32)
+        try:
+            vectors: Vectors = np.asarray(given, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"embedder returned no matrix of numbers: {error}") from error
         if vectors.ndim != 2 or len(vectors) != n:
             raise ValueError(
                 f"embedder returned shape {vectors.shape} for {n} texts, wanted ({n}, d)"

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from raudo.memory import scratch
 from raudo.similarity.metrics import Metric
 
-__all__ = ["Pair", "count", "matrix", "pair", "rows_of"]
+__all__ = ["Pair", "check_radius", "count", "matrix", "pair", "rows_of"]
 
 DTYPES: dict[str, Any] = {"f32": np.float32, "f64": np.float64, "i8": np.int8, "bits": np.uint8}
 
@@ -51,6 +51,17 @@ def count(name: str, given: SupportsIndex) -> int:
         wanted = "at least 1" if number < 1 else f"at most {sys.maxsize}"
         raise ValueError(f"{name} is {number}, {wanted} is wanted")
     return number
+
+
+def check_radius(radius: float) -> float:
+    """Return a radius; NaN is none."""
+    try:
+        limit = float(radius)
+    except (TypeError, ValueError):
+        raise TypeError(f"radius is {radius!r}, a number is wanted") from None
+    if limit != limit:
+        raise ValueError("radius is NaN, a number is wanted")
+    return limit
 
 
 def matrix(name: str, given: ArrayLike) -> NDArray[Any]:

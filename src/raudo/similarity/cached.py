@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import MutableMapping
-from operator import index
 from threading import Lock
 from typing import Any, Protocol, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from raudo.similarity._arrays import matrix
+from raudo.similarity._arrays import count, matrix
 from raudo.similarity.search import check_k
 from raudo.types import Matches
 
@@ -55,6 +54,8 @@ class SimilarityCache:
         *,
         cache: MutableMapping[Any, Any] | None = None,
     ) -> None:
+        if not callable(getattr(index, "search", None)) or not hasattr(index, "version"):
+            raise TypeError(f"index is {index!r}, one with search and version is wanted")
         self._index = index
         self._kept = _bounded(maxsize) if cache is None else cache
         self._lock = Lock()  # of the counts
@@ -135,10 +136,7 @@ class SimilarityCache:
 def _bounded(maxsize: SupportsIndex) -> MutableMapping[Any, Any]:
     from raudo._core.cache import Cache
 
-    size = index(maxsize)
-    if size < 1:
-        raise ValueError(f"maxsize is {size}, at least 1 is wanted")
-    return Cache(size, strategy="lru")
+    return Cache(count("maxsize", maxsize), strategy="lru")
 
 
 def _digest(row: NDArray[Any]) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from raudo.similarity._arrays import pair
+from raudo.similarity._arrays import check_radius, pair
 from raudo.similarity._threads import jobs_for, run
 from raudo.similarity.distances import Matrix
 from raudo.similarity.metrics import Metric, metric_of
@@ -54,7 +54,7 @@ def pairs_within(
         ([0, 1, 2, 2, 2], [1, 2], [1.0, 0.5])
     """
     chosen = metric_of(metric)
-    limit = _check_radius(radius)
+    limit = check_radius(radius)
     rows = pair(chosen, x, y)
     matrix = Matrix(chosen, rows)
     (q, d), n = rows.x.shape, len(rows.y)
@@ -114,13 +114,3 @@ def _joined(parts: list[_Part], q: int, dtype: np.dtype[Any]) -> RangeMatches:
     return RangeMatches(
         np.cumsum(counts), ids, np.concatenate(distances) if distances else np.empty(0, dtype)
     )
-
-
-def _check_radius(radius: float) -> float:
-    try:
-        limit = float(radius)
-    except (TypeError, ValueError):
-        raise TypeError(f"radius is {radius!r}, a number is wanted") from None
-    if np.isnan(limit):
-        raise ValueError("radius is NaN, a number is wanted")
-    return limit

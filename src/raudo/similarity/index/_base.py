@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from raudo.errors import CorruptEntry
-from raudo.similarity._arrays import count
+from raudo.similarity._arrays import check_radius, count
 from raudo.similarity.index._file import Arrays, read_arrays, write_arrays
 from raudo.similarity.index._ids import (
     Filter,
@@ -205,13 +205,14 @@ class VectorIndex(ABC, Generic[S]):
         asked = self._checked("queries", queries)
         if not isinstance(asked, np.ndarray):
             raise TypeError("queries lie on a device: search_within is for the CPU's memory")
+        limit = check_radius(radius)
         state = self._state
         allowed, n_allowed = _allowed(state, filter)
 
         def find(rows: NDArray[np.int64], k: int) -> Matches:
             return self._find(state, asked[rows], k, allowed, n_allowed, n_jobs)
 
-        return within(find, len(asked), n_allowed, float(radius), self._metric.larger_is_nearer)
+        return within(find, len(asked), n_allowed, limit, self._metric.larger_is_nearer)
 
     @abstractmethod
     def _find(

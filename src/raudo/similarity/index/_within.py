@@ -7,7 +7,6 @@ will do.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -28,8 +27,6 @@ def within(
     larger_is_nearer: bool,
 ) -> RangeMatches:
     """Return what `find(rows, k)` finds within `radius` for q queries, of n that there are."""
-    if math.isnan(radius):
-        raise ValueError("radius is NaN, a number is wanted")
     asked, ids, distances = [], [], []
     pending, k = np.arange(q), min(_FIRST_K, n)
     while len(pending):
