@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import subprocess
 import sys
+import textwrap
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -303,3 +306,35 @@ def test_iteration_while_others_write_sees_whole_pairs(strategy: str) -> None:
         assert in_threads(work, 4) == []
     finally:
         stop.set()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_loads_what_a_thread_of_its_parent_was_at() -> None:
+    code = """
+        import os, threading, warnings
+        from raudo import Cache
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        cache = Cache(8)
+        begun, may_end = threading.Event(), threading.Event()
+
+        def load(key):
+            begun.set()
+            may_end.wait()
+            return "parent's"
+
+        thread = threading.Thread(target=cache.get_or_load, args=("k", load))
+        thread.start()
+        begun.wait()
+        child = os.fork()
+        if child == 0:
+            os._exit(cache.get_or_load("k", lambda key: "child's") != "child's")
+        ended = os.waitpid(child, 0)[1]
+        may_end.set()
+        thread.join()
+        print(ended, cache["k"])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "0 parent's\n", done.stderr

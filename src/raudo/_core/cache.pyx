@@ -311,7 +311,8 @@ record_keys=False)
         mine = Load()
         while True:
             load = self.loads.setdefault(key, mine)
-            if load is not mine and load.done.is_set():  # left there by a key that failed to compare
+            # Left there by a key that failed to compare, or by a thread that a fork has not.
+            if load is not mine and load.is_over():
                 self.loads[key] = load = mine
             if load is mine or not load.may_be_awaited():
                 break

@@ -5,9 +5,12 @@ class Load:
 
     waiting: ClassVar[dict[int, Load]]
     owner: int
+    pid: int
     value: Any
     error: BaseException | None
     def __init__(self) -> None: ...
+    def is_over(self) -> bool:
+        """Say whether nobody is at it: it is done, or runs in the process that this one forked from."""
     def finish(self, value: Any) -> None: ...
     def fail(self, error: BaseException) -> None: ...
     def may_be_awaited(self) -> bool:

@@ -1,6 +1,7 @@
 # cython: binding=False
 """One load of a key, however many threads ask for it."""
 
+import os
 import threading
 
 
@@ -11,8 +12,13 @@ class Load:
 
     def __init__(self):
         self.owner = threading.get_ident()
+        self.pid = os.getpid()
         self.done = threading.Event()
         self.value = self.error = None
+
+    def is_over(self):
+        """Say whether nobody is at it: it is done, or runs in the process that this one forked from."""
+        return self.done.is_set() or self.pid != os.getpid()
 
     def finish(self, value):
         self.value = value
@@ -27,7 +33,7 @@ class Load:
         me = threading.get_ident()
         load = self
         # One that is done keeps nobody, though who waited for it may not have woken up yet.
-        while load is not None and not load.done.is_set():
+        while load is not None and not load.is_over():
             if load.owner == me:
                 return False
             load = self.waiting.get(load.owner)
