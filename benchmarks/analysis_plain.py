@@ -79,16 +79,19 @@ def main() -> None:
     texts = [record["text"] for record in records]
     labels = groups_of_pairs(len(texts), WAYS[way](texts, float(threshold)))
     vectors = embedded(texts)
-    n_nearest = min(int(k), len(texts) - 1)
-    if n_nearest:
+    # Zeros, of texts without words, are as near to all by this metric as an angle of 60 degrees is.
+    with_words = np.flatnonzero(vectors.any(axis=1))
+    n_nearest = min(int(k), len(with_words) - 1)
+    if n_nearest > 0:
         search = NearestNeighbors(
             n_neighbors=n_nearest + 1, metric="euclidean", algorithm="brute", n_jobs=-1
-        ).fit(vectors)
+        ).fit(vectors[with_words])
         distances, ids = search.kneighbors(vectors)
+        ids = with_words[ids]
     with open(target, "w", encoding="utf-8") as file:
         for i, record in enumerate(records):
             row = {"id": record["id"], "group": int(labels[i])}
-            if n_nearest:
+            if n_nearest > 0:
                 row["similar"] = [
                     {"id": records[j]["id"], "similarity": round(1 - float(d) ** 2 / 2, 4)}
                     for j, d in zip(ids[i].tolist(), distances[i].tolist(), strict=True)

@@ -127,9 +127,9 @@ def test_a_cache_is_light() -> None:
     assert loaded == ""
 
 
-def test_analysis_and_search_come_without_event_loops() -> None:
+def test_analysis_search_and_export_come_without_event_loops() -> None:
     """asyncio, which loads ssl, takes as long to import as these rooms do."""
-    code = "import sys, raudo.analysis, raudo.similarity, raudo.memory"
+    code = "import sys, raudo.analysis, raudo.similarity, raudo.memory, raudo.export"
     loaded = run_python(f"{code}; print(*({{'asyncio', 'ssl', 'email'}} & set(sys.modules)))")
     assert loaded == ""
 

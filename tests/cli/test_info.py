@@ -55,7 +55,7 @@ def test_requirements_are_grouped_by_extra(monkeypatch: pytest.MonkeyPatch) -> N
         'raudo[cli]; extra == "all"',
         'ruff>=0.9; extra == "lint"',
     ]
-    monkeypatch.setattr(info, "requires", lambda name: wanted)
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: wanted)
     found = info._packages()
     assert set(found) == {"", "redis"}
     assert found["redis"] == {"no-such-package": None}

@@ -8,7 +8,6 @@ import json
 import pkgutil
 import re
 from importlib.machinery import EXTENSION_SUFFIXES
-from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 __all__ = ["HELP", "add_arguments", "gather", "run"]
@@ -41,9 +40,11 @@ def _compiled() -> dict[str, str]:
 
 def _packages() -> dict[str, dict[str, str | None]]:
     """Return the installed versions of the dependencies, by extra ("" for what is always there)."""
+    from importlib import metadata  # here, as every command loads this module
+
     try:
-        wanted = requires("raudo") or []
-    except PackageNotFoundError:  # a source tree that is merely on the path
+        wanted = metadata.requires("raudo") or []
+    except metadata.PackageNotFoundError:  # a source tree that is merely on the path
         return {}
     found: dict[str, dict[str, str | None]] = {}
     for requirement in wanted:
@@ -51,8 +52,8 @@ def _packages() -> dict[str, dict[str, str | None]]:
         if match is None or match[1] == "raudo" or match[2] in _NOT_OPTIONAL_FOR_USERS:
             continue
         try:
-            installed = version(match[1])
-        except PackageNotFoundError:
+            installed: str | None = metadata.version(match[1])
+        except metadata.PackageNotFoundError:
             installed = None
         found.setdefault(match[2] or "", {})[match[1]] = installed
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import secrets
 import signal
 import sys
 import threading
@@ -95,6 +94,8 @@ def _serve(args: argparse.Namespace) -> int:
     token = token_of(args)
     query = ""
     if token is None and not is_loopback(args.host):
+        import secrets
+
         token = secrets.token_urlsafe(24)
         query = f"?token={token}"  # one that was given stays out of terminals and logs
     is_over = threading.Event()

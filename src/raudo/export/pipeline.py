@@ -11,7 +11,6 @@ anywhere (the rows' own iterator included) drops every part.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import operator
@@ -170,6 +169,8 @@ async def _off_loop_blocks(source: Iterator[T]) -> AsyncGenerator[T, None]:
 
 async def _off_loop(fn: Callable[..., T], *args: Any) -> T:
     """Run a call in a thread; when cancelled, wait for it first, because it cannot be stopped."""
+    import asyncio  # here, as most exports need no loop
+
     call = asyncio.get_running_loop().run_in_executor(None, fn, *args)
     try:
         return await asyncio.shield(call)
