@@ -43,9 +43,10 @@ SIMILAR_UP_TO = 100_000
 
 
 class Run(NamedTuple):
-    """What a process took: wall seconds, peak resident bytes."""
+    """What a process took: wall seconds, those of processors, peak resident bytes."""
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
 
 
@@ -54,7 +55,8 @@ _LAUNCHER = """
 import resource, subprocess, sys, time
 start = time.perf_counter()
 code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+seconds, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+print(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 sys.exit(code)
 """
 
@@ -72,8 +74,8 @@ def run(command: Sequence[str]) -> Run:
         stdout=subprocess.PIPE,
         env=variables,
     )
-    seconds, peak_bytes = launched.stdout.split()
-    return Run(float(seconds), int(peak_bytes))
+    seconds, cpu_seconds, peak_bytes = launched.stdout.split()
+    return Run(float(seconds), float(cpu_seconds), int(peak_bytes))
 
 
 def analyse(source: Path, out: Path, threshold: float, k: int, memory: str | None = None) -> Run:
@@ -145,7 +147,8 @@ def nearest_found(found: Found, vectors: NDArray[np.float32], k: int) -> float:
 def row(name: str, n: int, took: Run, more: str = "") -> str:
     rate = n / took.seconds
     peak = took.peak_bytes / (1 << 20)
-    return f"{name:<22}{n:>11,}{took.seconds:>10.2f}{rate:>14,.0f}{peak:>11,.0f}  {more}"
+    seconds = f"{took.seconds:>10.2f}{took.cpu_seconds:>9.2f}"
+    return f"{name:<22}{n:>11,}{seconds}{rate:>14,.0f}{peak:>11,.0f}  {more}".rstrip()
 
 
 def main() -> None:
@@ -166,7 +169,9 @@ def main() -> None:
     print(
         f"{len(texts):,} documents of {words:.1f} words, threshold {args.threshold}, k {args.k}\n"
     )
-    print(f"{'':<22}{'documents':>11}{'seconds':>10}{'documents/s':>14}{'peak MiB':>11}")
+    print(
+        f"{'':<22}{'documents':>11}{'seconds':>10}{'of CPU':>9}{'documents/s':>14}{'peak MiB':>11}"
+    )
     with tempfile.TemporaryDirectory(prefix="raudo-scale-") as name:
         folder = Path(name)
         one = folder / "one.jsonl"
@@ -219,6 +224,7 @@ def compare(
         plain = run([sys.executable, script, *arguments])
         told = said(found_in(target, k), pairs, analysis_plain.embedded(texts), k)
         times = f"raudo {plain.seconds / took.seconds:.0f}x"
+        times += f", of CPU {plain.cpu_seconds / took.cpu_seconds:.0f}x"
         print(row(f"scikit-learn + {way}"[:22], n, plain, f"{told}; {times}"), flush=True)
 
 
