@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
+import tempfile
 import threading
 import weakref
 from pathlib import Path
@@ -401,8 +403,6 @@ class ScratchTier(DiskTier):
         report_values: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        import tempfile  # loads a tenth of what a cache does, for those without a folder
-
         try:
             folder = tempfile.mkdtemp(prefix="raudo-cache-")
         except OSError as error:
@@ -425,6 +425,4 @@ class ScratchTier(DiskTier):
 
 def _remove_folder(folder: str, pid: int) -> None:
     if os.getpid() == pid:
-        import shutil  # tempfile has loaded it
-
         shutil.rmtree(folder, ignore_errors=True)
