@@ -148,6 +148,16 @@ static char *put_positional(char *out, const char *digits, int n, int point) {
     return out + point + 2;
 }
 
+/* Write a number of ten-thousandths that is not whole, without zeros at its end. */
+static char *put_ten_thousandths(char *out, uint64_t units) {
+    const uint32_t rest = (uint32_t)(units % 10000);
+    out = put_unsigned(out, units / 10000);
+    *out++ = '.';
+    put_pair(out, rest / 100);
+    put_pair(out + 2, rest % 100);
+    return out + 4 - (rest % 10 == 0) - (rest % 100 == 0) - (rest % 1000 == 0);
+}
+
 char *raudo_put_double(char *out, double value, const raudo_power *powers) {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
@@ -167,6 +177,12 @@ char *raudo_put_double(char *out, double value, const raudo_power *powers) {
         out = put_unsigned(out, (uint64_t)size);
         memcpy(out, ".0", 2);
         return out + 2;
+    }
+    /* Amounts and rounded figures. No two decimals of up to 15 digits are the same double, so that one which
+     * reads back as this double, as an exact quotient says, is the shortest that does. */
+    if (size < 1e11 && size >= 1e-4) {
+        const uint64_t units = (uint64_t)(size * 1e4 + 0.5);
+        if ((double)units / 1e4 == size) return put_ten_thousandths(out, units);
     }
     const decimal found = shortest(fraction, biased, powers);
     char digits[RAUDO_INTEGER_CHARS];

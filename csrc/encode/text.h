@@ -103,6 +103,9 @@ static inline char *raudo_put_escape(char *out, uint32_t c) {
         return raudo_##name##_any((raudo_##name##_words)((v == '"') | (v == ',') |              \
                                                          (v == '\n') | (v == '\r')));           \
     }                                                                                           \
+    static inline int raudo_##name##_has_quote(raudo_##name v) {                                \
+        return raudo_##name##_any((raudo_##name##_words)(v == '"'));                            \
+    }                                                                                           \
     static inline int raudo_##name##_has_high(raudo_##name v) {                                 \
         return raudo_##name##_any((raudo_##name##_words)(v >= 0x80));                           \
     }                                                                                           \
@@ -116,29 +119,58 @@ RAUDO_BLOCK(block_4, uint32_t, 16)
 RAUDO_BLOCK(half_1, uint8_t, 8)
 #undef RAUDO_BLOCK
 
-/* Go on by whole blocks, in a function that has `out`, `in`, `n` and `i`. */
-#define RAUDO_JSON_BLOCKS(block, put, is_wide)                                                  \
-    for (raudo_##block v; i + sizeof v / sizeof *in <= n; i += sizeof v / sizeof *in) {         \
-        const size_t width = sizeof v / sizeof *in;                                             \
+/* How many of the characters come before the first beyond ASCII, which is one of the first 16 bytes. */
+#define RAUDO_N_LOW(type)                                                                       \
+    static inline size_t raudo_n_low_##type(const type *in) {                                   \
+        size_t n = 0;                                                                           \
+        while (in[n] < 0x80) n++;                                                               \
+        return n;                                                                               \
+    }
+RAUDO_N_LOW(uint8_t)
+RAUDO_N_LOW(uint16_t)
+RAUDO_N_LOW(uint32_t)
+#undef RAUDO_N_LOW
+
+/* Go on by whole blocks, in a function that has `out`, `in`, `n` and `i`. What is before a character beyond
+ * ASCII is copied as such, with what is behind it for the next block to write again. */
+#define RAUDO_LOW_BLOCK(block, type, put, is_wide)                                              \
+    raudo_##block##_copy(out, v);                                                               \
+    if (!is_wide || !raudo_##block##_has_high(v)) {                                             \
+        out += sizeof v / sizeof *in;                                                           \
+        i += sizeof v / sizeof *in;                                                             \
+    } else {                                                                                    \
+        const size_t n_low = raudo_n_low_##type(in + i);                                        \
+        out += n_low;                                                                           \
+        i += n_low;                                                                             \
+        do out = put(out, in[i]);                                                               \
+        while (++i < n && in[i] >= 0x80);                                                       \
+    }
+#define RAUDO_JSON_BLOCKS(block, type, put, is_wide)                                            \
+    for (raudo_##block v; i + sizeof v / sizeof *in <= n;) {                                    \
         memcpy(&v, in + i, sizeof v);                                                           \
-        if (!raudo_##block##_has_escaped(v) && !(is_wide && raudo_##block##_has_high(v))) {     \
-            raudo_##block##_copy(out, v);                                                       \
-            out += width;                                                                       \
+        if (!raudo_##block##_has_escaped(v)) {                                                  \
+            RAUDO_LOW_BLOCK(block, type, put, is_wide)                                          \
             continue;                                                                           \
         }                                                                                       \
-        for (size_t j = i; j < i + width; j++)                                                  \
-            out = raudo_is_escaped(in[j]) ? raudo_put_escape(out, in[j]) : put(out, in[j]);     \
+        for (const size_t end = i + sizeof v / sizeof *in; i < end; i++)                        \
+            out = raudo_is_escaped(in[i]) ? raudo_put_escape(out, in[i]) : put(out, in[i]);     \
     }
-#define RAUDO_CELL_BLOCKS(block, put, is_wide, quote)                                           \
-    for (raudo_##block v; i + sizeof v / sizeof *in <= n; i += sizeof v / sizeof *in) {         \
-        const size_t width = sizeof v / sizeof *in;                                             \
+#define RAUDO_CELL_BLOCKS(block, type, put, is_wide, quote)                                     \
+    for (raudo_##block v; i + sizeof v / sizeof *in <= n;) {                                    \
         memcpy(&v, in + i, sizeof v);                                                           \
         if (raudo_##block##_has_quoted(v)) return quote(start, in, n);                          \
-        if (is_wide && raudo_##block##_has_high(v)) {                                           \
-            for (size_t j = i; j < i + width; j++) out = put(out, in[j]);                       \
-        } else {                                                                                \
-            raudo_##block##_copy(out, v);                                                       \
-            out += width;                                                                       \
+        RAUDO_LOW_BLOCK(block, type, put, is_wide)                                              \
+    }
+#define RAUDO_QUOTED_BLOCKS(block, type, put, is_wide)                                          \
+    for (raudo_##block v; i + sizeof v / sizeof *in <= n;) {                                    \
+        memcpy(&v, in + i, sizeof v);                                                           \
+        if (!raudo_##block##_has_quote(v)) {                                                    \
+            RAUDO_LOW_BLOCK(block, type, put, is_wide)                                          \
+            continue;                                                                           \
+        }                                                                                       \
+        for (const size_t end = i + sizeof v / sizeof *in; i < end; i++) {                      \
+            if (in[i] == '"') *out++ = '"';                                                     \
+            out = put(out, in[i]);                                                              \
         }                                                                                       \
     }
 
@@ -146,15 +178,18 @@ RAUDO_BLOCK(half_1, uint8_t, 8)
 #define RAUDO_TEXT(name, type, block, short_block, put, is_wide)                                \
     static inline char *raudo_put_json_##name(char *out, const type *in, size_t n) {            \
         size_t i = 0;                                                                           \
-        RAUDO_JSON_BLOCKS(block, put, is_wide)                                                  \
-        RAUDO_JSON_BLOCKS(short_block, put, is_wide)                                            \
+        RAUDO_JSON_BLOCKS(block, type, put, is_wide)                                            \
+        RAUDO_JSON_BLOCKS(short_block, type, put, is_wide)                                      \
         for (; i < n; i++)                                                                      \
             out = raudo_is_escaped(in[i]) ? raudo_put_escape(out, in[i]) : put(out, in[i]);     \
         return out;                                                                             \
     }                                                                                           \
     static inline char *raudo_put_quoted_##name(char *out, const type *in, size_t n) {          \
+        size_t i = 0;                                                                           \
         *out++ = '"';                                                                           \
-        for (size_t i = 0; i < n; i++) {                                                        \
+        RAUDO_QUOTED_BLOCKS(block, type, put, is_wide)                                          \
+        RAUDO_QUOTED_BLOCKS(short_block, type, put, is_wide)                                    \
+        for (; i < n; i++) {                                                                    \
             if (in[i] == '"') *out++ = '"';                                                     \
             out = put(out, in[i]);                                                              \
         }                                                                                       \
@@ -164,8 +199,8 @@ RAUDO_BLOCK(half_1, uint8_t, 8)
     static inline char *raudo_put_cell_##name(char *out, const type *in, size_t n) {            \
         char *const start = out;                                                                \
         size_t i = 0;                                                                           \
-        RAUDO_CELL_BLOCKS(block, put, is_wide, raudo_put_quoted_##name)                         \
-        RAUDO_CELL_BLOCKS(short_block, put, is_wide, raudo_put_quoted_##name)                   \
+        RAUDO_CELL_BLOCKS(block, type, put, is_wide, raudo_put_quoted_##name)                   \
+        RAUDO_CELL_BLOCKS(short_block, type, put, is_wide, raudo_put_quoted_##name)             \
         for (; i < n; i++) {                                                                    \
             if (raudo_is_quoted(in[i])) return raudo_put_quoted_##name(start, in, n);           \
             out = put(out, in[i]);                                                              \
@@ -177,7 +212,9 @@ RAUDO_TEXT(latin, uint8_t, block_1, half_1, raudo_put_utf8, 1)
 RAUDO_TEXT(ucs2, uint16_t, block_2, block_2, raudo_put_utf8, 1)
 RAUDO_TEXT(ucs4, uint32_t, block_4, block_4, raudo_put_utf8, 1)
 #undef RAUDO_TEXT
+#undef RAUDO_QUOTED_BLOCKS
 #undef RAUDO_CELL_BLOCKS
 #undef RAUDO_JSON_BLOCKS
+#undef RAUDO_LOW_BLOCK
 
 #endif

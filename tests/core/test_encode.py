@@ -44,8 +44,11 @@ def test_floats_are_spelled_as_repr_does() -> None:
     for number in struct.unpack("20000d", chance.randbytes(160_000)):
         assert float_text(number) == repr(number), (seed, number.hex())
     for _ in range(20_000):
-        number = round(chance.uniform(-1e6, 1e6), chance.randrange(17))
+        size = 10.0 ** chance.randrange(-4, 13)
+        number = round(chance.uniform(-size, size), chance.randrange(17))
         assert float_text(number) == repr(number), seed
+        near = math.nextafter(number, chance.choice((-math.inf, math.inf)))
+        assert float_text(near) == repr(near), seed
 
 
 @pytest.mark.parametrize("towards", [None, 0.0, math.inf])
@@ -169,6 +172,12 @@ class Shrinking:
 
     def __init__(self, *holders: Any) -> None:
         self.holders = holders
+
+
+def test_empty_cells_have_room_for_their_commas() -> None:
+    columns = tuple(map(str, range(1000)))
+    rows = [dict.fromkeys(columns), {"999": 1}] * 200
+    assert csv_lines(rows, columns) == (b"," * 999 + b"\n" + b"," * 999 + b"1\n") * 200
 
 
 @pytest.mark.parametrize("lines", ["json", "csv"])

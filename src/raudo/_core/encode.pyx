@@ -127,7 +127,7 @@ cdef class Encoder:
         self.used = self.depth = 0
         for i in range(PyTuple_GET_SIZE(cells)):
             if i:
-                self._put_char(c",")
+                self._put_comma()
             self._cell(cells[i])
         self._end_line(0, PyTuple_GET_SIZE(cells))
         return self._taken()
@@ -160,6 +160,12 @@ cdef class Encoder:
 
     cdef inline int _put_char(self, char c) except -1:
         self._room(1)[0] = c
+        self.used += 1
+        return 0
+
+    cdef inline int _put_comma(self) except -1:
+        """Go on to the next cell: `_cell` leaves room for this."""
+        self.out[self.used] = c","
         self.used += 1
         return 0
 
@@ -331,21 +337,25 @@ cdef class Encoder:
             if i == n or name != <PyObject *>PyTuple_GET_ITEM(columns, i):
                 return False
             if i:
-                self._put_char(c",")
+                self._put_comma()
             self._cell(<object>value)
             i += 1
-        return i == n
+            if i == n:  # not asked again: the size was right, and is if no cell's code changed it
+                return PyDict_GET_SIZE(row) == n
+        return n == 0
 
     cdef int _cells_by_name(self, dict row, tuple columns) except -1:
         cdef Py_ssize_t n_found = 0
         cdef PyObject *found
         for i in range(PyTuple_GET_SIZE(columns)):
             if i:
-                self._put_char(c",")
+                self._put_comma()
             found = PyDict_GetItemWithError(row, <object>PyTuple_GET_ITEM(columns, i))
             if found != NULL:
                 n_found += 1
                 self._cell(<object>found)
+            else:
+                self._room(1)
         if n_found != PyDict_GET_SIZE(row):
             raise LookupError("a row has a key that is no column")
         return 0
@@ -361,6 +371,7 @@ cdef class Encoder:
         if kind is str:
             return self._text_cell(value)
         if value is None:
+            self._room(1)
             return 0
         if kind is int:
             return self._integer(value)
