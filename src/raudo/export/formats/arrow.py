@@ -57,8 +57,8 @@ def _spelled(value: Any) -> Any:
 
 def _refusals(arrow: ModuleType) -> tuple[type[Exception], ...]:
     """Return what pyarrow, and the way to it, raises for values that it has no place for."""
-    names = ("ArrowInvalid", "ArrowTypeError", "ArrowNotImplementedError")
-    return (*(getattr(arrow, name) for name in names), OverflowError, RecursionError)
+    invalid, unfit = arrow.ArrowInvalid, arrow.ArrowTypeError
+    return invalid, unfit, arrow.ArrowNotImplementedError, OverflowError, RecursionError
 
 
 def _mappings(rows: Sequence[Any]) -> list[Mapping[Any, Any]]:
