@@ -20,10 +20,8 @@ Promised, for every message that the source delivers:
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from functools import partial
 from typing import Any, Self
 
@@ -32,17 +30,15 @@ from raudo.concurrency._calls import is_coroutine_function
 from raudo.concurrency._consumed import Consumed, Tally
 from raudo.concurrency._deadlines import NOT_TIMED, Run
 from raudo.concurrency._engine import Engine, Plan
-from raudo.concurrency.retrying import Backoff
-from raudo.errors import CircuitOpen, RaudoError
+from raudo.concurrency._lanes import Lanes
+from raudo.concurrency._source import UNREACHABLE, Link
+from raudo.errors import CircuitOpen
 from raudo.types import Message, MessageSource, SeenKeys
 
 __all__ = ["Consumed", "Consumer", "Tally"]
 
-_log = logging.getLogger("raudo.consume")
 _RECEIVE_S = 1.0  # one wait for messages; ending does not wait for it
-_LAG_S = 5.0
 _CLOSE_S = 5.0  # to give back and to leave the group, before both are given up
-_UNREACHABLE = (OSError, RaudoError)
 
 
 class Consumer:
@@ -69,12 +65,8 @@ class Consumer:
         self._n_workers, self._window = max_concurrent, window
         self._max_deliveries, self._seen = max_deliveries, seen
         self._tally, self._on_end = tally, on_end
-        # By idempotency key: the message that is in hand, and those that wait for its outcome.
-        self._held: dict[str, Message] = {}
-        self._twins: dict[str, list[Message]] = {}
-        # By ordering key, of which one message is ready or running: those after it.
-        self._lanes: dict[Any, deque[Message]] = {}
-        self._ready: deque[Message] = deque()
+        self._link = Link(source, tally, engine.clock)
+        self._lanes = Lanes()
         # By idempotency key: how often it failed, and the timer that makes it ready again.
         self._failures: dict[str, int] = {}
         self._later: dict[str, asyncio.TimerHandle] = {}
@@ -87,9 +79,7 @@ class Consumer:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._has_room, self._has_done = asyncio.Event(), asyncio.Event()
         self._ending = asyncio.Event()
-        self._give_up_at = float("inf")
         self._error: BaseException | None = None
-        self._source_backoff = Backoff(0.1, maximum=5.0)
         self._workers: list[asyncio.Task[None]] = []
         self._task: asyncio.Task[Consumed] | None = None
 
@@ -114,7 +104,7 @@ class Consumer:
         """
         if not self._ending.is_set():
             self._ending.set()
-            self._give_up_at = self._engine.clock() + _CLOSE_S
+            self._link.give_up_at = self._engine.clock() + _CLOSE_S
             self._returning = self._take_waiting()  # now, before a worker begins with one of them
         if reason is not None:
             for worker in self._workers:
@@ -151,7 +141,7 @@ class Consumer:
                 self._workers.append(self._spawn(self._work()))
             fetcher = self._spawn(self._fetch())
             settler = self._spawn(self._settle())
-            helpers += fetcher, settler, self._spawn(self._follow_lag())
+            helpers += fetcher, settler, self._spawn(self._link.follow_lag())
             await self._ending.wait()
             await _ended([fetcher])
             await self._give_back(self._returning + self._take_waiting())
@@ -187,22 +177,18 @@ class Consumer:
 
     def _take_waiting(self) -> list[Message]:
         """Take out what the handler is not at."""
-        waiting = list(self._ready)
-        for lane in self._lanes.values():
-            waiting += lane
-            lane.clear()
+        waiting = self._lanes.take_waiting()
         for name, timer in self._later.items():
             timer.cancel()
-            waiting.append(self._held[name])
+            waiting.append(self._lanes.held[name])
             self._engine.ledger.cancelled += 1
-        self._ready.clear()
         self._later.clear()
         return waiting
 
     async def _leave(self) -> None:
         """Give back what is held still, and leave the group; not for ever."""
-        twins = (twin for some in self._twins.values() for twin in some)
-        held = [*self._held.values(), *twins, *self._duplicates, *self._unsorted]
+        twins = (twin for some in self._lanes.twins.values() for twin in some)
+        held = [*self._lanes.held.values(), *twins, *self._duplicates, *self._unsorted]
         self._tally.given_back += len(held)
         self._count_held(-self._n_held)
         try:
@@ -210,8 +196,8 @@ class Consumer:
                 if held:
                     await self._source.retry(held)
                 await self._source.close()
-        except _UNREACHABLE as error:  # what it holds is delivered to others when it is missed
-            self._failed("close", error)
+        except UNREACHABLE as error:  # what it holds is delivered to others when it is missed
+            self._link.failed("close", error)
 
     @property
     def counts(self) -> Consumed:
@@ -236,7 +222,7 @@ class Consumer:
             while (room := self._window - self._n_held) < worth_it:
                 self._has_room.clear()
                 await self._has_room.wait()
-            messages = await self._surely(
+            messages = await self._link.surely(
                 "receive", partial(self._source.receive, room, _RECEIVE_S)
             )
             if not messages:
@@ -245,33 +231,19 @@ class Consumer:
             keys = [message.idempotency_key for message in messages]
             self._settled = set()
             try:
-                known = await self._surely("seen", partial(self._seen.known, keys))
+                known = await self._link.surely("seen", partial(self._seen.known, keys))
             except asyncio.CancelledError:
                 self._unsorted += messages  # they go back
                 raise
             if self._settled:
                 known = {*known, *self._settled}
             for message, key in zip(messages, keys, strict=True):
-                self._take(message, key in known)
-            self._wake(len(self._ready))
-
-    def _take(self, message: Message, is_known: bool) -> None:
-        name = message.idempotency_key
-        if is_known:
-            self._duplicates.append(message)
-            self._has_done.set()
-        elif name in self._held:
-            self._twins.setdefault(name, []).append(message)
-        else:
-            self._held[name] = message
-            key = message.key
-            if key is None:
-                self._ready.append(message)
-            elif (lane := self._lanes.get(key)) is not None:
-                lane.append(message)
-            else:
-                self._lanes[key] = deque()
-                self._ready.append(message)
+                if key in known:
+                    self._duplicates.append(message)
+                    self._has_done.set()
+                else:
+                    self._lanes.take(message)
+            self._wake(len(self._lanes.ready))
 
     def _wake(self, n: int) -> None:
         idle = self._idle
@@ -284,12 +256,13 @@ class Consumer:
     # --- handling -----------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        engine, plan, ready, handler = self._engine, self._plan, self._ready, self._handler
+        engine, plan, handler = self._engine, self._plan, self._handler
+        lanes, ready, behind = self._lanes, self._lanes.ready, self._lanes.behind
         task = asyncio.current_task()
         assert task is not None
         ledger, clock, holds = engine.ledger, engine.clock, self._source.holds
         failures, max_deliveries = self._failures, self._max_deliveries
-        has_done, lanes = self._has_done, self._lanes
+        has_done = self._has_done
         run = Run(task)
         sweep = engine.watch(run, plan.timeout)
         # The commonest path, a coroutine function without limits, spares the engine's.
@@ -346,22 +319,14 @@ class Consumer:
                         has_done.set()
                     key = message.key
                     if key is not None:
-                        if lanes[key]:
-                            self._next_of(key)
+                        if behind[key]:
+                            lanes.next_of(key)
+                            self._wake(1)
                         else:
-                            del lanes[key]
+                            del behind[key]
         finally:
             if sweep is not None:
                 sweep.unwatch(run)
-
-    def _next_of(self, key: Any) -> None:
-        """Make the next message of the key ready; behind others, so that no key has it all."""
-        lane = self._lanes[key]
-        if lane:
-            self._ready.append(lane.popleft())
-            self._wake(1)
-        else:
-            del self._lanes[key]
 
     async def _recover(self, run: Run, message: Message, error: BaseException) -> None:
         """Have the message tried again after a pause, or bury it."""
@@ -395,11 +360,11 @@ class Consumer:
 
     def _again(self, message: Message) -> None:
         del self._later[message.idempotency_key]
-        self._ready.append(message)
+        self._lanes.ready.append(message)
         self._wake(1)
 
     async def _bury(self, message: Message, reason: str) -> None:
-        await self._surely("dead_letter", partial(self._source.dead_letter, message, reason))
+        await self._link.surely("dead_letter", partial(self._source.dead_letter, message, reason))
         self._tally.dead += 1
         events.emit(events.MessageBuried(self._source.name, message.id, reason))
         self._release(message)
@@ -419,16 +384,16 @@ class Consumer:
             again, self._duplicates = self._duplicates, []
             if done:
                 keys = [message.idempotency_key for message in done]
-                await self._surely("remember", partial(self._seen.remember, keys))
+                await self._link.surely("remember", partial(self._seen.remember, keys))
                 self._settled.update(keys)
-                if self._twins:
+                if twins := self._lanes.twins:
                     for key in keys:
-                        again += self._twins.pop(key, ())
+                        again += twins.pop(key, ())
             both = done + again
-            await self._surely("ack", partial(self._source.ack, both))
+            await self._link.surely("ack", partial(self._source.ack, both))
             self._tally.handled += len(done)
             self._tally.duplicates += len(again)
-            held, failures = self._held, self._failures
+            held, failures = self._lanes.held, self._failures
             for message in done:
                 del held[message.idempotency_key]
             if failures:
@@ -443,7 +408,7 @@ class Consumer:
             self._has_room.set()
 
     def _forget(self, message: Message) -> None:
-        del self._held[message.idempotency_key]
+        del self._lanes.held[message.idempotency_key]
         self._failures.pop(message.idempotency_key, None)
 
     def _release(self, message: Message) -> None:
@@ -452,46 +417,22 @@ class Consumer:
         self._count_held(-1)
         if self._ending.is_set():
             return  # all that waits goes back
-        for twin in self._twins.pop(message.idempotency_key, ()):
-            self._take(twin, False)
+        for twin in self._lanes.twins.pop(message.idempotency_key, ()):
+            self._lanes.take(twin)
         if message.key is not None:
-            self._next_of(message.key)
-        self._wake(len(self._ready))
+            self._lanes.next_of(message.key)
+        self._wake(len(self._lanes.ready))
 
     async def _give_back(self, messages: Sequence[Message]) -> None:
         if not messages:
             return
         try:
             await self._source.retry(messages)
-        except _UNREACHABLE as error:  # it is delivered again when this consumer is missed
-            self._failed("retry", error)
+        except UNREACHABLE as error:  # it is delivered again when this consumer is missed
+            self._link.failed("retry", error)
         self._tally.given_back += len(messages)
         for message in messages:
             self._release(message)
-
-    async def _surely(self, operation: str, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Call until it succeeds, with pauses; once it ends, for some seconds only."""
-        failures = 0
-        while True:
-            try:
-                return await call()
-            except _UNREACHABLE as error:
-                failures += 1
-                self._failed(operation, error)
-            if self._engine.clock() > self._give_up_at:
-                raise asyncio.CancelledError  # as if the end had cancelled it: messages go back
-            await asyncio.sleep(self._source_backoff.delay(failures))
-
-    def _failed(self, operation: str, error: BaseException) -> None:
-        self._tally.errors += 1
-        _log.warning("%s: %s failed: %s", self._source.name, operation, error)
-        events.emit(events.SourceFailed(self._source.name, operation, error))
-
-    async def _follow_lag(self) -> None:
-        while True:
-            with suppress(*_UNREACHABLE):  # the fetcher counts that
-                self._tally.lag = await self._source.lag()
-            await asyncio.sleep(_LAG_S)
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
