@@ -10,7 +10,6 @@ with its set, with the curve and without, and of a get that is recorded.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from raudo import Cache
-from traces import synthetic, traces_in
+from traces import arguments, synthetic, traces_in
 
 SHARES = (0.001, 0.01, 0.05, 0.1, 0.25)
 
@@ -74,10 +73,7 @@ def costs(size: int, n: int, ways: list[dict[str, Any]]) -> Iterator[tuple[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--traces", type=Path, help="folder of .npz and .npz.xz files")
-    parser.add_argument("--limit", type=int, default=400_000, help="requests of each trace")
-    parser.add_argument("--quick", action="store_true", help="10,000 requests: no figures to quote")
+    parser = arguments(__doc__, "10,000 requests: no figures to quote")
     parser.add_argument("--cost", action="store_true", help="nanoseconds alone")
     args = parser.parse_args()
     limit = 10_000 if args.quick else args.limit

@@ -9,12 +9,11 @@ four seeded synthetic workloads are drawn.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from raudo.cli._cache_plot import Panel, draw
 from raudo.cli._cache_replay import curves_of
-from traces import synthetic, traces_in
+from traces import arguments, synthetic, traces_in
 
 NAMES = {
     "oltp": "Database pages (OLTP)",
@@ -27,13 +26,10 @@ LINES = {"adaptive": "ADAPTIVE", "s3fifo": "S3-FIFO", "lru": "LRU"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--traces", type=Path, help="folder of .npz and .npz.xz files")
+    parser = arguments(__doc__, "10,000 requests, 4 sizes")
     parser.add_argument("--name", action="append", help="of a trace; may be repeated")
-    parser.add_argument("--limit", type=int, default=400_000, help="requests of each trace")
     parser.add_argument("--sizes", type=int, default=14, help="for each line")
     parser.add_argument("--out", type=Path, help="SVG file (default: print the ratios alone)")
-    parser.add_argument("--quick", action="store_true", help="10,000 requests, 4 sizes")
     args = parser.parse_args()
     limit, n_sizes = (10_000, 4) if args.quick else (args.limit, args.sizes)
     names = args.name or (list(NAMES) if args.traces is not None else SYNTHETIC)

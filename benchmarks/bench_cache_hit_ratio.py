@@ -10,14 +10,11 @@ summary has the mean hit ratio, the share of the gap between LRU and Belady's op
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 
 from raudo import Cache, CacheStrategy
 from raudo.cache.replay import belady_hits
-from traces import synthetic, traces_in
+from traces import arguments, synthetic, traces_in
 
 SHARES = (0.001, 0.01, 0.05, 0.1, 0.25)
 FIXED = [each.value for each in CacheStrategy if each is not CacheStrategy.ADAPTIVE]
@@ -34,11 +31,7 @@ def hit_ratio(keys: list[int], capacity: int, strategy: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--traces", type=Path, help="folder of .npz and .npz.xz files")
-    parser.add_argument("--limit", type=int, default=400_000, help="requests of each trace")
-    parser.add_argument("--quick", action="store_true", help="20,000 requests: no figures to quote")
-    args = parser.parse_args()
+    args = arguments(__doc__, "20,000 requests: no figures to quote").parse_args()
     limit = 20_000 if args.quick else args.limit
     workloads = list(synthetic(min(limit, 200_000)))
     if args.traces is not None:

@@ -15,14 +15,12 @@ Keys that a trace numbers by first appearance make new keys a stride that means 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import time
-from pathlib import Path
 
 from raudo import Cache, SmartCache
 from raudo.cache.prefetch import Prefetcher
-from traces import synthetic, traces_in
+from traces import arguments, synthetic, traces_in
 
 MODES = {"stride": (True, False), "opaque": (False, True), "both": (True, True)}
 
@@ -84,13 +82,10 @@ async def run_whole(keys: list[int], size: int, mode: str) -> tuple[int, int, in
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--traces", type=Path, help="folder of .npz and .npz.xz files")
-    parser.add_argument("--limit", type=int, default=400_000, help="requests of each trace")
+    parser = arguments(__doc__, "20,000 requests: no figures to quote")
     parser.add_argument("--share", type=float, default=0.1, help="of the unique keys, cached")
     parser.add_argument("--only", nargs="*", help="names of traces")
     parser.add_argument("--whole", action="store_true", help="by a SmartCache")
-    parser.add_argument("--quick", action="store_true", help="20,000 requests: no figures to quote")
     args = parser.parse_args()
     limit = 20_000 if args.quick else args.limit
     workloads = list(synthetic(min(limit, 100_000))) if args.traces is None else []

@@ -15,14 +15,12 @@ ratio.
 
 from __future__ import annotations
 
-import argparse
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from raudo import Cache, CacheStrategy
-from traces import sized_traces_in, synthetic_sized
+from traces import arguments, sized_traces_in, synthetic_sized
 
 SHARES = (0.001, 0.01, 0.05, 0.1, 0.25)
 STRATEGIES = [each.value for each in CacheStrategy if each.value != "ttl"]  # without ttl: fifo
@@ -119,11 +117,7 @@ def lib_cache_sim(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--traces", type=Path, help="folder of .npz and .npz.xz files")
-    parser.add_argument("--limit", type=int, default=400_000, help="requests of each trace")
-    parser.add_argument("--quick", action="store_true", help="20,000 requests: no figures to quote")
-    args = parser.parse_args()
+    args = arguments(__doc__, "20,000 requests: no figures to quote").parse_args()
     limit = 20_000 if args.quick else args.limit
     workloads = list(synthetic_sized(min(limit, 200_000)))
     if args.traces is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,16 @@ import numpy as np
 
 from raudo.cache.traces import Trace, read_trace
 
-__all__ = ["sized_traces_in", "synthetic", "synthetic_sized", "traces_in"]
+__all__ = ["arguments", "sized_traces_in", "synthetic", "synthetic_sized", "traces_in"]
+
+
+def arguments(doc: str, quick: str) -> argparse.ArgumentParser:
+    """Return a parser of what benchmarks over traces take; `quick` says what that does."""
+    parser = argparse.ArgumentParser(description=doc.split("\n")[0])
+    parser.add_argument("--traces", type=Path, help="folder of .npz and .npz.xz files")
+    parser.add_argument("--limit", type=int, default=400_000, help="requests of each trace")
+    parser.add_argument("--quick", action="store_true", help=quick)
+    return parser
 
 
 def _read_all(folder: Path, limit: int | None) -> Iterator[tuple[str, Trace]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.sections import run_section
 from raudo.cli import main
 from raudo.cli._bench_concurrency import SECTIONS
 from raudo.cli._bench_rows import Row, race, render
@@ -94,15 +95,11 @@ def test_a_race_calls_each_once_a_round() -> None:
 def test_every_section_runs(
     section: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "out.json"
-    arguments = ["bench", "concurrency", "--quick", "--only", section, "--json", str(path)]
-    assert main(arguments) == 0
-    found = json.loads(path.read_text())
-    assert found["rows"]
-    for each in found["rows"]:
-        assert each["values"]["raudo"] > 0
-        assert all(value >= 0 for value in each["values"].values())
-    assert "Where a peer beats raudo" in capsys.readouterr().out
+    rows, text = run_section("concurrency", section, tmp_path, capsys)
+    for values in rows:
+        assert values["raudo"] > 0
+        assert all(value >= 0 for value in values.values())
+    assert "Where a peer beats raudo" in text
 
 
 def test_a_section_of_another_comparison_is_refused() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from raudo.cli import main
+from cli.sections import run_section
 from raudo.cli._bench_growth import SECTIONS
 
 
@@ -16,10 +15,6 @@ from raudo.cli._bench_growth import SECTIONS
 def test_every_section_runs(
     section: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "out.json"
-    assert main(["bench", "growth", "--quick", "--only", section, "--json", str(path)]) == 0
-    found = json.loads(path.read_text())
-    assert found["rows"]
-    for each in found["rows"]:
-        assert all(value > 0 for value in each["values"].values())
-    assert "Where a peer beats raudo" in capsys.readouterr().out
+    rows, text = run_section("growth", section, tmp_path, capsys)
+    assert all(value > 0 for values in rows for value in values.values())
+    assert "Where a peer beats raudo" in text

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from raudo.cli import main
+from cli.sections import run_section
 from raudo.cli._bench_similarity import SECTIONS
 from raudo.cli._bench_vectors import measure
 
@@ -35,10 +34,6 @@ def test_a_wrong_answer_of_ours_ends_the_comparison() -> None:
 def test_every_section_runs(
     section: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "out.json"
-    assert main(["bench", "similarity", "--quick", "--only", section, "--json", str(path)]) == 0
-    found = json.loads(path.read_text())
-    assert found["rows"]
-    for each in found["rows"]:
-        assert all(value >= 0 for value in each["values"].values())
-    assert "Where a peer beats raudo" in capsys.readouterr().out
+    rows, text = run_section("similarity", section, tmp_path, capsys)
+    assert all(value >= 0 for values in rows for value in values.values())
+    assert "Where a peer beats raudo" in text

@@ -21,7 +21,7 @@ from raudo._clock import SYSTEM_CLOCK, Clock
 from raudo.cache._checks import iterable_of
 from raudo.cache._forks import reset_after_fork
 
-__all__ = ["Stamps", "TagGenerations"]
+__all__ = ["Stamps", "TagGenerations", "checked_tags"]
 
 Stamps: TypeAlias = tuple[tuple[str, int], ...]
 
@@ -31,6 +31,19 @@ _ENTRY = struct.Struct("<IQH")  # crc of the rest, generation, length of the tag
 # Beyond so many invalidated tags all tagged entries are taken for invalid, and counting starts
 # anew: the table would otherwise grow with every tag that was ever used.
 _MAX_TAGS = 1 << 17
+
+
+def checked_tags(tags: Iterable[str]) -> Iterable[str]:
+    """Return the tags without repetitions; TypeError or ValueError where they are none."""
+    if isinstance(tags, str):
+        raise TypeError(f"tags must be a collection of strings, got the string {tags!r}")
+    named = dict.fromkeys(iterable_of("tags", tags, "a collection of strings"))
+    for tag in named:
+        if not isinstance(tag, str):
+            raise TypeError(f"a tag must be a string, got {tag!r}")
+        if len(tag) > 1024:
+            raise ValueError(f"a tag must have at most 1,024 characters, got {len(tag)}")
+    return named
 
 
 class TagGenerations:
@@ -54,15 +67,7 @@ class TagGenerations:
 
     def stamp(self, tags: Iterable[str]) -> Stamps:
         """Return what an entry with these tags is stamped with now."""
-        if isinstance(tags, str):
-            raise TypeError(f"tags must be a collection of strings, got the string {tags!r}")
-        named = tuple(dict.fromkeys(iterable_of("tags", tags, "a collection of strings")))
-        for tag in named:
-            if not isinstance(tag, str):
-                raise TypeError(f"a tag must be a string, got {tag!r}")
-            if len(tag) > 1024:
-                raise ValueError(f"a tag must have at most 1,024 characters, got {len(tag)}")
-        return tuple((tag, self._generations.get(tag, self._base)) for tag in named)
+        return tuple((tag, self._generations.get(tag, self._base)) for tag in checked_tags(tags))
 
     def is_current(self, stamps: Stamps) -> bool:
         """Say whether no tag has been invalidated since the stamps were made."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from raudo.cli._bench_rows import Row, is_installed, race
+from raudo.cli._bench_rows import Row, is_installed, race, timed_ms
 from raudo.similarity import _device, nearest, pairwise_distances
 from raudo.similarity._elsewhere import home_of
 from raudo.similarity.metrics import metric_of
@@ -75,18 +75,6 @@ def _torch(q: int, n: int, rounds: int) -> list[Row]:
         "torch.cdist + topk": lambda: torch.cdist(x, y).topk(10, largest=False),
     }
     return [
-        Row(_FULL, "euclidean", "ms", race(_timed_each(matrix), rounds)),
-        Row(_NEAREST, "euclidean", "ms", race(_timed_each(best), rounds)),
+        Row(_FULL, "euclidean", "ms", race(timed_ms(matrix), rounds)),
+        Row(_NEAREST, "euclidean", "ms", race(timed_ms(best), rounds)),
     ]
-
-
-def _timed_each(work: dict[str, Callable[[], Any]]) -> dict[str, Callable[[], float]]:
-    def timed(each: Callable[[], Any]) -> Callable[[], float]:
-        def once() -> float:
-            began = time.perf_counter()
-            each()
-            return (time.perf_counter() - began) * 1e3
-
-        return once
-
-    return {name: timed(each) for name, each in work.items()}

@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from raudo.cli._bench_timing import interleave, summary
 
-__all__ = ["OURS", "Bar", "Row", "Section", "is_installed", "race", "render", "run_sections"]
+__all__ = [
+    "OURS",
+    "Bar",
+    "Row",
+    "Section",
+    "is_installed",
+    "race",
+    "render",
+    "run_sections",
+    "timed_ms",
+]
 
 OURS = "raudo"
 """The subject that is judged; others whose names begin with it are ours too, and only shown."""
@@ -166,6 +177,20 @@ def race(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str
     """
     found = interleave({"": contenders}, rounds, lambda: None)
     return {name: summary(found[name][""], 0.0)["median"] for name in contenders}
+
+
+def timed_ms(work: Mapping[str, Callable[[], object]]) -> dict[str, Callable[[], float]]:
+    """Return contenders for `race`, each of which does its work once and says how long it took."""
+
+    def timed(each: Callable[[], object]) -> Callable[[], float]:
+        def once() -> float:
+            began = time.perf_counter()
+            each()
+            return (time.perf_counter() - began) * 1e3
+
+        return once
+
+    return {name: timed(each) for name, each in work.items()}
 
 
 # --- as text ----------------------------------------------------------------------------------

@@ -11,12 +11,11 @@ import io
 import json
 import os
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from raudo.cli._bench_rows import Row, is_installed, race
+from raudo.cli._bench_rows import Row, is_installed, race, timed_ms
 from raudo.cli._bench_servers import s3_server
 from raudo.export import export
 from raudo.integrations.objectstore import publish
@@ -74,7 +73,7 @@ def _rows(endpoint: str, n: int, n_files: int, quick: bool) -> list[Row]:
     rounds = 1 if quick else 5
     exports = {"raudo": by_raudo, "s3fs": by_s3fs, "boto3, in memory": by_boto3}
     found = [
-        Row(_EXPORT, f"{n:,} rows", "ms", race(_timed_each(exports), rounds), times_better=0.7),
+        Row(_EXPORT, f"{n:,} rows", "ms", race(timed_ms(exports), rounds), times_better=0.7),
     ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -104,22 +103,10 @@ def _files(folder: Path, options: dict[str, Any], system: Any, client: Any, k: i
 
     peers = {"s3fs put": at_once, "boto3 upload_file": one_by_one}
     publish(folder, "s3://bench/site", storage_options=options)
-    first = race(_timed_each({"raudo": anew, **peers}), k)
-    second = race(_timed_each({"raudo": again, **peers}), k)
+    first = race(timed_ms({"raudo": anew, **peers}), k)
+    second = race(timed_ms({"raudo": again, **peers}), k)
     note = "the bare clients send all of them again"
     return [
         Row(_FILES, f"{len(paths)} files, all new", "ms", first, times_better=0.7),
         Row(_FILES, "nothing has changed", "ms", second, times_better=1.0, note=note),
     ]
-
-
-def _timed_each(work: dict[str, Callable[[], None]]) -> dict[str, Callable[[], float]]:
-    def timed(each: Callable[[], None]) -> Callable[[], float]:
-        def once() -> float:
-            began = time.perf_counter()
-            each()
-            return (time.perf_counter() - began) * 1e3
-
-        return once
-
-    return {name: timed(each) for name, each in work.items()}

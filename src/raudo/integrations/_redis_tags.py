@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 
+from raudo.cache.tags import checked_tags
+
 __all__ = ["RedisTags"]
 
 # Beyond so many invalidated tags all tagged entries are invalid, and counting starts anew.
@@ -29,15 +31,7 @@ class RedisTags:
         self._to_publish: dict[str, int] = {}
 
     def stamp(self, tags: Iterable[str]) -> tuple[tuple[str, int], ...]:
-        if isinstance(tags, str):
-            raise TypeError(f"tags must be a collection of strings, got the string {tags!r}")
-        named = tuple(dict.fromkeys(tags))
-        for tag in named:
-            if not isinstance(tag, str):
-                raise TypeError(f"a tag must be a string, got {tag!r}")
-            if len(tag) > 1024:
-                raise ValueError(f"a tag must have at most 1,024 characters, got {len(tag)}")
-        return tuple((tag, self._generations.get(tag, self._base)) for tag in named)
+        return tuple((tag, self._generations.get(tag, self._base)) for tag in checked_tags(tags))
 
     def is_current(self, stamps: tuple[tuple[str, int], ...]) -> bool:
         generations, base = self._generations, self._base
