@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Protocol, Self, TextIO
 
 __all__ = ["Progress", "open_progress"]
@@ -23,12 +22,7 @@ class Progress(Protocol):
     def update(self, n: int = 1, /) -> object: ...
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, kind: object, error: object, trace: object, /) -> None: ...
 
 
 class _Lines:
@@ -77,12 +71,7 @@ class _Lines:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object, /) -> None:
         if kind is None:
             self.close()
 
@@ -117,12 +106,7 @@ class _Silent:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, kind: object, error: object, trace: object, /) -> None: ...
 
 
 def open_progress(
@@ -147,7 +131,7 @@ def open_progress(
         except ImportError:
             pass
         else:
-            bar = tqdm(
+            bar: Any = tqdm(
                 total=total,
                 desc=stage,
                 unit=f" {unit}",

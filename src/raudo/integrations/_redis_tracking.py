@@ -146,6 +146,7 @@ class Tracker:
         self._stop = threading.Event()
         self.has_tried = threading.Event()
         self.is_ready = threading.Event()
+        # Kept, as a reference that is let go tells nobody that the tier went.
         self._owner = weakref.ref(tier, lambda _: self._stop.set())
         self._thread = threading.Thread(target=self._run, name="raudo-redis", daemon=True)
         self._thread.start()

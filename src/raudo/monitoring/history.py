@@ -81,12 +81,9 @@ class History:
         self._seen: dict[Key, float] = {}
         self._counters: set[Key] = set()
         self._full_until = -math.inf  # before that no column is free: there is no need to look
-        self.n_left_out = 0
-        """Series of the latest samples for which there was no room."""
 
     def add(self, time: float, samples: Iterable[Sample]) -> None:
-        """Keep these as the values at `time`, in monotonic seconds."""
-        self.n_left_out = 0
+        """Keep these as the values at `time`, in monotonic seconds, as far as there is room."""
         row = np.full(max(_FIRST_COLUMNS, 2 ** len(self._columns).bit_length()), np.nan)
         for sample in samples:
             key = (sample.name, sample.labels)
@@ -94,8 +91,7 @@ class History:
             if column is None:
                 column = self._new_column(key, time)
                 if column is None:
-                    self.n_left_out += 1
-                    continue
+                    continue  # there is no room
                 if sample.kind != "gauge":
                     self._counters.add(key)
             if column >= len(row):
