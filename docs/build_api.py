@@ -12,8 +12,11 @@ import importlib
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pdoc
+import pdoc.doc
 import pdoc.render
 
 # The modules that users import from, in the order of the index.
@@ -46,6 +49,18 @@ MODULES = [
 ]
 
 
+OWN_MEMBERS = pdoc.doc.Class.own_members.func
+
+
+def with_those_of_private_bases(documented: pdoc.doc.Class) -> list[pdoc.doc.Doc[Any]]:
+    """Return a class's own members, and those of bases that have no page to be looked up on."""
+    inherited = documented.inherited_members.items()
+    return [
+        *OWN_MEMBERS(documented),
+        *(each for (module, _), members in inherited if "._" in module for each in members),
+    ]
+
+
 def build(folder: Path, *, whole: bool = True) -> None:
     """Write a page a module and an index; not `whole`: sooner, without sources and search."""
     for name in MODULES:
@@ -53,7 +68,8 @@ def build(folder: Path, *, whole: bool = True) -> None:
         for public in getattr(module, "__all__", ()):
             getattr(module, public)  # those that load on first use are not seen by pdoc before
     pdoc.render.configure(docformat="google", search=whole, show_source=whole, footer_text="raudo")
-    with warnings.catch_warnings():
+    of_all = mock.patch.object(pdoc.doc.Class, "own_members", property(with_those_of_private_bases))
+    with of_all, warnings.catch_warnings():
         warnings.simplefilter("error")
         # It looks for the names of a NamedTuple's annotations in the module that made its __new__.
         warnings.filterwarnings("ignore", "Error parsing type annotation .*__init__")

@@ -168,6 +168,9 @@ def test_the_reference_is_written_without_a_warning(tmp_path: Path) -> None:
         path.relative_to(tmp_path).with_suffix("").as_posix() for path in tmp_path.rglob("*.html")
     }
     assert {name.replace(".", "/") for name in build["MODULES"]} <= written
+    page = (tmp_path / "raudo/cache.html").read_text(encoding="utf-8")
+    assert 'id="SmartCache.get"' in page  # which a compiled base has
+    assert 'id="Cache.clear"' in page
 
 
 def test_readme_begins_with_the_two_commands() -> None:
