@@ -64,6 +64,7 @@ class SimilarityCache:
 
     @property
     def index(self) -> Searchable:
+        """The index that answers a miss; change it and what was answered before is forgotten."""
         return self._index
 
     def search(
