@@ -227,6 +227,19 @@ def test_columns_need_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         list(FileSource([path]))
 
 
+def test_columns_in_a_folder_are_skipped_without_pyarrow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "t.parquet").write_bytes(b"PAR1")
+    (tmp_path / "note.txt").write_text("a note")
+    source = FileSource([tmp_path])
+    assert [document.text for document in source] == ["a note"]
+    ((reason, names),) = source.skipped.items()
+    assert "raudo[arrow]" in reason
+    assert len(names) == 1
+
+
 PAGE = """<!doctype html><html><head><title>The title</title><style>p{}</style></head><body>
 <script>var hidden = 1;</script><h1>Hea<b>ding</b></h1><p>one &amp; two&nbsp;&#x41;</p><!-- no -->
 <table><tr><td>left<td>right</table><p>line<br>break</p></body></html>"""

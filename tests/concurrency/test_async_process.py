@@ -35,6 +35,14 @@ class Callable:
         return 2 * x
 
 
+async def test_a_coroutine_in_place_of_its_function_is_told_from_other_mistakes() -> None:
+    async with AsyncProcessor() as processor:
+        with pytest.raises(TypeError, match=r"process\(fn, 1\), not the coroutine"):
+            await processor.process(double(1))  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="process needs a function, not int"):
+            await processor.process(5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "fn",
     [

@@ -224,6 +224,8 @@ def test_ready_gives_its_value_whichever_way_it_is_asked(value: object) -> None:
         with pytest.raises(StopIteration) as caught:
             ask(Ready(value))
         assert caught.value.value is value
+    with pytest.raises(TypeError, match="to be awaited"):
+        bool(Ready(value))  # `if cache.get(key):` without await
     with pytest.raises(TypeError):
         Ready()  # type: ignore[call-arg]
     with pytest.raises(TypeError):

@@ -50,6 +50,10 @@ cdef class Ready:
     def close(self):
         pass
 
+    def __bool__(self):
+        """Refuse: `if cache.get(key)` would hold for every key."""
+        raise TypeError("this is still to be awaited: its truth is not that of its value")
+
     def __repr__(self):
         return f"Ready({self.value!r})"
 

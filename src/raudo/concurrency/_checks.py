@@ -5,7 +5,13 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-__all__ = ["check_number", "check_positive", "check_seconds", "refuse_coroutine_function"]
+__all__ = [
+    "check_number",
+    "check_positive",
+    "check_seconds",
+    "not_a_function",
+    "refuse_coroutine_function",
+]
 
 
 _CO_COROUTINE = inspect.CO_COROUTINE
@@ -43,3 +49,13 @@ def check_positive(name: str, value: object, *, at_least: float = 0.0) -> float:
         wanted = f">= {at_least:g}" if at_least else "> 0"
         raise ValueError(f"{name} must be a finite number {wanted}, not {value!r}")
     return number
+
+
+def not_a_function(what: str, given: object) -> TypeError:
+    """Return the error for what cannot be called, a coroutine that was made too early above all."""
+    if inspect.iscoroutine(given):
+        given.close()  # or it would be reported as never awaited
+        return TypeError(
+            f"{what} needs a function and its arguments, {what}(fn, 1), not the coroutine fn(1)"
+        )
+    return TypeError(f"{what} needs a function, not {type(given).__name__}")

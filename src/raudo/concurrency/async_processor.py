@@ -14,6 +14,7 @@ from typing import Any, Self, get_args
 
 from raudo.concurrency._batch import Batch
 from raudo.concurrency._calls import KINDS, Kind, TaskLike, n_tasks_of
+from raudo.concurrency._checks import not_a_function
 from raudo.concurrency._consumed import Tallies
 from raudo.concurrency._deadlines import Run, check_timeout
 from raudo.concurrency._engine import Limits, Plan
@@ -184,7 +185,7 @@ class AsyncProcessor:
             Exception: Whatever the last attempt raised.
         """
         if not callable(fn):
-            raise TypeError(f"process needs a function, not {type(fn).__name__}")
+            raise not_a_function("process", fn)
         plan = self._plan_for(timeout, retries, kind)
         engine = self._here().engine
         task = asyncio.current_task()
@@ -373,7 +374,7 @@ class AsyncProcessor:
         priority: object,
     ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         if not callable(fn):
-            raise TypeError(f"{what} needs a function, not {type(fn).__name__}")
+            raise not_a_function(what, fn)
         if isinstance(priority, bool) or not isinstance(priority, int):
             raise TypeError(f"priority must be an int, not {type(priority).__name__}")
         return fn, args, kwargs

@@ -5,7 +5,7 @@ Only the two columns that are wanted are read, a batch of rows at a time.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -15,10 +15,15 @@ from raudo.analysis.sources.rows import documents_of
 from raudo.analysis.sources.tally import Tally
 from raudo.errors import MissingExtra
 
-__all__ = ["COLUMN_SUFFIXES", "read_columns"]
+__all__ = ["COLUMN_SUFFIXES", "can_read_columns", "read_columns"]
 
 COLUMN_SUFFIXES = frozenset({".parquet", ".arrow", ".arrows", ".feather", ".ipc"})
 _ROWS = 8192
+
+
+def can_read_columns() -> bool:
+    """Return whether pyarrow is here."""
+    return importlib.util.find_spec("pyarrow") is not None
 
 
 def read_columns(

@@ -20,7 +20,7 @@ from raudo.analysis.sources.archives import (
     members,
     opened,
 )
-from raudo.analysis.sources.columns import COLUMN_SUFFIXES, read_columns
+from raudo.analysis.sources.columns import COLUMN_SUFFIXES, can_read_columns, read_columns
 from raudo.analysis.sources.decoding import SNIFFED, decode, is_binary
 from raudo.analysis.sources.lines import (
     MAX_DOCUMENT_BYTES,
@@ -174,12 +174,21 @@ class FileSource:
                 yield from self._lines(plain, within, name)
         elif is_pipe:
             yield from self._lines(raw, suffix if self._is_table(suffix, True) else "", name)
+        elif self._lacks_reader(suffix, name, is_named):
+            return
         elif self._is_table(suffix, is_named):
             yield from self._lines(raw, suffix, name)
         elif suffix in _BINARY:
             self.tally.skip("binary", name)
         else:
             yield from self._document(raw, name, suffix, is_named)
+
+    def _lacks_reader(self, suffix: str, name: str, is_named: bool) -> bool:
+        """Skip a file that was not named and that pyarrow alone reads, where that is missing."""
+        if is_named or suffix not in COLUMN_SUFFIXES or can_read_columns():
+            return False
+        self.tally.skip("needs pip install 'raudo[arrow]'", name)
+        return True
 
     def _is_table(self, suffix: str, is_named: bool) -> bool:
         if suffix in _JSON_LINES or suffix in COLUMN_SUFFIXES:
@@ -214,6 +223,8 @@ class FileSource:
 
     def _member(self, data: bytes, name: str, suffix: str) -> Iterator[Batch]:
         file = io.BytesIO(data)
+        if self._lacks_reader(suffix, name, is_named=False):
+            return
         if self._is_table(suffix, is_named=False):
             yield from self._lines(file, suffix, name)
         elif suffix in _BINARY:
