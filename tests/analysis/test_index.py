@@ -18,7 +18,9 @@ from raudo._core.text import hash_bytes
 from raudo.analysis import AnalysisReport, DocumentAnalyzer, FileSource
 from raudo.analysis import incremental as incremental_module
 from raudo.analysis import index as index_module
+from raudo.analysis import segment as segment_module
 from raudo.analysis.saved import load
+from raudo.analysis.segment import read_segment
 from raudo.analysis.stamps import now_ns
 
 
@@ -216,6 +218,34 @@ def test_a_damaged_index_is_made_anew(tmp_path: Path) -> None:
     DocumentAnalyzer(index=tmp_path).analyze(documents[1:])
     names = sorted(path.name.split("-")[0] for path in tmp_path.iterdir())
     assert names == sorted(kinds), "files of a damaged index were left"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files have no stamps elsewhere")
+def test_what_was_checked_is_looked_at_again_when_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = [f"document of words {i % 20}" for i in range(60)]
+    looked: list[int] = []
+    real = segment_module._checksum
+
+    def watched(array: np.ndarray) -> int:
+        looked.append(array.nbytes)
+        return real(array)
+
+    DocumentAnalyzer(index=tmp_path).analyze(documents)
+    settle(tmp_path)
+    DocumentAnalyzer(index=tmp_path).analyze(documents)  # notes that the clock went on
+    table = read_segment(tmp_path / "analysis.seg")[0]
+    monkeypatch.setattr(segment_module, "_checksum", watched)
+    assert load(tmp_path) is not None
+    assert looked == [array.nbytes for array in table.values()]
+    (part,) = tmp_path.glob("rows-*")
+    before, content = part.stat(), bytearray(part.read_bytes())
+    content[-1] ^= 1
+    with open(part, "r+b") as file:
+        file.write(content)
+    os.utime(part, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert load(tmp_path) is None
 
 
 def test_too_many_pairs_are_joined_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,11 +94,11 @@ def read_segment(
         if size < _HEAD.size:
             raise CorruptEntry(f"{path} is {size} bytes long, shorter than a header")
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    magic, version, length, check = _HEAD.unpack_from(data)
+    magic, version, length, head_check = _HEAD.unpack_from(data)
     if magic != MAGIC or version != VERSION:
         raise CorruptEntry(f"{path} is not a segment of version {VERSION}")
     header = data[_HEAD.size : _HEAD.size + length]
-    if len(header) != length or hash_bytes(header) != check:
+    if len(header) != length or hash_bytes(header) != head_check:
         raise CorruptEntry(f"{path} has a damaged header")
     described = json.loads(bytes(header))
     start = _aligned(_HEAD.size + length)

@@ -137,8 +137,9 @@ class Walk:
             rows = np.flatnonzero(stamps[:, 0] == device)
             inodes = stamps[rows, 1].tolist()
             met = self._met.setdefault(device, set())
-            if len(set(inodes)) == len(inodes) and met.isdisjoint(inodes):
-                met.update(inodes)
+            mine = set(inodes)
+            if len(mine) == len(inodes) and met.isdisjoint(mine):
+                met |= mine
                 continue
             for i, inode in zip(rows.tolist(), inodes, strict=True):
                 if inode in met:
