@@ -52,8 +52,7 @@ __all__ = ["SmartCache"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _numbers = itertools.count(1)
-# Entries that wait to be written to the level that processes share.
-_SET_BATCH = 512
+_SET_BATCH = 512  # entries that wait to be written to the level that processes share
 
 
 class SmartCache(Front):
