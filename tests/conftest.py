@@ -36,6 +36,6 @@ def _collector() -> None:
 
     Many tests collect; each time these were looked at took a tenth of a second, a third of all.
     """
-    if gc.get_freeze_count() < len(gc.get_objects()):  # at first, and once a test has thawed them
+    if len(gc.get_objects()) > 200_000:  # at first, and once a test has thawed them
         gc.collect()
         gc.freeze()
