@@ -81,7 +81,7 @@ def statuses(posted):
 
 def test_four_alerts_fire_through_alertmanager_and_resolve(stack):
     service, server, sink = stack
-    assert sink.wait_for(lambda posted: statuses(posted) == dict.fromkeys(FOUR, "firing"), 25), (
+    assert sink.wait_for(lambda posted: statuses(posted) == dict.fromkeys(FOUR, "firing"), 60), (
         statuses(sink.posted),
         server.firing(),
     )
@@ -89,7 +89,7 @@ def test_four_alerts_fire_through_alertmanager_and_resolve(stack):
     assert {alert.rule for alert in service.monitor.active_alerts()} == FOUR
     assert {alert["labels"].get("cache") for alert in sink.posted[0]["alerts"]} <= {None, "users"}
     service.in_trouble = False
-    assert sink.wait_for(lambda posted: statuses(posted) == dict.fromkeys(FOUR, "resolved"), 25), (
+    assert sink.wait_for(lambda posted: statuses(posted) == dict.fromkeys(FOUR, "resolved"), 60), (
         statuses(sink.posted),
         server.firing(),
     )

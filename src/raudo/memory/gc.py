@@ -209,6 +209,11 @@ class IdleCollector:
         self._full_at = clock.monotonic()
         self._seconds_each = _SECONDS_EACH
 
+    @property
+    def frozen(self) -> int:
+        """How many objects are frozen, at most: those that died since may be among them."""
+        return self._frozen
+
     def has_work(self) -> bool:
         """Whether an idle moment is worth using: most of what starts a collection has gathered."""
         young, middle, _ = gc.get_count()

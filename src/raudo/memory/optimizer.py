@@ -329,7 +329,8 @@ class MemoryOptimizer:
     def samples(self) -> Iterator[Sample]:
         """Yield what `Monitor` shows; cheap but for the pools' own counts."""
         used = resident_bytes()
-        yield from samples_of(used, self._limit(), self._pauses, self._all_pools())
+        frozen = self._collector.frozen
+        yield from samples_of(used, self._limit(), self._pauses, self._all_pools(), frozen)
         yield Sample(
             "raudo_memory_optimizations_total",
             "counter",
