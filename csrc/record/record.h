@@ -20,7 +20,7 @@ enum {
     RAUDO_RECORD_HEAD_BYTES = 48,
     RAUDO_RECORD_SUM_AT = 40,
     RAUDO_RECORD_STATE_AT = 4,
-    RAUDO_RECORD_VERSION = 2,
+    RAUDO_RECORD_VERSION = 3,
     RAUDO_RECORD_LIVE = 0xA5,
 };
 
@@ -41,7 +41,9 @@ static inline uint64_t raudo_checksum(const void *data, size_t length, uint64_t 
     size_t left = length;
 
     if (left >= 128) {
-        uint64_t b = seed ^ RAUDO_HASH_P3, c = ~seed, d = seed + RAUDO_HASH_P2;
+        /* A lane is blind to half of a block whose other half equals it: none begins with a number that
+         * data is likely to hold, as ~seed is where the seed is 0. */
+        uint64_t b = seed ^ RAUDO_HASH_P3, c = seed ^ ~RAUDO_HASH_P2, d = seed + RAUDO_HASH_P2;
         uint64_t e = a + 1, f = b + 1, g = c - 1, h = d + 1;
         for (; left >= 128; left -= 128, bytes += 128) {
             a = raudo_hash_block(a, raudo_read64(bytes), raudo_read64(bytes + 8));

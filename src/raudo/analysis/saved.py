@@ -35,7 +35,7 @@ from raudo.errors import CorruptEntry
 
 __all__ = ["Files", "Saved", "load", "save"]
 
-VERSION = 3
+VERSION = 4
 _NAME = "analysis.seg"
 _PART, _WEIGHTS = "rows-", "weights-"
 

@@ -28,7 +28,7 @@ from raudo.errors import CorruptEntry
 __all__ = ["TEMPORARY", "read_segment", "write_segment"]
 
 MAGIC = b"RAUDOSEG"
-VERSION = 1
+VERSION = 2
 TEMPORARY = ".part"
 _HEAD = struct.Struct("<8sIIQ")
 _ALIGN = 64
