@@ -322,7 +322,7 @@ def test_report_is_true(memory):
     assert report["python_objects"] == pytest.approx(expected, rel=0.01)
     before = report["gc_collections"]
     gc.collect()
-    assert optimizer.get_optimization_report()["gc_collections"] == before + 1
+    assert optimizer.get_optimization_report()["gc_collections"] > before
     assert report["pools"]["lists"]["in_use"] == 1
     assert report["optimizations"] == 0
     pool.release(lent)
