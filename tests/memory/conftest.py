@@ -15,3 +15,4 @@ def _collector() -> None:
 @pytest.fixture(autouse=True, scope="module")
 def _thawed() -> None:
     gc.unfreeze()
+    gc.collect()  # what earlier tests dropped is finalised before, not in the middle of a test

@@ -204,10 +204,10 @@ def test_pause_meter_measures_only_while_it_is_on():
     meter.start()
     try:
         gc.collect()
-        seconds = meter.seconds
-        assert 0 < meter.longest <= seconds
     finally:
         meter.stop()
+    seconds = meter.seconds
+    assert 0 < meter.longest <= seconds
     gc.collect()
     assert meter.seconds == seconds
     assert meter not in gc.callbacks

@@ -30,7 +30,7 @@ def _nothing_left_behind():
     yield
     gc.collect()
     for thread in watchers():
-        thread.join(5)
+        thread.join(60)
     assert not watchers()
     assert (gc.get_threshold(), gc.callbacks) == before
     assert gc.get_freeze_count() <= IMMORTAL
@@ -163,7 +163,7 @@ def test_dropping_it_ends_the_thread_and_restores_the_settings():
     del optimizer
     assert ref() is None
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
     assert gc.get_threshold() == found
     assert gc.get_freeze_count() <= IMMORTAL
