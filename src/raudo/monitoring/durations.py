@@ -10,7 +10,7 @@ from raudo._core.histogram import Histogram
 from raudo.monitoring.series import Key, spelled
 from raudo.types import Distribution, Sample
 
-__all__ = ["QUANTILES", "RECENT_S", "Recent", "as_dict", "parts_of", "quantiles_of"]
+__all__ = ["QUANTILES", "RECENT_S", "Recent", "as_dict", "parts_of", "quantiles_of", "totals_of"]
 
 QUANTILES = (0.5, 0.95, 0.99)
 RECENT_S = 60.0
@@ -67,6 +67,12 @@ def parts_of(each: Distribution) -> Iterator[Sample]:
     for bound, n in zip((*_BOUNDS, "+Inf"), (*counts, total.count), strict=True):
         labels = (*each.labels, ("le", bound))
         yield Sample(f"{each.name}_bucket", "histogram", n, labels, each.help)
+    yield from totals_of(each)
+
+
+def totals_of(each: Distribution) -> Iterator[Sample]:
+    """Yield what of the parts a monitor follows: the sum and the count."""
+    total = each.histogram
     yield Sample(f"{each.name}_sum", "histogram", total.total, each.labels, each.help)
     yield Sample(f"{each.name}_count", "histogram", total.count, each.labels, each.help)
 

@@ -15,7 +15,14 @@ from raudo._ticker import Ticker
 from raudo.events import AlertChanged, emit
 from raudo.monitoring.alerts import Alert, Alerts
 from raudo.monitoring.collector import Collected, Collector
-from raudo.monitoring.durations import RECENT_S, Recent, as_dict, parts_of, quantiles_of
+from raudo.monitoring.durations import (
+    RECENT_S,
+    Recent,
+    as_dict,
+    parts_of,
+    quantiles_of,
+    totals_of,
+)
 from raudo.monitoring.exporters import create_exporter
 from raudo.monitoring.history import History
 from raudo.monitoring.key_metrics import judge_key_metrics
@@ -271,10 +278,7 @@ class Monitor:
         with self._lock:
             for each in collected.distributions:
                 found += quantiles_of(each, self._recent.of(each, now))
-                parts = parts_of(each)
-                found += (
-                    parts if has_parts else (p for p in parts if not p.name.endswith("_bucket"))
-                )
+                found += parts_of(each) if has_parts else totals_of(each)
         return tuple(found)
 
     def _snapshot(self, collected: Collected) -> dict[str, Any]:
