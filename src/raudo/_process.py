@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from raudo._core.files import read_small
 
@@ -20,8 +20,10 @@ __all__ = [
     "bound_share",
     "container_memory",
     "machine_memory_bytes",
+    "open_file_count",
     "peak_bytes",
     "resident_bytes",
+    "thread_count",
     "unique_bytes",
 ]
 
@@ -45,6 +47,28 @@ def peak_bytes() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def thread_count() -> int:
+    """Return how many threads of the system the process has."""
+    try:
+        # The name, in brackets, may hold anything; the count is the 20th field of them all.
+        return int(read_small("/proc/self/stat").rpartition(b")")[2].split()[17])
+    except (OSError, IndexError, ValueError):
+        import psutil
+
+        return int(psutil.Process().num_threads())
+
+
+def open_file_count() -> int:
+    """Return how many file descriptors, on Windows handles, the process has open."""
+    try:
+        return len(os.listdir("/proc/self/fd")) - 1  # but for that of the listing
+    except OSError:
+        import psutil
+
+        process: Any = psutil.Process()
+        return int(process.num_fds() if hasattr(process, "num_fds") else process.num_handles())
 
 
 def unique_bytes() -> int | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import gc
+import subprocess
+import sys
 import weakref
 from dataclasses import dataclass
 
@@ -165,4 +167,21 @@ def test_process_is_sampled():
     assert found["raudo_process_open_files"] >= 1
     before = found['raudo_gc_collections_total{generation="2"}']
     gc.collect()
-    assert values(Monitor())['raudo_gc_collections_total{generation="2"}'] == before + 1
+    assert values(Monitor())['raudo_gc_collections_total{generation="2"}'] > before
+
+
+COUNTING = """
+import threading
+from raudo._process import open_file_count, thread_count
+threads, files = thread_count(), open_file_count()
+leave = threading.Event()
+threading.Thread(target=leave.wait).start()
+kept = [open("/dev/null") for _ in range(3)]
+print(thread_count() - threads, open_file_count() - files)
+leave.set()
+"""
+
+
+def test_threads_and_files_are_counted():
+    done = subprocess.run([sys.executable, "-c", COUNTING], capture_output=True, check=True)
+    assert done.stdout.split() == [b"1", b"3"]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import weakref
 from collections.abc import Iterator
-from time import perf_counter_ns
-from typing import Any
+from time import perf_counter_ns, process_time
 
 from raudo._core.histogram import Histogram
-from raudo._process import available_memory_bytes, resident_bytes
+from raudo._process import (
+    available_memory_bytes,
+    open_file_count,
+    resident_bytes,
+    thread_count,
+)
 from raudo.types import Distribution, Sample
 
 __all__ = ["GcPauses", "ProcessSampler", "watch_collector"]
@@ -21,8 +24,6 @@ class ProcessSampler:
     """Samples of memory, processor, threads, open files and garbage collector; ~0.1 ms a call."""
 
     def __init__(self) -> None:
-        self._pid = 0
-        self._process: Any = None
         self._pauses = watch_collector(self)
 
     def samples(self) -> Iterator[Sample]:
@@ -35,18 +36,14 @@ class ProcessSampler:
             100.0 * used / limit,
             help="Resident memory of the machine's, or of the cgroup's limit.",
         )
-        process = self._psutil_process()
-        with process.oneshot():
-            times = process.cpu_times()
-            n_threads = process.num_threads()
         yield Sample(
             "raudo_process_cpu_seconds_total",
             "counter",
-            times.user + times.system,
+            process_time(),
             help="Processor time spent.",
         )
+        n_threads, n_files = thread_count(), open_file_count()
         yield Sample("raudo_process_threads", "gauge", n_threads, help="Threads of the system.")
-        n_files = process.num_fds() if hasattr(process, "num_fds") else process.num_handles()
         yield Sample("raudo_process_open_files", "gauge", n_files, help="Open file descriptors.")
         for generation, stats in enumerate(gc.get_stats()):
             labels = (("generation", str(generation)),)
@@ -61,14 +58,6 @@ class ProcessSampler:
                 (("generation", str(generation)),),
                 "Time of a run of the cyclic garbage collector.",
             )
-
-    def _psutil_process(self) -> Any:
-        if self._pid != os.getpid():  # the first time, and after a fork
-            import psutil
-
-            self._pid = os.getpid()
-            self._process = psutil.Process()
-        return self._process
 
 
 class GcPauses:
